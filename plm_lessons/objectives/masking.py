@@ -1,0 +1,312 @@
+"""Masked language modelling: hide some tokens, ask for them back.
+
+BERT chooses 15% of the tokens of a sequence. Of the chosen ones 80% become `[MASK]`, 10% become a random token and
+10% stay as they are; the loss is taken on all the chosen ones and on no other. So the work has two steps, and each is
+a function here: `choose_positions` says where, `corrupt_positions` says with what. `mask_tokens` does both.
+
+B  batch: sequences (rows)
+S  sequence length, padding included
+P  the largest number of chosen positions in any row of the batch
+
+Sources: BERT (arXiv 1810.04805), section 3.1 and appendices A.1, A.2; google-research/bert
+`create_pretraining_data.py`, `create_masked_lm_predictions`, and `run_pretraining.py`, `gather_indexes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+IGNORE_INDEX = -100
+"""The label of a position that is not scored: the `ignore_index` that `torch.nn.functional.cross_entropy` has anyway.
+It can never be a token id. A usual slip is to use 0, which is a real token ([PAD]) and a real NSP class."""
+
+Selection = Literal["fixed_count", "bernoulli"]
+
+
+class MaskedBatch(NamedTuple):
+    """A corrupted batch: what the model reads and what it must answer."""
+
+    input_ids: Tensor
+    """[B, S] int64: the corrupted ids."""
+    labels: Tensor
+    """[B, S] int64: the original id at the chosen positions, `IGNORE_INDEX` everywhere else."""
+
+
+def candidate_positions(
+    input_ids: Tensor, special_token_ids: Iterable[int], attention_mask: Tensor | None = None
+) -> Tensor:
+    """Where a token may be chosen: everywhere but on special tokens and padding.
+
+    The reference code bars `[CLS]` and `[SEP]` only ([UNK] is an ordinary token to it); it masks before it pads, so
+    padding never comes into question. Hugging Face's collator bars every special token. Here the caller names them.
+
+    Args:
+        input_ids: [B, S] int64.
+        special_token_ids: ids that are never chosen, such as those of [PAD], [CLS] and [SEP].
+        attention_mask: [B, S], 1 (or True) on tokens and 0 (or False) on padding. None: there is no padding.
+
+    Returns:
+        [B, S] bool, True where a token may be chosen.
+    """
+    _check_ids(input_ids)
+    special = torch.tensor(sorted(set(special_token_ids)), dtype=torch.int64, device=input_ids.device)
+    candidates = ~torch.isin(input_ids, special)
+    if attention_mask is not None:
+        candidates = candidates & _as_bool(attention_mask, "attention_mask", input_ids.shape)
+    return candidates
+
+
+def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: int | None = None) -> int:
+    """How many tokens the reference code chooses in a sequence of `length` tokens, `[CLS]` and `[SEP]` counted.
+
+    `min(max_predictions, max(1, round(length * masking_rate)))`: 19 at length 128, 77 at 512. At least one, even in a
+    very short text. `round` is Python's: halves go to the even neighbour, so length 10 (1.5) gives 2, and 30 (4.5)
+    gives 4. The published commands set the cap to 20 at length 128 and to 77 or so at 512.
+    """
+    count = max(1, round(length * masking_rate))
+    return count if max_predictions is None else min(max_predictions, count)
+
+
+def choose_positions(
+    candidates: Tensor,
+    *,
+    attention_mask: Tensor | None,
+    generator: torch.Generator,
+    masking_rate: float = 0.15,
+    max_predictions: int | None = None,
+    selection: Selection = "fixed_count",
+) -> Tensor:
+    """Choose the positions to predict.
+
+    `selection="fixed_count"` is what BERT's reference code does: each row gets exactly `prediction_count` positions,
+    drawn without replacement, all sets being equally likely. The length that counts is the number of tokens that are
+    not padding. It includes [CLS] and [SEP], though these are no candidates; so slightly more than 15% of the
+    candidates are chosen. A row with fewer candidates than that has them all chosen, and a row without any has none.
+
+    `selection="bernoulli"` chooses every candidate by itself with probability `masking_rate`, as Hugging Face's
+    `DataCollatorForLanguageModeling` does: 15% of the candidates on average, but a short text may get no position.
+
+    The paper does not decide between the two: it masks "15% of all WordPiece tokens in each sequence at random".
+
+    Args:
+        candidates: [B, S] bool, True where a token may be chosen (see `candidate_positions`).
+        attention_mask: [B, S], 1 on tokens, 0 on padding; None says that no row has padding. There is no default,
+            because a padded batch without its mask would count the padding and choose too many positions.
+        generator: source of randomness. One on the CPU gives the same choice whatever device the batch is on.
+        masking_rate: share of the tokens to choose, in [0, 1].
+        max_predictions: cap on the positions of a row ("fixed_count" only). None: no cap.
+        selection: "fixed_count" or "bernoulli".
+
+    Returns:
+        [B, S] bool, True where chosen; never True where `candidates` is False.
+    """
+    candidates = _as_bool(candidates, "candidates", candidates.shape)
+    if candidates.dim() != 2:
+        raise ValueError(f"candidates must have shape [B, S], got {list(candidates.shape)}")
+    _check_share("masking_rate", masking_rate)
+    rows, width = candidates.shape
+    if attention_mask is None:
+        lengths = torch.full((rows,), width, device=candidates.device)
+    else:
+        attended = _as_bool(attention_mask, "attention_mask", candidates.shape)
+        if bool((candidates & ~attended).any()):
+            raise ValueError("candidates must be False wherever attention_mask is 0: padding cannot be predicted")
+        lengths = attended.sum(dim=1)
+
+    scores = _uniform(candidates.shape, generator, candidates.device)
+    if selection == "bernoulli":
+        if max_predictions is not None:
+            raise ValueError(f"max_predictions must be None with selection='bernoulli', got {max_predictions!r}")
+        return candidates & (scores < masking_rate)
+    if selection != "fixed_count":
+        raise ValueError(f"selection must be 'fixed_count' or 'bernoulli', got {selection!r}")
+    if max_predictions is not None and max_predictions < 1:
+        raise ValueError(f"max_predictions must be at least 1 or None, got {max_predictions!r}")
+
+    count_at = [prediction_count(length, masking_rate, max_predictions) for length in range(width + 1)]
+    counts = torch.tensor(count_at, device=candidates.device)[lengths]  # [B]
+    # Drawing without replacement, for all rows at once: give every candidate a random score and take the `count`
+    # lowest. Those that are no candidates get a score above all others, and are taken out again if it came to them.
+    order = scores.masked_fill(~candidates, 2.0).argsort(dim=1)  # [B, S] positions, lowest score first
+    taken = torch.arange(width, device=candidates.device) < counts[:, None]  # [B, S] by rank
+    return torch.zeros_like(candidates).scatter(1, order, taken) & candidates
+
+
+def corrupt_positions(
+    input_ids: Tensor,
+    chosen: Tensor,
+    *,
+    mask_token_id: int,
+    vocab_size: int,
+    generator: torch.Generator,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+) -> MaskedBatch:
+    """Corrupt the chosen positions: 80% `[MASK]`, 10% a random token, 10% unchanged, each decided by itself.
+
+    The random token is drawn evenly from the whole vocabulary, as in the reference code: special and unused tokens
+    included, and once in `vocab_size` draws it is the original. The paper just says "a random token". The unchanged
+    tokens are predicted too: the model cannot tell them from the rest, so it must keep a sense of every token.
+
+    Args:
+        input_ids: [B, S] int64, each in [0, vocab_size).
+        chosen: [B, S] bool, the positions to predict.
+        mask_token_id: id of [MASK].
+        vocab_size: number of tokens in the vocabulary.
+        generator: source of randomness.
+        mask_share: share of the chosen that become [MASK].
+        random_share: share of the chosen that become a random token; what is left stays unchanged.
+
+    Returns:
+        The corrupted ids and the labels, as new tensors. Putting the labels back where they are not `IGNORE_INDEX`
+        gives `input_ids` again.
+    """
+    _check_ids(input_ids, vocab_size)
+    chosen = _as_bool(chosen, "chosen", input_ids.shape)
+    _check_share("mask_share", mask_share)
+    _check_share("random_share", random_share)
+    if mask_share + random_share > 1.0 + 1e-9:  # the slack is for sums such as 0.9 + 0.1 in floating point
+        raise ValueError(f"mask_share + random_share must be at most 1, got {mask_share!r} + {random_share!r}")
+    if not 0 <= mask_token_id < vocab_size:
+        raise ValueError(f"mask_token_id must be in [0, vocab_size={vocab_size}), got {mask_token_id!r}")
+
+    # One draw decides among the three fates. Two draws ("80% get [MASK], then 10% a random token") that may hit the
+    # same token would give other shares, a slip that several from-scratch BERTs have made.
+    fate = _uniform(input_ids.shape, generator, input_ids.device)
+    random_ids = torch.randint(vocab_size, input_ids.shape, generator=generator, device=generator.device)
+    masked = chosen & (fate < mask_share)
+    randomised = chosen & (fate >= mask_share) & (fate < mask_share + random_share)
+    corrupted = input_ids.masked_fill(masked, mask_token_id)
+    corrupted = torch.where(randomised, random_ids.to(input_ids.device), corrupted)
+    return MaskedBatch(corrupted, input_ids.masked_fill(~chosen, IGNORE_INDEX))
+
+
+def mask_tokens(
+    input_ids: Tensor,
+    candidates: Tensor,
+    *,
+    attention_mask: Tensor | None,
+    mask_token_id: int,
+    vocab_size: int,
+    generator: torch.Generator,
+    masking_rate: float = 0.15,
+    mask_share: float = 0.8,
+    random_share: float = 0.1,
+    max_predictions: int | None = None,
+    selection: Selection = "fixed_count",
+) -> MaskedBatch:
+    """BERT's corruption of a batch: `choose_positions`, then `corrupt_positions`; see there for every argument.
+
+    All rows are drawn together from one generator, so the mask of a row depends on its place in the batch and on the
+    shape of the batch, as well as on the generator's state. The same call with the same seed gives the same masks.
+    """
+    _check_ids(input_ids, vocab_size)
+    chosen = choose_positions(
+        _as_bool(candidates, "candidates", input_ids.shape),
+        attention_mask=attention_mask,
+        generator=generator,
+        masking_rate=masking_rate,
+        max_predictions=max_predictions,
+        selection=selection,
+    )
+    return corrupt_positions(
+        input_ids,
+        chosen,
+        mask_token_id=mask_token_id,
+        vocab_size=vocab_size,
+        generator=generator,
+        mask_share=mask_share,
+        random_share=random_share,
+    )
+
+
+def static_copy(
+    input_ids: Tensor, candidates: Tensor, *, epoch: int, seed: int, copies: int = 10, **masking: Any
+) -> MaskedBatch:
+    """Static masking: the masked data set as `epoch` sees it, when `copies` masked copies were made beforehand.
+
+    BERT masked its data before training. To soften that, the data were written out ten times (`dupe_factor=10`), each
+    copy with masks of its own, and training walked through the copies in turn: over BERT's 40 epochs each mask is met
+    four times (RoBERTa, section 4.1). Here a copy is not stored but made again from `(seed, epoch % copies)`, which
+    gives the same masks each time and needs a tenth of the memory.
+
+    In the reference code each of the ten copies also draws its sentence pairs anew. For that, call
+    `next_sentence_pairs` once per copy; this function varies only the masks.
+
+    Args:
+        input_ids: [B, S] the whole data set: a row's masks depend on its place in it.
+        candidates: [B, S] bool.
+        epoch: from 0 up; epochs 0, 10, 20, ... see the same masks when `copies` is 10.
+        seed: other seeds give other copies.
+        copies: number of distinct copies, at least 1.
+        **masking: the other arguments of `mask_tokens`, save `generator`.
+
+    Returns:
+        The masked data set of this epoch.
+    """
+    if copies < 1:
+        raise ValueError(f"copies must be at least 1, got {copies!r}")
+    if epoch < 0:
+        raise ValueError(f"epoch must be at least 0, got {epoch!r}")
+    # Not `seed + copy`: copy 1 of seed 0 would then be copy 0 of seed 1.
+    generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
+    return mask_tokens(input_ids, candidates, generator=generator, **masking)
+
+
+def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The chosen positions and their labels, packed to the left, so that the head scores only those.
+
+    A vocabulary-wide output at every position is the costliest part of pre-training, and 85% of it would be thrown
+    away. The reference code therefore gathers the chosen positions first (`gather_indexes`).
+
+    Args:
+        labels: [B, S] int64 with `IGNORE_INDEX` at positions that are not scored.
+
+    Returns:
+        masked_positions [B, P] int64, in rising order, and masked_labels [B, P] int64. Rows with fewer than P
+        positions are filled up with position 0 and label `IGNORE_INDEX`, which the loss leaves out.
+    """
+    if labels.dim() != 2 or labels.dtype != torch.int64:
+        raise ValueError(f"labels must be int64 of shape [B, S], got {labels.dtype} of shape {list(labels.shape)}")
+    chosen = labels != IGNORE_INDEX
+    counts = chosen.sum(dim=1)  # [B]
+    largest = int(counts.max()) if counts.numel() else 0
+    positions = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :largest]  # chosen first, in order
+    filled = torch.arange(largest, device=labels.device) < counts[:, None]
+    masked_labels = labels.gather(1, positions).masked_fill(~filled, IGNORE_INDEX)
+    return positions.masked_fill(~filled, 0), masked_labels
+
+
+def _uniform(shape: torch.Size, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
+    return torch.rand(shape, generator=generator, device=generator.device).to(device)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:  # also False for NaN
+        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+
+
+def _check_ids(input_ids: Tensor, vocab_size: int | None = None) -> None:
+    if input_ids.dim() != 2 or input_ids.dtype != torch.int64:
+        found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
+        raise ValueError(f"input_ids must be int64 of shape [B, S], got {found}")
+    if vocab_size is None or input_ids.numel() == 0:
+        return
+    low, high = int(input_ids.min()), int(input_ids.max())
+    if low < 0 or high >= vocab_size:
+        wrong = low if low < 0 else high
+        raise ValueError(f"input_ids must be in [0, vocab_size={vocab_size}), got {wrong}")
+
+
+def _as_bool(mask: Tensor, name: str, shape: torch.Size) -> Tensor:
+    """A mask of 0/1 or False/True as bool, or an error that names it."""
+    if mask.shape != shape:
+        raise ValueError(f"{name} must have shape {list(shape)}, got {list(mask.shape)}")
+    if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(f"{name} must hold only 0 and 1 (or False and True), got other values")
+    return mask.to(torch.bool)

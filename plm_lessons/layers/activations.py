@@ -1,0 +1,71 @@
+"""Activation functions, by the names that a `config.json` uses.
+
+References:
+    GELU: Hendrycks & Gimpel, "Gaussian Error Linear Units" (arXiv:1606.08415), section 2.
+    BERT: google-research/bert `modeling.gelu`: erf until February 2019, the tanh form since commit bee6030.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """Gaussian error linear unit, `x * Phi(x)`, where Phi is the standard normal distribution function.
+
+    Args:
+        x: Any shape, a floating-point type.
+        approximate: `"none"` for the exact form, `x * (1 + erf(x / sqrt(2))) / 2`;
+            `"tanh"` for `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2`,
+            which differs from it by at most 4.8e-4.
+
+    Returns:
+        A tensor of the shape and type of `x`.
+
+    Raises:
+        ValueError: `approximate` is neither `"none"` nor `"tanh"`, or `x` is not of a floating-point type.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'approximate={approximate!r}: must be "none" or "tanh"')
+    if not x.is_floating_point():
+        raise ValueError(f"x has dtype {x.dtype}: must be a floating-point type")
+    return F.gelu(x, approximate=approximate)
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """The sigmoid form of GELU, `x * sigmoid(1.702 * x)`: section 2 of the paper; off by at most 2.1e-2."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+gelu_tanh = partial(gelu, approximate="tanh")
+
+# Three names for the tanh form have come to stand in configuration files: BERT-like code says `gelu_new`
+# (ALBERT, GPT-2), newer code `gelu_pytorch_tanh`, an older factored version `gelu_fast`. They are equal.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_python": gelu,
+    "gelu_new": gelu_tanh,
+    "gelu_fast": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
+    "quick_gelu": quick_gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The function that a `hidden_act` field names.
+
+    Raises:
+        ValueError: No activation has this name.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"hidden_act={name!r}: must be one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]

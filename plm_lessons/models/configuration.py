@@ -1,0 +1,186 @@
+"""What every model's configuration shares: checked fields, published sizes, reading and writing `config.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from plm_lessons.files import write_atomically
+
+Config = TypeVar("Config", bound="ModelConfig")
+
+# Fields of a `config.json` that describe no part of the network: who saved it, names of labels, generation settings.
+BOOKKEEPING = frozenset(
+    [
+        "_name_or_path",
+        "architectures",
+        "attn_implementation",
+        "bos_token_id",
+        "cls_token_id",
+        "directionality",
+        "dtype",
+        "eos_token_id",
+        "finetuning_task",
+        "gradient_checkpointing",
+        "label2id",
+        "language",
+        "mask_token_id",
+        "model_type",
+        "output_past",
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
+        "problem_type",
+        "sep_token_id",
+        "tokenizer_class",
+        "torch_dtype",
+        "transformers_version",
+        "use_cache",
+    ]
+)
+# Features of `transformers` that these models do not have: the only value allowed is the one that turns them off.
+FIXED: dict[str, Any] = {
+    "add_cross_attention": False,
+    "chunk_size_feed_forward": 0,
+    "is_decoder": False,
+    "is_encoder_decoder": False,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "pruned_heads": {},
+    "return_dict": True,
+    "tie_word_embeddings": True,
+    "torchscript": False,
+}
+
+
+class ModelConfig:
+    """Base of the configuration dataclasses.
+
+    A subclass is a frozen dataclass that lists the fields of its family's `config.json`, names its family
+    (`model_type`), and gives its published sizes as differences from the defaults.
+    """
+
+    model_type: ClassVar[str]
+    published_sizes: ClassVar[dict[str, dict[str, Any]]]
+
+    def __new__(cls, *args: object, **fields: object) -> ModelConfig:
+        """Refuse unknown fields with a `ValueError` that names them, where a dataclass would raise a `TypeError`."""
+        cls._check_known(fields)
+        return super().__new__(cls)
+
+    @classmethod
+    def _field_names(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+
+    @classmethod
+    def _check_known(cls, fields: Mapping[str, object]) -> None:
+        for name in fields:
+            if name not in cls._field_names():
+                raise ValueError(f"{name}: not a field of {cls.__name__}, which has {', '.join(cls._field_names())}")
+
+    @classmethod
+    def published(cls: type[Config], name: str) -> Config:
+        """The configuration of a published checkpoint, by its usual name.
+
+        Raises:
+            ValueError: This family has published no model of that name.
+        """
+        if name not in cls.published_sizes:
+            raise ValueError(f"name={name!r}: must be one of {', '.join(cls.published_sizes)}")
+        return cls(**cls.published_sizes[name])
+
+    @classmethod
+    def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
+        """Build from the contents of a `config.json`.
+
+        Raises:
+            ValueError: The contents are of another family, hold an unknown field or switch on a feature that is
+                not there.
+        """
+        family = values.get("model_type", cls.model_type)
+        if family != cls.model_type:
+            raise ValueError(f"model_type={family!r}: {cls.__name__} reads only {cls.model_type!r}")
+        fields = {name: value for name, value in values.items() if name not in BOOKKEEPING and name not in FIXED}
+        for name, allowed in FIXED.items():
+            if values.get(name, allowed) != allowed:
+                raise ValueError(f"{name}={values[name]!r}: {cls.__name__} supports only {allowed!r}")
+        if "id2label" in fields:
+            fields["num_labels"] = len(fields.pop("id2label"))
+        return cls(**fields)
+
+    @classmethod
+    def from_pretrained(cls: type[Config], folder: str | Path) -> Config:
+        """Read `config.json` from a folder.
+
+        Raises:
+            FileNotFoundError: The folder has no `config.json`.
+            ValueError: The file is not a JSON object, or `from_dict` refuses it.
+        """
+        path = Path(folder) / "config.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: not valid JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: must hold a JSON object, not a {type(values).__name__}")
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of a `config.json` that `from_dict`, and `transformers`, read."""
+        values: dict[str, Any] = {"model_type": self.model_type}
+        for name in self._field_names():
+            values[name] = getattr(self, name)
+        num_labels = values.pop("num_labels", None)
+        if num_labels is not None:
+            values["id2label"] = {str(label): f"LABEL_{label}" for label in range(num_labels)}
+            values["label2id"] = {f"LABEL_{label}": label for label in range(num_labels)}
+        return values
+
+    def save_pretrained(self, folder: str | Path, **more: Any) -> None:
+        """Write `config.json` into a folder, whole or not at all; `more` is added to the file."""
+        text = json.dumps({**self.to_dict(), **more}, indent=2, sort_keys=True) + "\n"
+        write_atomically(Path(folder) / "config.json", text.encode("utf8"))
+
+    def _check_counts(self, *names: str) -> None:
+        """Each of the fields must be a whole number of at least 1."""
+        for name in names:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}: must be a whole number of at least 1")
+
+    def _check_range(self, low: float, high: float, *names: str) -> None:
+        """Each of the fields must be a number in [low, high)."""
+        for name in names:
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or not low <= value < high:
+                raise ValueError(f"{name}={value!r}: must be a number in [{low}, {high})")
+
+    def _check_divides(self, divisor: str, dividend: str) -> None:
+        if getattr(self, dividend) % getattr(self, divisor):
+            raise ValueError(
+                f"{divisor}={getattr(self, divisor)}: must divide {dividend}={getattr(self, dividend)} without remainder"
+            )
+
+    def _check_token(self, *names: str) -> None:
+        """Each of the fields must be None or an id of the vocabulary."""
+        vocab_size = self.vocab_size
+        for name in names:
+            value = getattr(self, name)
+            valid = value is None or (
+                isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocab_size
+            )
+            if not valid:
+                raise ValueError(
+                    f"{name}={value!r}: must be None or a token id from 0 to vocab_size - 1 = {vocab_size - 1}"
+                )
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        if getattr(self, name) not in choices:
+            raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(choices)}")

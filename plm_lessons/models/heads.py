@@ -1,0 +1,113 @@
+"""What stands on top of an encoder: the masked-language-modelling head, and the losses.
+
+Letters: B batch, S sequence length, H hidden size, E embedding size, V vocabulary, P positions predicted,
+C number of labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from plm_lessons.layers.activations import activation
+from plm_lessons.models.checks import check_labels
+
+
+class MaskedLMHead(nn.Module):
+    """Scores every word of the vocabulary: `norm(act(transform(h))) @ E^T + bias`.
+
+    The output matrix is the input embedding (tied), given at each call so that it is stored once. The bias is the
+    head's own. Source: google-research/bert, run_pretraining.get_masked_lm_output.
+    """
+
+    def __init__(self, hidden_size: int, embedding_size: int, vocab_size: int, hidden_act: str, eps: float) -> None:
+        super().__init__()
+        self.transform = nn.Linear(hidden_size, embedding_size)
+        self.activation = activation(hidden_act)
+        self.norm = nn.LayerNorm(embedding_size, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, hidden_states: Tensor, embedding: Tensor) -> Tensor:
+        """[B, S or P, H] and the embedding matrix [V, E] -> logits [B, S or P, V]."""
+        return F.linear(self.norm(self.activation(self.transform(hidden_states))), embedding, self.bias)
+
+
+def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
+    """Pick the vectors at some positions of each sequence: [B, S, H] and [B, P] -> [B, P, H].
+
+    About 15 % of the positions have a label. To score the vocabulary only there saves most of the head's work;
+    google-research/bert does the same (run_pretraining.gather_indexes).
+
+    Raises:
+        ValueError: `positions` is not of shape [B, P], or holds a place outside the sequence.
+    """
+    if positions is None:
+        return hidden_states
+    batch, length, hidden_size = hidden_states.shape
+    if positions.dim() != 2 or len(positions) != batch:
+        raise ValueError(f"masked_positions has shape {tuple(positions.shape)}: must be [{batch}, P]")
+    if positions.numel() and (positions.min() < 0 or positions.max() >= length):
+        raise ValueError(f"masked_positions: every position must be from 0 to {length - 1}")
+    return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_size))
+
+
+def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy over the labelled positions.
+
+    Args:
+        logits: [B, S or P, C], for any number of classes C, such as the vocabulary.
+        labels: [B, S or P], from 0 to C - 1, or -100 where nothing is to be predicted.
+
+    Returns:
+        A scalar in nats: 0 if no position has a label, as in google-research/bert (an empty mean would be NaN).
+    """
+    check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
+    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+    return total / (labels != -100).sum().clamp(min=1)
+
+
+def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """The loss of a sequence classifier, told by the labels as in `transformers`.
+
+    Args:
+        logits: [B, C].
+        labels: [B] whole numbers for one class of C (cross-entropy); [B] or [B, 1] numbers when C = 1 (regression,
+            mean squared error); [B, C] floating-point zeros and ones for several classes at once (binary
+            cross-entropy).
+
+    Raises:
+        ValueError: The labels fit none of the three.
+    """
+    if logits.shape[-1] == 1:
+        if labels.numel() != len(logits):
+            raise ValueError(
+                f"labels has shape {tuple(labels.shape)}: must hold one number for each of {len(logits)} rows"
+            )
+        return F.mse_loss(logits.flatten(), labels.flatten().to(logits.dtype))
+    if labels.is_floating_point():
+        if labels.shape != logits.shape:
+            raise ValueError(
+                f"labels has shape {tuple(labels.shape)}: floating-point labels must be {tuple(logits.shape)}"
+            )
+        return F.binary_cross_entropy_with_logits(logits, labels)
+    check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
+    return F.cross_entropy(logits, labels, ignore_index=-100)
+
+
+def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
+    """Mean of the cross-entropies of where an answer starts and ends.
+
+    Args:
+        start_logits, end_logits: [B, S].
+        start_positions, end_positions: [B], from 0 to S - 1, or -100 for a row to be ignored. (`transformers` clips a
+            position behind the sequence and then ignores it; here that is an error.)
+    """
+    losses = []
+    for name, logits, positions in (
+        ("start_positions", start_logits, start_positions),
+        ("end_positions", end_logits, end_positions),
+    ):
+        check_labels(name, positions, logits.shape[:1], logits.shape[1])
+        losses.append(F.cross_entropy(logits, positions, ignore_index=-100))
+    return (losses[0] + losses[1]) / 2

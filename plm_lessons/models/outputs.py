@@ -1,0 +1,52 @@
+"""What a model returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(repr=False)
+class ModelOutput:
+    """The results that a model has, by name; what does not apply to it is None.
+
+    Letters: B batch, S sequence length, H hidden size, A heads, L layers, V vocabulary, P positions predicted.
+
+    Attributes:
+        loss: A scalar, when labels were given.
+        logits: Unnormalised scores: [B, S or P, V] for masked language modelling, [B, num_labels] for a sequence,
+            [B, S, num_labels] for tokens.
+        last_hidden_state: [B, S, H], one vector a token.
+        pooler_output: [B, H], one vector a sequence.
+        hidden_states: L + 1 tensors [B, S, H]: the embeddings, then the output of each layer.
+        attentions: L tensors [B, A, S, S]: attention weights before dropout, query x key; each row sums to 1.
+        prediction_logits: [B, S or P, V], of a pre-training model.
+        seq_relationship_logits: [B, 2], of a model pre-trained on sentence pairs: 0 is next, 1 is random.
+        start_logits, end_logits: [B, S], where an answer starts and ends.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+
+    def __repr__(self) -> str:
+        """Names and shapes, not the numbers: short enough to print in a notebook."""
+        parts = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                parts.append(f"{field.name}={len(value)} x {list(value[0].shape)}")
+            elif isinstance(value, Tensor):
+                parts.append(
+                    f"{field.name}={value.item():.4f}" if value.dim() == 0 else f"{field.name}={list(value.shape)}"
+                )
+        return f"{type(self).__name__}({', '.join(parts)})"

@@ -1,0 +1,233 @@
+"""What every model shares: drawing its initial weights, counting them, loading and saving in the layout of `transformers`.
+
+Loading never unpickles: weights come from `model.safetensors` only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from plm_lessons.files import write_atomically
+from plm_lessons.models.configuration import ModelConfig
+
+Model = TypeVar("Model", bound="PretrainedModel")
+
+WEIGHTS = "model.safetensors"
+
+
+class PretrainedModel(nn.Module):
+    """Base of all models.
+
+    A model with a head keeps the encoder below it as `self.encoder`. A family states how its published checkpoints
+    name what it calls otherwise.
+
+    Attributes:
+        config_class: The family's configuration.
+        encoder_name: The encoder's name in checkpoints of models with a head.
+        checkpoint_names: Pairs (part of a name here, part of a name there), replaced in this order.
+        head_names: How the names of the heads' tensors begin there. A checkpoint of another task may lack a head
+            that this model has, or bring one that it has not; all else must fit.
+        copied_names: Tensors that some checkpoints store although the model does without: the name of the one that
+            they must repeat, or None if their content does not matter.
+    """
+
+    config_class: ClassVar[type[ModelConfig]]
+    encoder_name: ClassVar[str]
+    checkpoint_names: ClassVar[tuple[tuple[str, str], ...]]
+    head_names: ClassVar[tuple[str, ...]]
+    copied_names: ClassVar[dict[str, str | None]]
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if not isinstance(config, self.config_class):
+            raise ValueError(
+                f"config is a {type(config).__name__}: {type(self).__name__} needs a {self.config_class.__name__}"
+            )
+        self.config = config
+
+    # --- weights ---
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator | None = None, only: set[str] | None = None) -> None:
+        """Draw the initial weights anew.
+
+        Matrices come from a normal distribution of standard deviation `config.initializer_range`, cut off at two
+        deviations as in google-research/bert (`transformers` does not cut); biases are 0, layer norms the identity.
+
+        Args:
+            generator: A CPU generator; seed 0 if None. The weights are the same on every device.
+            only: Names of the parameters to draw; all if None.
+        """
+        generator = generator or torch.Generator().manual_seed(0)
+        std = float(self.config.initializer_range)
+        for prefix, module in self.named_modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                full_name = f"{prefix}.{name}" if prefix else name
+                if parameter.is_meta or (only is not None and full_name not in only):
+                    continue
+                if isinstance(module, nn.LayerNorm):
+                    parameter.fill_(1.0 if name == "weight" else 0.0)
+                elif parameter.dim() == 1:
+                    parameter.zero_()
+                else:
+                    values = torch.empty(parameter.shape, device="cpu")
+                    nn.init.trunc_normal_(values, std=std, a=-2 * std, b=2 * std, generator=generator)
+                    parameter.copy_(values)
+                    if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                        parameter[module.padding_idx].zero_()
+
+    def num_parameters(self) -> int:
+        """How many numbers the model learns; a matrix used twice counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    # --- names in checkpoints ---
+
+    @classmethod
+    def checkpoint_name(cls, name: str) -> str:
+        """The name that a parameter of this model has in checkpoints of `transformers`."""
+        if name.startswith("encoder."):
+            name = cls.encoder_name + name.removeprefix("encoder")
+        for ours, theirs in cls.checkpoint_names:
+            name = name.replace(ours, theirs)
+        return name
+
+    @classmethod
+    def _full_name(cls, name: str) -> str:
+        """The name in a checkpoint of a model with a head: that of a bare encoder gets the encoder's prefix."""
+        is_full = name.startswith((cls.encoder_name + ".", *cls.head_names))
+        return name if is_full else f"{cls.encoder_name}.{name}"
+
+    @classmethod
+    def _head_of(cls, name: str) -> str | None:
+        return next((head for head in cls.head_names if name.startswith(head)), None)
+
+    # --- loading ---
+
+    @classmethod
+    def from_pretrained(cls: type[Model], folder_or_hub_name: str | Path, **config_fields: Any) -> Model:
+        """Build a model from a folder in the layout of `transformers` (`config.json`, `model.safetensors`).
+
+        The encoder must fit tensor by tensor. A head that the checkpoint lacks, such as the classifier that
+        fine-tuning adds, is drawn anew (seed 0), and heads of other tasks are left aside, both with a warning.
+
+        Args:
+            folder_or_hub_name: A folder, or a model's name on the Hugging Face hub, which is fetched with
+                `huggingface_hub` if that is installed.
+            **config_fields: Fields that replace those of `config.json`, such as `num_labels=3`.
+
+        Returns:
+            The model, float32, on the CPU, in evaluation mode.
+
+        Raises:
+            FileNotFoundError: There is no such folder, or it lacks a file.
+            ValueError: A tensor is missing, unexpected or of another shape, or a file is not what it should be.
+        """
+        folder = _find_folder(folder_or_hub_name)
+        config = dataclasses.replace(cls.config_class.from_pretrained(folder), **config_fields)  # type: ignore[type-var]
+        with torch.device("meta"):
+            model = cls(config)
+        model.to_empty(device="cpu")
+        fresh = model._copy_from(_read_tensors(folder), folder)
+        model.initialise(only=fresh)
+        return model.eval()
+
+    @torch.no_grad()
+    def _copy_from(self, tensors: dict[str, Tensor], folder: Path) -> set[str]:
+        """Copy the tensors of a checkpoint into the parameters; returns the parameters of heads that it lacks."""
+        found = {self._full_name(_modern_name(name)): tensor for name, tensor in tensors.items()}
+        wanted = {self._full_name(self.checkpoint_name(name)): name for name, _ in self.named_parameters()}
+        for name, original in self.copied_names.items():
+            if name in found and name not in wanted:
+                if original is None or torch.equal(found[name], found.get(original, found[name])):
+                    del found[name]
+
+        heads_found = {self._head_of(name) for name in found}
+        missing = [name for name in wanted if name not in found]
+        fresh = [name for name in missing if self._head_of(name) and self._head_of(name) not in heads_found]
+        heads_wanted = {self._head_of(name) for name in wanted}
+        unexpected = [name for name in found if name not in wanted]
+        left_aside = [name for name in unexpected if self._head_of(name) and self._head_of(name) not in heads_wanted]
+
+        parameters = dict(self.named_parameters())
+        problems = [f"missing {name}" for name in missing if name not in fresh]
+        problems += [f"unexpected {name}" for name in unexpected if name not in left_aside]
+        for name in wanted.keys() & found.keys():
+            shape, needed = tuple(found[name].shape), tuple(parameters[wanted[name]].shape)
+            if shape != needed:
+                problems.append(f"{name} has shape {shape}, the configuration needs {needed}")
+        if problems:
+            raise ValueError(f"{folder} does not fit {type(self).__name__}: " + "; ".join(sorted(problems)))
+
+        if fresh:
+            warnings.warn(f"{folder} has no {', '.join(fresh)}: drawn anew, to be trained", stacklevel=4)
+        if left_aside:
+            warnings.warn(f"{folder} also has {', '.join(left_aside)}: not used by {type(self).__name__}", stacklevel=4)
+        for name in wanted.keys() & found.keys():
+            parameters[wanted[name]].copy_(found[name])
+        return {wanted[name] for name in fresh}
+
+    # --- saving ---
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `config.json` and `model.safetensors`, which `transformers` loads; each file whole or not at all."""
+        tensors = {
+            self.checkpoint_name(name): value.detach().cpu().contiguous() for name, value in self.named_parameters()
+        }
+        write_atomically(Path(folder) / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
+        self.config.save_pretrained(folder, architectures=[type(self).__name__])
+
+
+def _modern_name(name: str) -> str:
+    """TensorFlow called the gain of a layer norm gamma and its shift beta; so do the oldest checkpoints."""
+    stem, _, last = name.rpartition(".")
+    return f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(last, last) }" if stem else name
+
+
+def _find_folder(folder_or_hub_name: str | Path) -> Path:
+    folder = Path(folder_or_hub_name)
+    if folder.is_dir():
+        return folder
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise FileNotFoundError(
+            f"{folder_or_hub_name}: no such folder; to fetch it from the Hugging Face hub, install huggingface_hub"
+        ) from None
+    files = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt"]
+    return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder, from one file or from the parts that an index lists."""
+    index = folder / f"{WEIGHTS}.index.json"
+    if (folder / WEIGHTS).is_file():
+        parts = [folder / WEIGHTS]
+    elif index.is_file():
+        parts = [
+            folder / part for part in sorted(set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values()))
+        ]
+    elif list(folder.glob("*.bin")):
+        raise ValueError(f"{folder} has only pickled weights, which can run any code: save it as {WEIGHTS} first")
+    else:
+        raise FileNotFoundError(f"{folder} has no {WEIGHTS}")
+    tensors: dict[str, Tensor] = {}
+    for part in parts:
+        try:
+            tensors |= safetensors.torch.load_file(part)
+        except safetensors.SafetensorError as error:
+            raise ValueError(f"{part}: not a whole safetensors file ({error})") from None
+    return tensors

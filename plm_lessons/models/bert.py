@@ -276,18 +276,18 @@ class BertModel(BertPretrainedModel):
         if attention_mask is not None:
             check_mask("attention_mask", attention_mask, input_ids.shape)
             mask = additive_mask(attention_mask, hidden_states.dtype)
-        all_hidden_states, all_attentions = (hidden_states,), ()
+        all_hidden_states, all_attentions = [hidden_states], []
         for layer in self.layers:
             hidden_states, weights = layer(hidden_states, mask)
             if output_hidden_states:
-                all_hidden_states += (hidden_states,)
+                all_hidden_states.append(hidden_states)
             if output_attentions:
-                all_attentions += (weights,)
+                all_attentions.append(weights)
         return ModelOutput(
             last_hidden_state=hidden_states,
             pooler_output=None if self.pooler is None else self.pooler(hidden_states),
-            hidden_states=all_hidden_states if output_hidden_states else None,
-            attentions=all_attentions if output_attentions else None,
+            hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
+            attentions=tuple(all_attentions) if output_attentions else None,
         )
 
 

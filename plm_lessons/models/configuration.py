@@ -69,6 +69,10 @@ class ModelConfig:
     model_type: ClassVar[str]
     published_sizes: ClassVar[dict[str, dict[str, Any]]]
 
+    # Every family has these; what is shared reads them.
+    vocab_size: int
+    initializer_range: float
+
     def __new__(cls, *args: object, **fields: object) -> ModelConfig:
         """Refuse unknown fields with a `ValueError` that names them, where a dataclass would raise a `TypeError`."""
         cls._check_known(fields)
@@ -164,22 +168,17 @@ class ModelConfig:
 
     def _check_divides(self, divisor: str, dividend: str) -> None:
         if getattr(self, dividend) % getattr(self, divisor):
-            raise ValueError(
-                f"{divisor}={getattr(self, divisor)}: must divide {dividend}={getattr(self, dividend)} without remainder"
-            )
+            raise ValueError(f"{divisor}={getattr(self, divisor)}: must divide {dividend}={getattr(self, dividend)}")
 
     def _check_token(self, *names: str) -> None:
         """Each of the fields must be None or an id of the vocabulary."""
-        vocab_size = self.vocab_size
         for name in names:
             value = getattr(self, name)
-            valid = value is None or (
-                isinstance(value, int) and not isinstance(value, bool) and 0 <= value < vocab_size
+            if value is None or (type(value) is int and 0 <= value < self.vocab_size):
+                continue
+            raise ValueError(
+                f"{name}={value!r}: must be None or an id from 0 to vocab_size - 1 = {self.vocab_size - 1}"
             )
-            if not valid:
-                raise ValueError(
-                    f"{name}={value!r}: must be None or a token id from 0 to vocab_size - 1 = {vocab_size - 1}"
-                )
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         if getattr(self, name) not in choices:

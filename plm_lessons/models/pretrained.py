@@ -1,4 +1,4 @@
-"""What every model shares: drawing its initial weights, counting them, loading and saving in the layout of `transformers`.
+"""What every model shares: initial weights, their count, loading and saving in the layout of `transformers`.
 
 Loading never unpickles: weights come from `model.safetensors` only.
 """
@@ -68,7 +68,7 @@ class PretrainedModel(nn.Module):
             only: Names of the parameters to draw; all if None.
         """
         generator = generator or torch.Generator().manual_seed(0)
-        std = float(self.config.initializer_range)
+        std = self.config.initializer_range
         for prefix, module in self.named_modules():
             for name, parameter in module.named_parameters(recurse=False):
                 full_name = f"{prefix}.{name}" if prefix else name
@@ -151,9 +151,9 @@ class PretrainedModel(nn.Module):
         found = {self._full_name(_modern_name(name)): tensor for name, tensor in tensors.items()}
         wanted = {self._full_name(self.checkpoint_name(name)): name for name, _ in self.named_parameters()}
         for name, original in self.copied_names.items():
-            if name in found and name not in wanted:
-                if original is None or torch.equal(found[name], found.get(original, found[name])):
-                    del found[name]
+            repeats = name in found and (original is None or torch.equal(found[name], found.get(original, found[name])))
+            if repeats and name not in wanted:
+                del found[name]
 
         heads_found = {self._head_of(name) for name in found}
         missing = [name for name in wanted if name not in found]

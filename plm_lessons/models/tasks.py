@@ -34,13 +34,11 @@ class TaskModel(PretrainedModel):
         generator = generator or torch.Generator().manual_seed(0)
         self.encoder = self.encoder_class(config, generator, add_pooling_layer=self.needs_pooler)
         self.add_head(config)
-        self.initialise(
-            generator, only={name for name, _ in self.named_parameters() if not name.startswith("encoder.")}
-        )
+        self.initialise(generator, only={n for n, _ in self.named_parameters() if not n.startswith("encoder.")})
 
     def add_head(self, config: Any) -> None:
         """Make the modules above the encoder."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no head: use one of its subclasses")
 
 
 class MaskedLMModel(TaskModel):

@@ -1,0 +1,103 @@
+"""Build the book strictly, and serve it on this machine.
+
+    python tools/book.py build     from the outputs stored in the notebooks; a warning is an error
+    python tools/book.py serve     on http://localhost:8000/, or the next free port
+
+`make book` runs both; the browser tests call the same functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+# Written last, so that its presence says that the build came to its end, and its age how fresh the site is.
+FINISHED = ROOT / "_build" / "finished"
+
+
+def sources() -> Iterator[Path]:
+    """Yield every file that shapes the built pages."""
+    yield ROOT / "_config.yml"
+    yield ROOT / "_toc.yml"
+    for folder in (ROOT / "book", ROOT / "tools"):
+        yield from (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def is_fresh() -> bool:
+    """Return whether the last build came to its end and nothing has changed since."""
+    return FINISHED.exists() and all(path.stat().st_mtime <= FINISHED.stat().st_mtime for path in sources())
+
+
+def build() -> None:
+    """Build the book; exit with an error where the build warns.
+
+    Each build starts from nothing: a page that Sphinx remembers from an earlier build would not warn a second time.
+    """
+    shutil.rmtree(ROOT / "_build", ignore_errors=True)
+    command = ["build", ".", "-n", "-W", "--keep-going"]
+    print("jupyter-book", *command, flush=True)
+    finished = subprocess.run([str(Path(sys.executable).with_name("jupyter-book")), *command], cwd=ROOT)
+    if finished.returncode:
+        sys.exit(f"The book was not built: see the messages above (exit code {finished.returncode}).")
+    FINISHED.touch()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a line in the terminal for each of them."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def server(port: int) -> http.server.ThreadingHTTPServer:
+    """Return a server of the built book, for this machine only; port 0 means any free one.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    handler = functools.partial(QuietHandler, directory=str(SITE))
+    return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+def serve(first_port: int) -> None:
+    """Serve the built book until Ctrl-C, on the first free port from `first_port` on."""
+    for port in range(first_port, first_port + 100):
+        try:
+            httpd = server(port)
+            break
+        except OSError:
+            continue
+    else:
+        sys.exit(f"No free port between {first_port} and {first_port + 99}: try `make book PORT=...`.")
+    print(f"\nThe book is at http://localhost:{httpd.server_address[1]}/   (Ctrl-C ends)", flush=True)
+    try:
+        httpd.serve_forever()
+    except KeyboardInterrupt:
+        print()
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Build the book strictly, and serve it on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build", help="build _build/html; a warning is an error")
+    serving = commands.add_parser("serve", help="serve _build/html on localhost until Ctrl-C")
+    serving.add_argument("--port", type=int, default=8000, help="the first port to try (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.command == "build":
+        build()
+    else:
+        serve(arguments.port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Run the book's notebooks from clean and store their outputs, in a form that is the same for everyone.
+
+    python tools/make_notebooks.py                    all notebooks of the book
+    python tools/make_notebooks.py book/bert.ipynb    only this one
+    python tools/make_notebooks.py --no-execute       keep the outputs, tidy the rest
+    python tools/make_notebooks.py --check            change nothing; fail where a stored notebook is not in this form
+
+The form: the generated set-up cell for Colab comes first; cell ids follow from the cells' content; no widget view and
+no widget metadata, no time stamps, no interpreter version; execution counts as of one run from top to bottom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+# Marks the generated cell. `remove-cell` keeps it out of the built page, where nobody can run it.
+SETUP_TAGS = ["colab-setup", "remove-cell"]
+KEPT_CELL_METADATA = ("tags", "mystnb")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+CELL_TIMEOUT_SECONDS = 600
+
+
+def repository() -> tuple[str, str]:
+    """Return the address and the branch of the repository, from the one place where they stand (_config.yml)."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return config["repository"]["url"], config["repository"]["branch"]
+
+
+def colab_url(path: Path) -> str:
+    """Return the address that opens the notebook at `path` (inside the repository) in Google Colab."""
+    url, branch = repository()
+    slug = url.removeprefix("https://github.com/")
+    return (
+        f"https://colab.research.google.com/github/{slug}/blob/{branch}/{path.resolve().relative_to(ROOT).as_posix()}"
+    )
+
+
+def setup_source() -> str:
+    """Return the source of the set-up cell: it installs the package in Colab and does nothing elsewhere."""
+    url, branch = repository()
+    return "\n".join(
+        [
+            "# In Google Colab this installs the book's package. Anywhere else it does nothing.",
+            "import sys",
+            "",
+            'if "google.colab" in sys.modules:',
+            f'    %pip install --quiet "plm-lessons[notebooks] @ git+{url}@{branch}"',
+        ]
+    )
+
+
+def with_setup_cell(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy of `notebook` that starts with the set-up cell, in the place of any older one."""
+    result = copy.deepcopy(notebook)
+    setup = nbformat.v4.new_code_cell(setup_source(), metadata={"tags": list(SETUP_TAGS)})
+    others = [cell for cell in result.cells if SETUP_TAGS[0] not in cell.metadata.get("tags", [])]
+    result.cells = [setup, *others]
+    return result
+
+
+def normalised(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy of `notebook` with nothing in it that differs from one run or one machine to the next."""
+    result = copy.deepcopy(notebook)
+    result.nbformat, result.nbformat_minor = 4, 5
+    result.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
+        }
+    )
+    ids: set[str] = set()
+    count = 0
+    for cell in result.cells:
+        cell.id = unique_id(cell, ids)
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in KEPT_CELL_METADATA if key in cell.metadata}
+        )
+        if cell.cell_type != "code":
+            continue
+        # A cell without code is not run and has no count.
+        count += bool(cell.source.strip())
+        cell.execution_count = count if cell.source.strip() else None
+        cell.outputs = [normalised_output(output, cell.execution_count) for output in cell.outputs]
+    return result
+
+
+def unique_id(cell: NotebookNode, taken: set[str]) -> str:
+    """Return an id that follows from the cell's type and source, and add it to `taken`."""
+    for copy_number in range(len(taken) + 1):
+        content = f"{cell.cell_type}\0{cell.source}\0{copy_number}".encode()
+        candidate = hashlib.sha256(content).hexdigest()[:12]
+        if candidate not in taken:
+            break
+    taken.add(candidate)
+    return candidate
+
+
+def normalised_output(output: NotebookNode, execution_count: int | None) -> NotebookNode:
+    """Return a copy of one cell output without the view that only a running kernel can fill."""
+    result = copy.deepcopy(output)
+    if "data" in result:
+        result.data.pop(WIDGET_VIEW, None)
+        result.metadata = nbformat.from_dict({})
+    if result.output_type == "execute_result":
+        result.execution_count = execution_count
+    return result
+
+
+def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
+    """Return a copy of `notebook`, run from top to bottom in a new kernel that starts in `folder`.
+
+    Raises:
+        CellExecutionError, CellTimeoutError, DeadKernelError: a cell failed, hung, or ended its kernel.
+    """
+    result = copy.deepcopy(notebook)
+    for cell in result.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        result,
+        timeout=CELL_TIMEOUT_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    return result
+
+
+def problems(path: Path) -> list[str]:
+    """Return what keeps the stored notebook at `path` from the form described above: nothing, or sentences."""
+    stored = nbformat.read(path, as_version=4)
+    expected = normalised(with_setup_cell(stored))
+    found = []
+    if "widgets" in stored.metadata:
+        found.append("holds widget metadata")
+    if any(WIDGET_VIEW in output.get("data", {}) for cell in stored.cells for output in cell.get("outputs", [])):
+        found.append("holds a widget view that needs a kernel")
+    setups = [cell for cell in stored.cells if SETUP_TAGS[0] in cell.metadata.get("tags", [])]
+    if len(setups) != 1 or setups[0] is not stored.cells[0] or setups[0].source != setup_source():
+        found.append("does not start with exactly the generated set-up cell")
+    counts = [cell.execution_count for cell in stored.cells if cell.cell_type == "code" and cell.source.strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        found.append("was not run once from top to bottom")
+    if not found and text_of(stored) != text_of(expected):
+        found.append("has ids or metadata that `make notebooks` would write otherwise")
+    return found
+
+
+def text_of(notebook: NotebookNode) -> str:
+    """Return the notebook as the text of its file."""
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write `notebook` to `path` whole or not at all."""
+    nbformat.validate(notebook)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, delete=False) as file:
+        file.write(text_of(notebook))
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def remake(path: Path, run: bool) -> None:
+    """Tidy the notebook at `path`, after running it where `run` says so.
+
+    Raises:
+        CellExecutionError, CellTimeoutError, DeadKernelError: see `execute`; the file stays as it was.
+    """
+    notebook = with_setup_cell(nbformat.read(path, as_version=4))
+    start = time.perf_counter()
+    if run:
+        notebook = execute(notebook, path.parent)
+    write(normalised(notebook), path)
+    took = f" in {time.perf_counter() - start:.0f} s" if run else ""
+    print(f"{path.resolve().relative_to(ROOT)}: {'run and stored' if run else 'tidied'}{took}", flush=True)
+
+
+def notebooks() -> list[Path]:
+    """Return the book's notebooks."""
+    return sorted(path for path in BOOK.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Read the command line; return the exit code."""
+    parser = argparse.ArgumentParser(description="Run the book's notebooks from clean and store their outputs.")
+    parser.add_argument("notebook", nargs="*", type=Path, help="the notebooks (default: all in book/)")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--no-execute", action="store_true", help="keep the stored outputs, tidy the rest")
+    choice.add_argument("--check", action="store_true", help="change nothing; fail where a notebook is not tidy")
+    arguments = parser.parse_args(argv)
+    failed = False
+    for path in arguments.notebook or notebooks():
+        if not path.is_file():
+            parser.error(f"no such notebook: {path}")
+        if arguments.check:
+            for problem in problems(path):
+                print(f"{path}: {problem}", file=sys.stderr)
+                failed = True
+            continue
+        try:
+            remake(path, run=not arguments.no_execute)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            print(f"{path}: not stored, a cell failed:\n{error}", file=sys.stderr)
+            failed = True
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

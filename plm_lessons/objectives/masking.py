@@ -20,6 +20,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from plm_lessons.objectives.checks import as_bool, check_ids, check_share
+
 IGNORE_INDEX = -100
 """The label of a position that is not scored: the `ignore_index` that `torch.nn.functional.cross_entropy` has anyway.
 It can never be a token id. A usual slip is to use 0, which is a real token ([PAD]) and a real NSP class."""
@@ -52,20 +54,20 @@ def candidate_positions(
     Returns:
         [B, S] bool, True where a token may be chosen.
     """
-    _check_ids(input_ids)
+    check_ids(input_ids)
     special = torch.tensor(sorted(set(special_token_ids)), dtype=torch.int64, device=input_ids.device)
     candidates = ~torch.isin(input_ids, special)
     if attention_mask is not None:
-        candidates = candidates & _as_bool(attention_mask, "attention_mask", input_ids.shape)
+        candidates = candidates & as_bool("attention_mask", attention_mask, input_ids.shape)
     return candidates
 
 
 def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: int | None = None) -> int:
-    """How many tokens the reference code chooses in a sequence of `length` tokens, `[CLS]` and `[SEP]` counted.
+    """How many tokens the reference code chooses in a sequence of `length` tokens, [CLS] and [SEP] counted.
 
-    `min(max_predictions, max(1, round(length * masking_rate)))`: 19 at length 128, 77 at 512. At least one, even in a
-    very short text. `round` is Python's: halves go to the even neighbour, so length 10 (1.5) gives 2, and 30 (4.5)
-    gives 4. The published commands set the cap to 20 at length 128 and to 77 or so at 512.
+    `min(max_predictions, max(1, round(length * masking_rate)))`: 19 at length 128, 77 at 512, and at least one in the
+    shortest text. Python's `round` takes halves to the even neighbour: 10 tokens (1.5) give 2, and 30 (4.5) give 4.
+    The cap is a flag of the reference code, 20 unless set, and has to be raised by hand for length 512.
     """
     count = max(1, round(length * masking_rate))
     return count if max_predictions is None else min(max_predictions, count)
@@ -84,8 +86,8 @@ def choose_positions(
 
     `selection="fixed_count"` is what BERT's reference code does: each row gets exactly `prediction_count` positions,
     drawn without replacement, all sets being equally likely. The length that counts is the number of tokens that are
-    not padding. It includes [CLS] and [SEP], though these are no candidates; so slightly more than 15% of the
-    candidates are chosen. A row with fewer candidates than that has them all chosen, and a row without any has none.
+    not padding, [CLS] and [SEP] included, though these are no candidates. A row with fewer candidates than that has
+    them all chosen; a row without any has none.
 
     `selection="bernoulli"` chooses every candidate by itself with probability `masking_rate`, as Hugging Face's
     `DataCollatorForLanguageModeling` does: 15% of the candidates on average, but a short text may get no position.
@@ -104,15 +106,15 @@ def choose_positions(
     Returns:
         [B, S] bool, True where chosen; never True where `candidates` is False.
     """
-    candidates = _as_bool(candidates, "candidates", candidates.shape)
+    candidates = as_bool("candidates", candidates, candidates.shape)
     if candidates.dim() != 2:
         raise ValueError(f"candidates must have shape [B, S], got {list(candidates.shape)}")
-    _check_share("masking_rate", masking_rate)
+    check_share("masking_rate", masking_rate)
     rows, width = candidates.shape
     if attention_mask is None:
         lengths = torch.full((rows,), width, device=candidates.device)
     else:
-        attended = _as_bool(attention_mask, "attention_mask", candidates.shape)
+        attended = as_bool("attention_mask", attention_mask, candidates.shape)
         if bool((candidates & ~attended).any()):
             raise ValueError("candidates must be False wherever attention_mask is 0: padding cannot be predicted")
         lengths = attended.sum(dim=1)
@@ -165,10 +167,10 @@ def corrupt_positions(
         The corrupted ids and the labels, as new tensors. Putting the labels back where they are not `IGNORE_INDEX`
         gives `input_ids` again.
     """
-    _check_ids(input_ids, vocab_size)
-    chosen = _as_bool(chosen, "chosen", input_ids.shape)
-    _check_share("mask_share", mask_share)
-    _check_share("random_share", random_share)
+    check_ids(input_ids, vocab_size)
+    chosen = as_bool("chosen", chosen, input_ids.shape)
+    check_share("mask_share", mask_share)
+    check_share("random_share", random_share)
     if mask_share + random_share > 1.0 + 1e-9:  # the slack is for sums such as 0.9 + 0.1 in floating point
         raise ValueError(f"mask_share + random_share must be at most 1, got {mask_share!r} + {random_share!r}")
     if not 0 <= mask_token_id < vocab_size:
@@ -204,9 +206,9 @@ def mask_tokens(
     All rows are drawn together from one generator, so the mask of a row depends on its place in the batch and on the
     shape of the batch, as well as on the generator's state. The same call with the same seed gives the same masks.
     """
-    _check_ids(input_ids, vocab_size)
+    check_ids(input_ids, vocab_size)
     chosen = choose_positions(
-        _as_bool(candidates, "candidates", input_ids.shape),
+        as_bool("candidates", candidates, input_ids.shape),
         attention_mask=attention_mask,
         generator=generator,
         masking_rate=masking_rate,
@@ -284,29 +286,3 @@ def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
 def _uniform(shape: torch.Size, generator: torch.Generator, device: torch.device) -> Tensor:
     """Numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
     return torch.rand(shape, generator=generator, device=generator.device).to(device)
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:  # also False for NaN
-        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
-
-
-def _check_ids(input_ids: Tensor, vocab_size: int | None = None) -> None:
-    if input_ids.dim() != 2 or input_ids.dtype != torch.int64:
-        found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
-        raise ValueError(f"input_ids must be int64 of shape [B, S], got {found}")
-    if vocab_size is None or input_ids.numel() == 0:
-        return
-    low, high = int(input_ids.min()), int(input_ids.max())
-    if low < 0 or high >= vocab_size:
-        wrong = low if low < 0 else high
-        raise ValueError(f"input_ids must be in [0, vocab_size={vocab_size}), got {wrong}")
-
-
-def _as_bool(mask: Tensor, name: str, shape: torch.Size) -> Tensor:
-    """A mask of 0/1 or False/True as bool, or an error that names it."""
-    if mask.shape != shape:
-        raise ValueError(f"{name} must have shape {list(shape)}, got {list(mask.shape)}")
-    if mask.dtype != torch.bool and not bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError(f"{name} must hold only 0 and 1 (or False and True), got other values")
-    return mask.to(torch.bool)

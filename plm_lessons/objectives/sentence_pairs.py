@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from plm_lessons.objectives.checks import check_share
+
 IS_NEXT = 0
 """Label of a pair whose second segment follows the first. Mind the direction: 0, not 1, means "is next"."""
 IS_RANDOM = 1
@@ -99,8 +101,7 @@ def next_sentence_pairs(
     _check_documents(documents)
     if max_length < 5:
         raise ValueError(f"max_length must be at least 5 ([CLS] A [SEP] B [SEP]), got {max_length!r}")
-    if not 0.0 <= short_sequence_probability <= 1.0:  # also False for NaN
-        raise ValueError(f"short_sequence_probability must be in [0, 1], got {short_sequence_probability!r}")
+    check_share("short_sequence_probability", short_sequence_probability)
 
     draws = _Draws(generator)
     room = max_length - 3
@@ -153,28 +154,26 @@ def pair_batch(
     width = longest if max_length is None else max_length
     if longest > width:
         raise ValueError(
-            f"max_length must be at least {longest}, the length of pairs[{lengths.index(longest)}] with its special "
-            f"tokens, got {max_length!r}"
+            f"max_length must be at least {longest}, the length of pairs[{lengths.index(longest)}] with its three "
+            f"special tokens, got {max_length!r}"
         )
-    input_ids, token_type_ids, attention_mask = [], [], []
-    for pair, length in zip(pairs, lengths, strict=True):
-        padding = width - length
-        front, back = len(pair.first) + 2, len(pair.second) + 1
-        input_ids.append(
-            [cls_token_id, *pair.first, sep_token_id, *pair.second, sep_token_id] + [pad_token_id] * padding
-        )
-        token_type_ids.append([0] * front + [1] * back + [0] * padding)
-        attention_mask.append([1] * length + [0] * padding)
+    length = torch.tensor(lengths)[:, None]  # [N, 1]
+    second_start = torch.tensor([len(pair.first) + 2 for pair in pairs])[:, None]
+    position = torch.arange(width)
+    attended = position < length  # [N, S]
+    rows = ([cls_token_id, *pair.first, sep_token_id, *pair.second, sep_token_id] for pair in pairs)
+    input_ids = torch.full((len(pairs), width), pad_token_id)
+    input_ids[attended] = torch.tensor(list(chain.from_iterable(rows)))  # row by row, left to right
     return SentencePairBatch(
-        torch.tensor(input_ids),
-        torch.tensor(token_type_ids),
-        torch.tensor(attention_mask),
-        torch.tensor([pair.label for pair in pairs]),
+        input_ids,
+        token_type_ids=(attended & (position >= second_start)).long(),
+        attention_mask=attended.long(),
+        labels=torch.tensor([pair.label for pair in pairs]),
     )
 
 
 class _Draws:
-    """Single random numbers, drawn from a torch generator 4,096 at a time: one call each would cost more than the work."""
+    """Single random numbers from a torch generator, 4,096 at a time: a call for each would cost more than the work."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._uniforms = self._blocks(generator)

@@ -1,0 +1,167 @@
+"""What all widgets share: checked traits, and a display that is alive with a kernel and without one.
+
+A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends:
+`export default { render({ model, el }) }`, with its mathematics as pure exported functions and without imports.
+`common.js` is put in front of it and `common.css` beside it, so that every widget is one text that needs nothing else.
+
+Displayed, a widget offers three forms and the front end takes the richest that it knows:
+
+1. the widget view of anywidget, two-way, where a kernel answers (JupyterLab, Colab, VS Code);
+2. `text/html`: a block that stands alone. It holds a picture drawn in Python, a sentence, the state as JSON, and the
+   same module as an inline `<script type="module">`, which finds the block on its page and brings it to life. Inline
+   modules may keep their `export`s, so the text is not rewritten; nothing is fetched, evaluated or made into a blob, so
+   that a page whose Content-Security-Policy allows inline scripts, or the hash of this one, need allow nothing more;
+3. `text/plain`: a call that would make the widget again.
+
+Forms 2 and 3 hang on the traits alone (no ids, no addresses), so that nbval can compare them strictly.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import numbers
+from collections.abc import Iterable
+from importlib import resources
+from typing import Any, ClassVar
+
+import anywidget
+import traitlets
+
+
+class WidgetValueError(traitlets.TraitError, ValueError):
+    """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
+
+
+class Checked(traitlets.TraitType):
+    """A synchronised trait that says what it allows. Subclasses return the clean value or call `self.error`."""
+
+    allowed: str = ""
+
+    def __init__(self, default: Any, allowed: str) -> None:
+        super().__init__(default)
+        self.allowed = allowed
+        self.tag(sync=True)
+
+    def refuse(self, obj: Any, value: Any) -> WidgetValueError:
+        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {value!r}")
+
+
+class Number(Checked):
+    """A finite real number from `low` to `high`."""
+
+    def __init__(self, low: float, high: float, default: float) -> None:
+        super().__init__(default, f"a number from {low:g} to {high:g}")
+        self.low, self.high = low, high
+
+    def validate(self, obj: Any, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise self.refuse(obj, value)
+        number = float(value)
+        if not self.low <= number <= self.high:  # also refuses NaN
+            raise self.refuse(obj, value)
+        return number + 0.0  # -0.0 becomes 0.0
+
+
+class Whole(Checked):
+    """A whole number from 0 to `most`."""
+
+    def __init__(self, most: int, default: int = 0) -> None:
+        super().__init__(default, f"a whole number from 0 to {most}")
+        self.most = most
+
+    def validate(self, obj: Any, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) <= self.most:
+            raise self.refuse(obj, value)
+        return int(value)
+
+
+class OneOf(Checked):
+    """One of several names."""
+
+    def __init__(self, options: Iterable[str], default: str) -> None:
+        self.options = tuple(options)
+        super().__init__(default, "one of " + ", ".join(map(repr, self.options)))
+
+    def validate(self, obj: Any, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.options:
+            raise self.refuse(obj, value)
+        return value
+
+
+class SomeOf(Checked):
+    """Any of several names, each at most once. Kept as a tuple in the order of `options`."""
+
+    def __init__(self, options: Iterable[str], default: tuple[str, ...]) -> None:
+        self.options = tuple(options)
+        super().__init__(default, "a list of names, each at most once, from " + ", ".join(map(repr, self.options)))
+
+    def validate(self, obj: Any, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+            raise self.refuse(obj, value)
+        if len(set(value)) != len(value) or not set(value) <= set(self.options):
+            raise self.refuse(obj, value)
+        return tuple(name for name in self.options if name in value)
+
+
+@functools.cache
+def source(file_name: str) -> str:
+    """The text of a file that lies beside this one."""
+    return resources.files("plm_lessons.widgets").joinpath(file_name).read_text(encoding="utf-8")
+
+
+def inert(text: str, ending: str) -> str:
+    """Returns `text` for use inside a raw-text element, or raises when it would end that element early."""
+    if f"</{ending}" in text.lower() or "<!--" in text:
+        raise ValueError(f"text for a <{ending}> element must hold neither '</{ending}' nor '<!--'")
+    return text
+
+
+class LessonWidget(anywidget.AnyWidget):
+    """A widget of the book. A subclass states `name`, `fields` and its traits, and draws `picture()`.
+
+    Attributes:
+        name: of the script `NAME.js`.
+        fields: names of the traits that make up the state, in the order of the `repr`.
+    """
+
+    name: ClassVar[str]
+    fields: ClassVar[tuple[str, ...]]
+
+    @property
+    def _esm(self) -> str:
+        return source("common.js") + "\n" + source(f"{self.name}.js")
+
+    @property
+    def _css(self) -> str:
+        return source("common.css")
+
+    def state(self) -> dict[str, Any]:
+        """The traits as plain values, numbers rounded to 9 decimals so that every machine writes the same text."""
+        values = {field: getattr(self, field) for field in self.fields}
+        return {field: round(value, 9) if isinstance(value, float) else value for field, value in values.items()}
+
+    def picture(self) -> str:
+        """HTML for readers without JavaScript: a drawing, the values and a sentence. Text in it must be escaped."""
+        raise NotImplementedError
+
+    def html(self) -> str:
+        """The block that stands alone: any HTML page that contains it shows a live widget."""
+        # Without "<" no state can end the element; ASCII only, so that the page's encoding does not matter.
+        state = json.dumps(self.state(), sort_keys=True).replace("<", "\\u003c")
+        module = inert(f"{self._esm}\nmount({json.dumps(self.name)}, render);\n", "script")
+        return (
+            f'<div class="plm-block" data-plm-widget="{self.name}">\n'
+            f"<style>\n{inert(self._css, 'style')}</style>\n"
+            f'<script type="application/json">{state}</script>\n'
+            f'<div class="plm-view">\n{self.picture()}\n</div>\n'
+            f'<script type="module">\n{module}</script>\n'
+            "</div>"
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in self.state().items())})"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        return {**data, "text/plain": repr(self), "text/html": self.html()}, metadata

@@ -1,0 +1,76 @@
+"""A browser for the tests that look at pages.
+
+It must be a Chromium that is on the machine: CHROMIUM names it, else the usual names are tried. Without one these tests
+are skipped, or fail when REQUIRE_BROWSER=1. No page may ask another host for anything, and none may write an error to
+its console: both fail the test that opened the page.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def chromium() -> str | None:
+    """The path of the browser, or None. A path in CHROMIUM counts even if nothing is there, so that a typing error is seen."""
+    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, started once for a module of tests: while it runs, no other event loop can run in this process."""
+    path = chromium()
+    if path is None:
+        reason = "no browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
+
+    After the test, a request that would have left this machine and an error on a console are failures.
+    """
+    problems: list[str] = []
+    contexts = []
+
+    def guard(route: Route) -> None:
+        address = urlsplit(route.request.url)
+        if address.scheme in ("file", "data", "blob") or address.hostname in ("127.0.0.1", "localhost"):
+            route.fallback()
+        else:
+            problems.append(f"asked for {route.request.url}")
+            route.abort()
+
+    def open_one(url: str, width: int = 1000, height: int = 900, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.route("**/*", guard)
+        page = context.new_page()
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not problems

@@ -21,8 +21,9 @@ def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: The type of the scores.
 
     Returns:
-        [B, 1, 1, S] or [B, 1, S, S]: 0 where attention may go, the lowest finite number elsewhere. Finite and not
-        -inf: a row with nothing to attend to then gets equal weights everywhere instead of NaN.
+        [B, 1, 1, S] or [B, 1, S, S]: 0 where attention may go, half the lowest finite number elsewhere. Finite and
+        not -inf: a row with nothing to attend to then gets equal weights everywhere instead of NaN. Half, because
+        in float16 the lowest number and a score can sum to -inf.
 
     Raises:
         ValueError: The mask has neither two nor three dimensions.
@@ -30,7 +31,7 @@ def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
     if attention_mask.dim() not in (2, 3):
         raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}: must be [B, S] or [B, S, S]")
     mask = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None]
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(mask == 0, torch.finfo(dtype).min)
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(mask == 0, torch.finfo(dtype).min / 2)
 
 
 class MultiHeadAttention(nn.Module):

@@ -41,19 +41,25 @@ class RelativePositionScores(nn.Module):
 
         Returns:
             [B, A, T, S].
+
+        Raises:
+            ValueError: The query or the key is longer than P.
         """
         target_length, source_length = query.shape[-2], key.shape[-2]
-        # row_of [T, S] = the table's row for distance t - s; distance 0 is row P-1
+        for name, length in (("query", target_length), ("key", source_length)):
+            if length > self.max_position_embeddings:
+                allowed = f"at most max_position_embeddings = {self.max_position_embeddings}"
+                raise ValueError(f"{name} has {length} positions: must be {allowed}")
+        # Distances here run from -(S-1) to T-1; distance 0 is row P-1 of the table.
+        zero = self.max_position_embeddings - 1
+        table = self.distance_embedding.weight[zero - source_length + 1 : zero + target_length]  # [R = T+S-1, D]
         positions_t = torch.arange(target_length, device=query.device)
         positions_s = torch.arange(source_length, device=query.device)
-        row_of = positions_t[:, None] - positions_s[None, :] + self.max_position_embeddings - 1
-        # Multiply with every row once, then pick: [B, A, T, R] is far smaller than one embedding per pair, [T, S, D].
-        table = self.distance_embedding.weight.T  # [D, R]
+        row_of = positions_t[:, None] - positions_s[None, :] + source_length - 1  # [T, S]
+        # Multiply with every distance once, then pick each pair's: one matrix product, and no embedding per pair.
         shape = (*query.shape[:-2], target_length, source_length)
-        scores = (query @ table).gather(-1, row_of.expand(shape))
+        scores = (query @ table.T).gather(-1, row_of.expand(shape))
         if self.with_key:
-            by_key = (key @ table).gather(
-                -1, row_of.T.expand(*shape[:-2], source_length, target_length)
-            )  # [B, A, S, T]
-            scores = scores + by_key.transpose(-1, -2)
+            by_key = (key @ table.T).gather(-1, row_of.T.expand(*shape[:-2], source_length, target_length))
+            scores = scores + by_key.transpose(-1, -2)  # [B, A, S, T] -> [B, A, T, S]
         return scores

@@ -6,15 +6,24 @@ import torch
 from torch import Tensor
 
 
+def check_whole_numbers(name: str, numbers: Tensor) -> None:
+    """Of a type that torch takes as an index.
+
+    Raises:
+        ValueError: It is none, or no tensor.
+    """
+    kind = numbers.dtype if isinstance(numbers, Tensor) else type(numbers).__name__
+    if kind not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} is of type {kind}: must be a tensor of whole numbers, int64 or int32")
+
+
 def check_ids(name: str, ids: Tensor, shape: torch.Size | None, size: int, size_name: str) -> None:
     """Whole numbers [B, S], all from 0 to `size` - 1.
 
     Raises:
         ValueError: Type, shape or range is wrong; the message names the argument and the configuration's field.
     """
-    if not isinstance(ids, Tensor) or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        kind = ids.dtype if isinstance(ids, Tensor) else type(ids).__name__
-        raise ValueError(f"{name} is of type {kind}: must be a tensor of whole numbers")
+    check_whole_numbers(name, ids)
     if ids.dim() != 2 or ids.numel() == 0:
         raise ValueError(f"{name} has shape {tuple(ids.shape)}: must be [batch, sequence], neither of them empty")
     if shape is not None and ids.shape != shape:
@@ -34,12 +43,17 @@ def check_mask(name: str, mask: Tensor, shape: torch.Size) -> None:
     Raises:
         ValueError: The shape does not fit `shape` [B, S], or there are other numbers.
     """
+    if not isinstance(mask, Tensor):
+        raise ValueError(f"{name} is of type {type(mask).__name__}: must be a tensor of ones and zeros")
     batch, sequence = shape
     if tuple(mask.shape) not in ((batch, sequence), (batch, sequence, sequence)):
         allowed = f"{(batch, sequence)} or {(batch, sequence, sequence)}"
         raise ValueError(f"{name} has shape {tuple(mask.shape)}: must be {allowed}, to fit input_ids")
-    if not mask.is_meta and not ((mask == 0) | (mask == 1)).all():
-        raise ValueError(f"{name} holds numbers other than 1 (attend) and 0 (padding)")
+    if mask.is_meta:
+        return
+    wrong = mask[(mask != 0) & (mask != 1)]
+    if wrong.numel():
+        raise ValueError(f"{name} holds {wrong[0].item()}: must be 1 (attend) or 0 (padding)")
 
 
 def check_labels(name: str, labels: Tensor, shape: torch.Size, classes: int) -> None:
@@ -48,8 +62,11 @@ def check_labels(name: str, labels: Tensor, shape: torch.Size, classes: int) -> 
     Raises:
         ValueError: Type, shape or range is wrong.
     """
-    if labels.is_floating_point() or labels.shape != shape:
-        found = f"type {labels.dtype} and shape {tuple(labels.shape)}"
-        raise ValueError(f"{name} is of {found}: must be whole numbers of shape {tuple(shape)}")
-    if not labels.is_meta and not (((labels >= 0) & (labels < classes)) | (labels == -100)).all():
-        raise ValueError(f"{name}: every label must be from 0 to {classes - 1}, or -100 to be ignored")
+    check_whole_numbers(name, labels)
+    if labels.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(labels.shape)}: must be {tuple(shape)}")
+    if labels.is_meta:
+        return
+    wrong = labels[((labels < 0) | (labels >= classes)) & (labels != -100)]
+    if wrong.numel():
+        raise ValueError(f"{name} holds {wrong[0].item()}: must be from 0 to {classes - 1}, or -100 to be ignored")

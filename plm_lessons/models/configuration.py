@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +15,7 @@ Config = TypeVar("Config", bound="ModelConfig")
 # Fields of a `config.json` that describe no part of the network: who saved it, names of labels, generation settings.
 BOOKKEEPING = frozenset(
     [
+        "_attn_implementation_autoset",
         "_name_or_path",
         "architectures",
         "attn_implementation",
@@ -115,7 +115,11 @@ class ModelConfig:
             if values.get(name, allowed) != allowed:
                 raise ValueError(f"{name}={values[name]!r}: {cls.__name__} supports only {allowed!r}")
         if "id2label" in fields:
-            fields["num_labels"] = len(fields.pop("id2label"))
+            labels = fields.pop("id2label")
+            if not isinstance(labels, Mapping):
+                raise ValueError(f"id2label={labels!r}: must map each label's number to its name")
+            if fields.setdefault("num_labels", len(labels)) != len(labels):
+                raise ValueError(f"num_labels={fields['num_labels']!r}: id2label names {len(labels)} labels")
         return cls(**fields)
 
     @classmethod
@@ -162,8 +166,8 @@ class ModelConfig:
         """Each of the fields must be a number in [low, high)."""
         for name in names:
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or not low <= value < high:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value < high:  # NaN is in no range
                 raise ValueError(f"{name}={value!r}: must be a number in [{low}, {high})")
 
     def _check_divides(self, divisor: str, dividend: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plm_lessons.layers.activations import activation
-from plm_lessons.models.checks import check_labels
+from plm_lessons.models.checks import check_labels, check_whole_numbers
 
 
 class MaskedLMHead(nn.Module):
@@ -40,15 +40,18 @@ def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     google-research/bert does the same (run_pretraining.gather_indexes).
 
     Raises:
-        ValueError: `positions` is not of shape [B, P], or holds a place outside the sequence.
+        ValueError: `positions` is not whole numbers of shape [B, P], or holds a place outside the sequence.
     """
     if positions is None:
         return hidden_states
+    check_whole_numbers("masked_positions", positions)
     batch, length, hidden_size = hidden_states.shape
     if positions.dim() != 2 or len(positions) != batch:
         raise ValueError(f"masked_positions has shape {tuple(positions.shape)}: must be [{batch}, P]")
-    if positions.numel() and (positions.min() < 0 or positions.max() >= length):
-        raise ValueError(f"masked_positions: every position must be from 0 to {length - 1}")
+    if not positions.is_meta:
+        wrong = positions[(positions < 0) | (positions >= length)]
+        if wrong.numel():
+            raise ValueError(f"masked_positions holds {wrong[0].item()}: must be from 0 to {length - 1}")
     return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_size))
 
 
@@ -63,7 +66,12 @@ def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
         A scalar in nats: 0 if no position has a label, as in google-research/bert (an empty mean would be NaN).
     """
     check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
-    total = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+    return _mean_cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
+def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """[N, C] and [N] -> the mean over the labels that are not -100; 0 if there are none."""
+    total = F.cross_entropy(logits, labels.long(), ignore_index=-100, reduction="sum")
     return total / (labels != -100).sum().clamp(min=1)
 
 
@@ -74,11 +82,13 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
         logits: [B, C].
         labels: [B] whole numbers for one class of C (cross-entropy); [B] or [B, 1] numbers when C = 1 (regression,
             mean squared error); [B, C] floating-point zeros and ones for several classes at once (binary
-            cross-entropy).
+            cross-entropy). A class of -100 leaves the row out; if all are, the loss is 0.
 
     Raises:
         ValueError: The labels fit none of the three.
     """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels is of type {type(labels).__name__}: must be a tensor")
     if logits.shape[-1] == 1:
         if labels.numel() != len(logits):
             raise ValueError(
@@ -90,9 +100,13 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             raise ValueError(
                 f"labels has shape {tuple(labels.shape)}: floating-point labels must be {tuple(logits.shape)}"
             )
-        return F.binary_cross_entropy_with_logits(logits, labels)
+        if not labels.is_meta:
+            wrong = labels[~((labels >= 0) & (labels <= 1))]
+            if wrong.numel():
+                raise ValueError(f"labels holds {wrong[0].item()}: floating-point labels must be from 0 to 1")
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
     check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
-    return F.cross_entropy(logits, labels, ignore_index=-100)
+    return _mean_cross_entropy(logits, labels)
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
@@ -109,5 +123,5 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
         ("end_positions", end_logits, end_positions),
     ):
         check_labels(name, positions, logits.shape[:1], logits.shape[1])
-        losses.append(F.cross_entropy(logits, positions, ignore_index=-100))
+        losses.append(_mean_cross_entropy(logits, positions))
     return (losses[0] + losses[1]) / 2

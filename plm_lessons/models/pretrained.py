@@ -64,7 +64,8 @@ class PretrainedModel(nn.Module):
         deviations as in google-research/bert (`transformers` does not cut); biases are 0, layer norms the identity.
 
         Args:
-            generator: A CPU generator; seed 0 if None. The weights are the same on every device.
+            generator: A CPU generator; seed 0 if None. The weights are the same on every device, and but for
+                rounding in every floating-point type.
             only: Names of the parameters to draw; all if None.
         """
         generator = generator or torch.Generator().manual_seed(0)
@@ -79,9 +80,9 @@ class PretrainedModel(nn.Module):
                 elif parameter.dim() == 1:
                     parameter.zero_()
                 else:
-                    values = torch.empty(parameter.shape, device="cpu")
-                    nn.init.trunc_normal_(values, std=std, a=-2 * std, b=2 * std, generator=generator)
-                    parameter.copy_(values)
+                    values = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
+                    nn.init.trunc_normal_(values, a=-2.0, b=2.0, generator=generator)
+                    parameter.copy_(std * values)
                     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                         parameter[module.padding_idx].zero_()
 
@@ -148,7 +149,10 @@ class PretrainedModel(nn.Module):
     @torch.no_grad()
     def _copy_from(self, tensors: dict[str, Tensor], folder: Path) -> set[str]:
         """Copy the tensors of a checkpoint into the parameters; returns the parameters of heads that it lacks."""
-        found = {self._full_name(_modern_name(name)): tensor for name, tensor in tensors.items()}
+        found: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            if found.setdefault(self._full_name(_modern_name(name)), tensor) is not tensor:
+                raise ValueError(f"{folder} has {self._full_name(_modern_name(name))} twice, under two names")
         wanted = {self._full_name(self.checkpoint_name(name)): name for name, _ in self.named_parameters()}
         for name, original in self.copied_names.items():
             repeats = name in found and (original is None or torch.equal(found[name], found.get(original, found[name])))
@@ -169,6 +173,8 @@ class PretrainedModel(nn.Module):
             shape, needed = tuple(found[name].shape), tuple(parameters[wanted[name]].shape)
             if shape != needed:
                 problems.append(f"{name} has shape {shape}, the configuration needs {needed}")
+            if not found[name].is_floating_point():
+                problems.append(f"{name} is of type {found[name].dtype}, not a floating-point one")
         if problems:
             raise ValueError(f"{folder} does not fit {type(self).__name__}: " + "; ".join(sorted(problems)))
 
@@ -208,7 +214,10 @@ def _find_folder(folder_or_hub_name: str | Path) -> Path:
             f"{folder_or_hub_name}: no such folder; to fetch it from the Hugging Face hub, install huggingface_hub"
         ) from None
     files = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt"]
-    return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
+    try:
+        return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
+    except (OSError, ValueError) as error:  # not a possible name there, no such model, no network
+        raise FileNotFoundError(f"{folder_or_hub_name}: no such folder, and not from the hub: {error}") from error
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -217,9 +226,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
     if (folder / WEIGHTS).is_file():
         parts = [folder / WEIGHTS]
     elif index.is_file():
-        parts = [
-            folder / part for part in sorted(set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values()))
-        ]
+        parts = _listed_parts(index)
     elif list(folder.glob("*.bin")):
         raise ValueError(f"{folder} has only pickled weights, which can run any code: save it as {WEIGHTS} first")
     else:
@@ -231,3 +238,12 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         except safetensors.SafetensorError as error:
             raise ValueError(f"{part}: not a whole safetensors file ({error})") from None
     return tensors
+
+
+def _listed_parts(index: Path) -> list[Path]:
+    """The files that `model.safetensors.index.json` names, each once."""
+    try:
+        names = set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values())
+    except (json.JSONDecodeError, LookupError, TypeError, AttributeError):
+        raise ValueError(f'{index}: must be a JSON object with a "weight_map" from tensors to files') from None
+    return [index.parent / str(name) for name in sorted(names)]

@@ -1,7 +1,8 @@
 """A Sphinx extension that sets mathematics with KaTeX while the book is built.
 
-The pages then hold finished formulas, as HTML for the eye and MathML for screen readers. Nothing comes from another host,
-no script runs in the reader's browser, and a formula with a mistake fails the strict build instead of showing raw TeX.
+The pages then hold finished formulas, as HTML for the eye and MathML for screen readers. Nothing comes from another
+host, no script runs in the reader's browser, and a formula with a mistake fails the strict build instead of showing raw
+TeX.
 KaTeX runs inside Python, in the V8 engine of `mini-racer`; Node is not needed.
 
 `tools/katex/katex.min.js` and `book/_static/katex/` (style sheet and fonts) come unchanged from the npm package
@@ -10,6 +11,7 @@ katex 0.19.1, except that the style sheet names only the woff2 fonts, the one fo
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -22,6 +24,7 @@ from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
+NUMBERED_ENVIRONMENT = re.compile(r"\\(begin|end)\{(align|alignat|equation|gather)\}")
 KATEX = Path(__file__).parent / "katex" / "katex.min.js"
 
 logger = logging.getLogger(__name__)
@@ -55,10 +58,14 @@ def render_or_warn(tex: str, display: bool, node: nodes.Element) -> str:
 
 
 def display_source(tex: str) -> str:
-    """Return `tex` with its lines aligned where it has several and does not say how: `a &= b \\\\ c &= d`."""
+    """Return `tex` ready for display.
+
+    Several lines that do not say how they stand (`a &= b \\\\ c &= d`) are aligned. An environment that would number
+    its own lines is told not to: Sphinx gives a formula its one number.
+    """
     if r"\\" in tex and r"\begin{" not in tex:
         return rf"\begin{{aligned}}{tex}\end{{aligned}}"
-    return tex
+    return NUMBERED_ENVIRONMENT.sub(r"\\\1{\2*}", tex)
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:

@@ -34,9 +34,9 @@ help:  ## show this list
 	@echo "make book SERVE=0 builds without serving; PORT=8080 serves elsewhere; PYTHON=python3.12 chooses the interpreter."
 
 book: $(INSTALLED)  ## install, build the book strictly, serve it on localhost and print the address
-	$(PY) tools/book.py build
+	$(PY) tools/build_book.py build
 ifneq ($(SERVE),0)
-	$(PY) tools/book.py serve --port $(PORT)
+	$(PY) tools/build_book.py serve --port $(PORT)
 endif
 
 test: $(INSTALLED) $(DATA_INSTALLED)  ## install, run every test and compare every notebook with its stored outputs

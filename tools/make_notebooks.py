@@ -189,7 +189,7 @@ def remake(path: Path, run: bool) -> None:
         notebook = execute(notebook, path.parent)
     write(normalised(notebook), path)
     took = f" in {time.perf_counter() - start:.0f} s" if run else ""
-    print(f"{path.resolve().relative_to(ROOT)}: {'run and stored' if run else 'tidied'}{took}", flush=True)
+    print(f"{path}: {'run and stored' if run else 'tidied'}{took}", flush=True)
 
 
 def notebooks() -> list[Path]:

@@ -1,7 +1,7 @@
 """Build the book strictly, and serve it on this machine.
 
-    python tools/book.py build     from the outputs stored in the notebooks; a warning is an error
-    python tools/book.py serve     on http://localhost:8000/, or the next free port
+    python tools/build_book.py build     from the outputs stored in the notebooks; a warning is an error
+    python tools/build_book.py serve     on http://localhost:8000/, or the next free port
 
 `make book` runs both; the browser tests call the same functions.
 """
@@ -26,10 +26,9 @@ FINISHED = ROOT / "_build" / "finished"
 
 def sources() -> Iterator[Path]:
     """Yield every file that shapes the built pages."""
-    yield ROOT / "_config.yml"
-    yield ROOT / "_toc.yml"
-    for folder in (ROOT / "book", ROOT / "tools"):
-        yield from (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "tools/katex_math.py"))
+    for folder in (ROOT / "book", ROOT / "tools" / "katex"):
+        yield from (path for path in folder.rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts)
 
 
 def is_fresh() -> bool:
@@ -38,16 +37,17 @@ def is_fresh() -> bool:
 
 
 def build() -> None:
-    """Build the book; exit with an error where the build warns.
+    """Build the book from nothing: a page that Sphinx remembers from an earlier build would not warn a second time.
 
-    Each build starts from nothing: a page that Sphinx remembers from an earlier build would not warn a second time.
+    Raises:
+        RuntimeError: the build failed or warned; its messages are on the terminal.
     """
     shutil.rmtree(ROOT / "_build", ignore_errors=True)
     command = ["build", ".", "-n", "-W", "--keep-going"]
     print("jupyter-book", *command, flush=True)
     finished = subprocess.run([str(Path(sys.executable).with_name("jupyter-book")), *command], cwd=ROOT)
     if finished.returncode:
-        sys.exit(f"The book was not built: see the messages above (exit code {finished.returncode}).")
+        raise RuntimeError(f"the book was not built: see the messages above (exit code {finished.returncode})")
     FINISHED.touch()
 
 
@@ -78,7 +78,7 @@ def serve(first_port: int) -> None:
             continue
     else:
         sys.exit(f"No free port between {first_port} and {first_port + 99}: try `make book PORT=...`.")
-    print(f"\nThe book is at http://localhost:{httpd.server_address[1]}/   (Ctrl-C ends)", flush=True)
+    print(f"The book is at http://localhost:{httpd.server_address[1]}/   (Ctrl-C ends)", flush=True)
     try:
         httpd.serve_forever()
     except KeyboardInterrupt:
@@ -93,10 +93,13 @@ def main() -> None:
     serving = commands.add_parser("serve", help="serve _build/html on localhost until Ctrl-C")
     serving.add_argument("--port", type=int, default=8000, help="the first port to try (default: %(default)s)")
     arguments = parser.parse_args()
-    if arguments.command == "build":
-        build()
-    else:
+    if arguments.command == "serve":
         serve(arguments.port)
+        return
+    try:
+        build()
+    except RuntimeError as error:
+        sys.exit(f"Error: {error}")
 
 
 if __name__ == "__main__":

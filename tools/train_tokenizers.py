@@ -1,0 +1,50 @@
+"""Train the tokenizers that ship with the package, on the training split only.
+
+python tools/train_tokenizers.py wordpiece           # writes plm_lessons/data/tokenizers/wordpiece/tokenizer.json
+python tools/train_tokenizers.py wordpiece --check   # trains in memory and compares byte for byte
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Iterable
+
+from tokenizers import Tokenizer
+
+from plm_lessons.corpus import documents
+from plm_lessons.files import write_atomically
+from plm_lessons.tokenization import TOKENIZERS, train_wordpiece
+
+TRAINERS: dict[str, Callable[[Iterable[str]], Tokenizer]] = {"wordpiece": train_wordpiece}
+
+
+def train(name: str) -> bytes:
+    """The content of ``tokenizer.json`` for a tokenizer of that name."""
+    texts = [document.text for document in documents("all", "train")]
+    return (TRAINERS[name](texts).to_str(pretty=True) + "\n").encode("utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train or check the tokenizers named; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=sorted(TRAINERS), metavar="NAME", help=", ".join(sorted(TRAINERS)))
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")
+    chosen = parser.parse_args(arguments)
+    differing = 0
+    for name in chosen.names:
+        path, content = TOKENIZERS / name / "tokenizer.json", train(name)
+        if not chosen.check:
+            write_atomically(path, content)
+            print(f"{name}: {len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}")
+        elif path.is_file() and path.read_bytes() == content:
+            print(f"{name}: the same, byte for byte")
+        else:
+            print(f"{name}: differs from {path.name}", file=sys.stderr)
+            differing += 1
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -101,6 +101,18 @@ def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document | Sequen
     return [[sentence for sentence in itertools.islice(ids, len(document)) if sentence] for document in sentences]
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token that must be there, such as ``[MASK]``.
+
+    Raises:
+        ValueError: if the tokenizer does not have it.
+    """
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise ValueError(f"tokenizer has no token {token!r}; it must be one that was made for this model")
+    return found
+
+
 # --- WordPiece -------------------------------------------------------------------------------------------------------
 
 

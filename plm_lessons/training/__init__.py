@@ -1,0 +1,1 @@
+"""Training: the optimiser of the papers, pre-training, fine-tuning and evaluation."""

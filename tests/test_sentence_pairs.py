@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,9 @@ from plm_lessons.objectives import IS_NEXT, IS_RANDOM, SentencePair, next_senten
 
 CLS, SEP, PAD = 2, 3, 0
 FALSE_ALARM = 1e-8  # chance that a right programme fails one statistical test; all of them together stay below 1e-6
+
+
+Outcome = tuple[int, int, tuple[int, ...], tuple[int, ...]]  # document, label, first segment, second segment
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -67,11 +71,11 @@ shapes_of_documents = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size
     seed=st.integers(0, 2**32),
 )
 @settings(deadline=None, max_examples=200)
-def test_whatever_is_drawn(shapes, max_length, short, seed):
+def test_whatever_is_drawn(shapes: list[list[int]], max_length: int, short: float, seed: int) -> None:
     documents = numbered(shapes)
     spans = [(document[0][0], document[-1][-1]) for document in documents]
     room = max_length - 3
-    arguments = dict(max_length=max_length, short_sequence_probability=short)
+    arguments: dict[str, Any] = {"max_length": max_length, "short_sequence_probability": short}
     pairs = next_sentence_pairs(documents, generator=seeded(seed), **arguments)
     assert pairs == next_sentence_pairs(documents, generator=seeded(seed), **arguments)
 
@@ -102,7 +106,7 @@ def test_whatever_is_drawn(shapes, max_length, short, seed):
 
 @given(shapes=shapes_of_documents, short=st.sampled_from([0.0, 0.5, 1.0]), seed=st.integers(0, 2**32))
 @settings(deadline=None, max_examples=100)
-def test_where_nothing_is_cut_every_sentence_is_used_once(shapes, short, seed):
+def test_where_nothing_is_cut_every_sentence_is_used_once(shapes: list[list[int]], short: float, seed: int) -> None:
     documents = numbered(shapes)
     starts = {sentence[0] for document in documents for sentence in document}
     ends = {sentence[-1] for document in documents for sentence in document}
@@ -118,11 +122,11 @@ def test_where_nothing_is_cut_every_sentence_is_used_once(shapes, short, seed):
         assert read == [token for sentence in document for token in sentence]
 
 
-def test_labels_follow_the_reference_code():
+def test_labels_follow_the_reference_code() -> None:
     assert (IS_NEXT, IS_RANDOM) == (0, 1)
 
 
-def test_a_document_of_two_sentences():
+def test_a_document_of_two_sentences() -> None:
     # Half of the time the two sentences are a pair. Else the second is put back, and being alone gets a random pair.
     count = 20_000
     pairs = next_sentence_pairs(
@@ -133,12 +137,12 @@ def test_a_document_of_two_sentences():
     assert_plausible(labels[(IS_NEXT,)], count, 0.5)
 
 
-def test_a_single_sentence_never_has_a_next_one():
+def test_a_single_sentence_never_has_a_next_one() -> None:
     pairs = next_sentence_pairs(numbered([[5]] * 50), max_length=16, generator=seeded())
     assert [pair.label for pair in pairs] == [IS_RANDOM] * 50
 
 
-def test_half_of_the_first_pairs_are_next_ones_and_the_split_is_even():
+def test_half_of_the_first_pairs_are_next_ones_and_the_split_is_even() -> None:
     count, sentences = 20_000, 6
     documents = numbered([[2] * sentences] * count)
     pairs = next_sentence_pairs(documents, max_length=64, generator=seeded(2), short_sequence_probability=0)
@@ -150,10 +154,12 @@ def test_half_of_the_first_pairs_are_next_ones_and_the_split_is_even():
         assert_plausible(split, count, 1 / (sentences - 1), checks=sentences)
 
 
-def test_random_segments_come_evenly_from_the_other_documents_and_their_sentences():
+def test_random_segments_come_evenly_from_the_other_documents_and_their_sentences() -> None:
     here, sentences = 1, 5
     documents = numbered([[1] * sentences] * 4)
-    sources, starts, trials = Counter(), Counter(), 0
+    sources: Counter[int] = Counter()
+    starts: Counter[int] = Counter()
+    trials = 0
     for seed in range(5000):
         pairs = next_sentence_pairs(documents, max_length=64, generator=seeded(seed), short_sequence_probability=0)
         found = [pair for pair in pairs if pair.document == here and pair.label == IS_RANDOM]
@@ -167,36 +173,38 @@ def test_random_segments_come_evenly_from_the_other_documents_and_their_sentence
         assert_plausible(starts[start], trials, 1 / sentences, checks=3 + sentences)
 
 
-def test_a_tenth_of_the_documents_is_cut_short():
-    count, room = 40_000, 20
+@pytest.mark.parametrize("short", [0.1, 1.0])
+def test_some_documents_are_cut_short(short: float) -> None:
+    count, room = 20_000, 20
     documents = numbered([[1] * 30] * count)  # one token a sentence, so a chunk has the target length exactly
-    pairs = next_sentence_pairs(documents, max_length=room + 3, generator=seeded(4))
+    pairs = next_sentence_pairs(documents, max_length=room + 3, generator=seeded(4), short_sequence_probability=short)
     first_pairs = [group[0] for group in by_document(pairs, count)]
     targets = Counter(len(p.first) + len(p.second) for p in first_pairs if p.label == IS_NEXT)
-    trials = sum(targets.values())
     assert set(targets) == set(range(2, room + 1))
-    # A short target is drawn evenly from 2 to 20, the full length included.
-    for target in range(2, room):
-        assert_plausible(targets[target], trials, 0.1 / (room - 1), checks=room)
-    assert_plausible(targets[room], trials, 0.9 + 0.1 / (room - 1), checks=room)
+    for target in range(2, room + 1):  # a short target is drawn evenly from 2 to 20, the full length included
+        expected = short / (room - 1) + (1 - short) * (target == room)
+        assert_plausible(targets[target], sum(targets.values()), expected, checks=room)
 
 
-def test_the_longer_segment_is_cut_at_both_ends():
-    documents = numbered([[20, 30]] * 3000)
-    pairs = next_sentence_pairs(documents, max_length=40 + 3, generator=seeded(5), short_sequence_probability=0)
-    kept = [pair for pair in pairs if pair.label == IS_NEXT]
-    fronts = 0
-    for pair in kept:
+@pytest.mark.parametrize(
+    ("lengths", "room", "kept"),
+    [((20, 30), 40, (20, 20)), ((30, 20), 41, (21, 20)), ((20, 20), 39, (20, 19)), ((25, 28), 41, (21, 20))],
+)
+def test_the_longer_segment_is_cut_at_both_ends(lengths: tuple[int, int], room: int, kept: tuple[int, int]) -> None:
+    documents = numbered([list(lengths)] * 3000)
+    pairs = next_sentence_pairs(documents, max_length=room + 3, generator=seeded(5), short_sequence_probability=0)
+    following = [pair for pair in pairs if pair.label == IS_NEXT]
+    cut_at_the_front = 0
+    for pair in following:
         first, second = documents[pair.document]
-        # Ten tokens too many, all of them from the second segment: it is the longer one until both have 20.
-        assert list(pair.first) == first and len(pair.second) == 20
-        fronts += pair.second[0] - second[0]
-    assert_plausible(fronts, 10 * len(kept), 0.5)
+        assert (len(pair.first), len(pair.second)) == kept
+        cut_at_the_front += pair.first[0] - first[0] + pair.second[0] - second[0]
+    assert_plausible(cut_at_the_front, (sum(lengths) - room) * len(following), 0.5)
 
 
-def naive_pairs(documents, max_length, short, rng):
+def naive_pairs(documents: list[list[list[int]]], max_length: int, short: float, rng: random.Random) -> list[Outcome]:
     """The rule again, written from its description, token by token, with Python's random numbers."""
-    pairs = []
+    pairs: list[Outcome] = []
     for here in range(len(documents)):
         limit = max_length - 3
         goal = rng.randint(2, limit) if rng.random() < short else limit
@@ -225,23 +233,25 @@ def naive_pairs(documents, max_length, short, rng):
     return pairs
 
 
-def test_same_distribution_as_the_rule_written_naively():
+def test_same_distribution_as_the_rule_written_naively() -> None:
     documents = numbered([[5, 3, 9, 4, 2, 6], [7, 2, 8], [1], [12, 4, 4]])
-    runs, max_length, short = 20_000, 23, 0.3
+    runs, max_length, short = 20_000, 23, 0.5
     rng = random.Random(6)
-    ours, naive = Counter(), Counter()
+    ours: Counter = Counter()
+    naive: Counter = Counter()
 
-    def count(statistics: Counter, pairs: list) -> None:
-        group = [pair for pair in pairs if pair[0] == 0]  # (document, label, first, second) of the first document
+    def count(statistics: Counter, pairs: list[Outcome]) -> None:
+        group = [pair for pair in pairs if pair[0] == 0]
         statistics["pairs", len(group)] += 1
         statistics["labels", tuple(label for _, label, _, _ in group)] += 1
         for number, (_, label, first, second) in enumerate(group[:3]):
             statistics["lengths", number, label, len(first), len(second)] += 1
+            statistics["total length", number, label, len(first) + len(second)] += 1
             statistics["first starts", number, first[0]] += 1
             statistics["second starts", number, second[0]] += 1
 
     for seed in range(runs):
-        arguments = dict(max_length=max_length, short_sequence_probability=short)
+        arguments: dict[str, Any] = {"max_length": max_length, "short_sequence_probability": short}
         pairs = next_sentence_pairs(documents, generator=seeded(seed), **arguments)
         count(ours, [(pair.document, pair.label, pair.first, pair.second) for pair in pairs])
         count(naive, naive_pairs(documents, max_length, short, rng))
@@ -253,7 +263,7 @@ def test_same_distribution_as_the_rule_written_naively():
         assert abs(ours[outcome] - naive[outcome]) / runs < bound, outcome
 
 
-def test_pair_batch():
+def test_pair_batch() -> None:
     pairs = [SentencePair((11, 12), (13,), IS_NEXT, 0, 0), SentencePair((14,), (15,), IS_RANDOM, 1, 2)]
     batch = pair_batch(pairs, cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD)
     assert batch.input_ids.tolist() == [[CLS, 11, 12, SEP, 13, SEP], [CLS, 14, SEP, 15, SEP, PAD]]
@@ -289,6 +299,7 @@ GOOD = [[[5, 6], [7]], [[8]]]
         (GOOD, {"short_sequence_probability": float("nan")}, "short_sequence_probability .* got nan"),
     ],
 )
-def test_bad_input_is_named(documents, change, message):
+def test_bad_input_is_named(documents: Any, change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"max_length": 16, "generator": seeded()}
     with pytest.raises(ValueError, match=message):
-        next_sentence_pairs(documents, **({"max_length": 16, "generator": seeded()} | change))
+        next_sentence_pairs(documents, **(arguments | change))

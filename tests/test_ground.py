@@ -1,0 +1,314 @@
+"""One address, exact pins for the book and low bounds for the package, commands, floors, the notebooks' form."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import make_notebooks
+import nbformat
+import pytest
+import yaml
+from IPython.core.inputtransformer2 import TransformerManager
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+URL, BRANCH = make_notebooks.repository()
+NOTEBOOKS = make_notebooks.notebooks()
+# Every address of the repository, whoever's it is: github.com/OWNER/plm-lessons and what stands behind it.
+ADDRESS = re.compile(r"https://(?:github\.com|colab\.research\.google\.com/github)/[\w.-]+/plm-lessons(?:/[\w./-]*)?")
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Yield the files that may name the repository's address, with their text."""
+    paths = [
+        ROOT / "README.md",
+        ROOT / "CITATION.cff",
+        ROOT / "pyproject.toml",
+        *(ROOT / "book").glob("*.md"),
+        *NOTEBOOKS,
+    ]
+    for path in paths:
+        yield path, path.read_text(encoding="utf-8")
+
+
+def pins() -> dict[str, Requirement]:
+    """Return the pins that hold for this Python and this machine, by name."""
+    lines = [
+        line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    ]
+    requirements = [Requirement(line) for line in lines if line]
+    return {canonicalize_name(one.name): one for one in requirements if one.marker is None or one.marker.evaluate()}
+
+
+# One address
+
+
+def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
+    colab = URL.replace("https://github.com", "https://colab.research.google.com/github")
+    for path, text in texts():
+        for address in ADDRESS.findall(text):
+            assert address.startswith((URL, colab)), f"{path.name} names {address}, _config.yml names {URL}"
+            file = re.search(rf"/(?:blob|edit|raw)/{BRANCH}/(.+)", address)
+            if "/blob/" in address or "/edit/" in address:
+                assert file is not None, f"{path.name}: {address} is not on the branch {BRANCH}"
+                assert (ROOT / file[1]).is_file(), f"{path.name}: {address} leads to no file"
+
+
+def test_the_readme_opens_every_notebook_in_colab() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in NOTEBOOKS:
+        assert make_notebooks.colab_url(path) in readme
+
+
+def test_the_citation_is_complete_and_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["message"] and citation["title"] and all(author["name"] for author in citation["authors"])
+    assert (citation["repository-code"], citation["version"]) == (URL, PROJECT["version"])
+
+
+# Versions
+
+
+def test_the_package_asks_for_lower_bounds_only() -> None:
+    """An upper bound or an exact version would make Colab replace its own torch or numpy."""
+    optional = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    for line in [*PROJECT["dependencies"], *optional]:
+        operators = [specifier.operator for specifier in Requirement(line).specifier]
+        assert operators == [">="], f"{line!r} is not a lower bound"
+
+
+def test_the_book_is_built_with_versions_that_the_package_allows() -> None:
+    pinned = pins()
+    optional = [line for lines in PROJECT["optional-dependencies"].values() for line in lines]
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *optional]):
+        (pin,) = pinned[canonicalize_name(requirement.name)].specifier
+        assert requirement.specifier.contains(pin.version), f"{requirement} does not allow the pinned {pin.version}"
+
+
+def test_every_version_is_pinned_and_every_asked_for_package_is_among_them() -> None:
+    pinned = pins()
+    for name, requirement in pinned.items():
+        assert [specifier.operator for specifier in requirement.specifier] == ["=="], f"{name} is not pinned"
+    assert str(pinned["torch"].specifier) == "==2.13.0"
+    assert str(pinned["jupyter-book"].specifier) == "==1.0.4.post1"
+    lines = [line.split("#")[0].strip() for line in (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()]
+    for requirement in [Requirement(line) for line in lines if line]:
+        pin = pinned[canonicalize_name(requirement.name)]
+        (specifier,) = pin.specifier
+        assert requirement.specifier.contains(specifier.version), f"`make lock` is due: {requirement} against {pin}"
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_no_package_is_pinned_twice_for_one_python(python: str) -> None:
+    environment = {"python_version": python, "python_full_version": f"{python}.1"}
+    names = []
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line and not line.lstrip().startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                names.append(canonicalize_name(requirement.name))
+    assert len(names) == len(set(names))
+
+
+# Commands
+
+
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run make in `folder` and return what came of it."""
+    return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_make_alone_lists_every_command_that_the_readme_names() -> None:
+    shown = make()
+    assert shown.returncode == 0
+    listed = set(re.findall(r"^  (\w+) +\S", shown.stdout, flags=re.MULTILINE))
+    assert {"book", "test", "lab", "notebooks", "help"} <= listed
+    for path in (ROOT / "README.md", ROOT / "book" / "index.md"):
+        assert set(re.findall(r"(?:^|`)make (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)) <= listed
+
+
+@pytest.mark.parametrize("python", ["", "/nowhere/python3", "false"])
+def test_an_unusable_python_is_named_as_the_reason(tmp_path: Path, python: str) -> None:
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    answer = make("book", f"PYTHON={python}", folder=tmp_path)
+    assert answer.returncode != 0
+    assert "Python 3.10 or newer is needed" in answer.stderr
+    assert not (tmp_path / ".venv" / ".installed").exists()
+
+
+def test_every_path_in_the_maps_exists() -> None:
+    """The table chapter -> module -> widget -> test, in the README and on the first page."""
+    for path in (ROOT / "README.md", ROOT / "book" / "index.md"):
+        rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
+        assert rows, f"{path.name} has no map"
+        for name in re.findall(r"`([^`]+)`", "\n".join(rows)):
+            assert list(ROOT.glob(name)) or list(ROOT.glob(f"plm_lessons/{name}")), f"{path.name} names {name}"
+
+
+# The package
+
+
+def imported(module: ast.Module, package: str) -> set[str]:
+    """Return the modules of the package that `module`, which lies in `package`, imports."""
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            prefix = ".".join(parents[: len(parents) + 1 - node.level]) if node.level else ""
+            base = ".".join(part for part in (prefix, node.module) if part)
+            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.startswith("plm_lessons")}
+
+
+# What each floor of the package may stand on.
+MAY_NOT_IMPORT = {
+    "layers": ("objectives", "models", "training", "widgets", "corpus", "tokenization"),
+    "corpus": ("objectives", "models", "training", "widgets", "layers"),
+    "tokenization": ("objectives", "models", "training", "widgets", "layers"),
+    "objectives": ("models", "training", "widgets"),
+    "models": ("training", "widgets"),
+    "training": ("widgets",),
+    "widgets": ("layers", "corpus", "tokenization", "objectives", "models", "training"),
+}
+
+
+def test_no_import_runs_upwards() -> None:
+    package = ROOT / "plm_lessons"
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        floor = parts[1] if len(parts) > 1 else ""
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")), ".".join(parts[:-1])):
+            for forbidden in MAY_NOT_IMPORT.get(floor, ()):
+                assert not f"{name}.".startswith(f"plm_lessons.{forbidden}."), f"{'/'.join(parts)}.py imports {name}"
+
+
+def test_the_package_runs_without_what_only_tests_and_notebooks_use() -> None:
+    others = "transformers", "sklearn", "huggingface_hub", "pytest", "playwright", "nbclient", "jupyter_book"
+    code = f"import sys, plm_lessons; print(*(set({others}) & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == ""
+
+
+def test_an_installed_package_has_its_data_and_its_widgets(tmp_path: Path) -> None:
+    """What pip makes of the repository, as in Colab, holds every file of the package's folder."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "plm_lessons", source / "plm_lessons", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("plm_lessons/")}
+    there = {path.relative_to(source).as_posix() for path in (source / "plm_lessons").rglob("*") if path.is_file()}
+    assert there <= packed
+
+
+# Notebooks
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_the_stored_notebook_is_as_the_tool_writes_it(path: Path) -> None:
+    assert make_notebooks.problems(path) == []
+
+
+def run_setup_cell(monkeypatch: pytest.MonkeyPatch, in_colab: bool) -> list[tuple[str, str]]:
+    """Run the set-up cell with a recorder in the place of IPython; return the magics it called."""
+    called: list[tuple[str, str]] = []
+
+    class Recorder:
+        def run_line_magic(self, name: str, line: str, **_: Any) -> None:
+            called.append((name, line))
+
+    if in_colab:
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    source = TransformerManager().transform_cell(make_notebooks.setup_source())
+    exec(compile(source, "set-up cell", "exec"), {"get_ipython": Recorder})
+    return called
+
+
+def test_the_setup_cell_does_nothing_outside_colab(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_setup_cell(monkeypatch, in_colab=False) == []
+
+
+def test_the_setup_cell_installs_the_package_in_colab(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((magic, line),) = run_setup_cell(monkeypatch, in_colab=True)
+    asked = re.fullmatch(r'install --quiet "([^"]+)"', line)
+    assert magic == "pip" and asked is not None
+    requirement = Requirement(asked[1])
+    assert canonicalize_name(requirement.name) == PROJECT["name"]
+    assert requirement.extras <= set(PROJECT["optional-dependencies"])
+    assert requirement.url == f"git+{URL}@{BRANCH}"
+
+
+def a_notebook(*sources: str) -> nbformat.NotebookNode:
+    """Return a notebook that was never run, with one code cell for each source."""
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+
+
+def test_running_a_notebook_stores_the_same_file_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    widget = "import ipywidgets\n\nipywidgets.IntSlider(value=3, description='n')"
+    nbformat.write(a_notebook("print('one')\nprint('two')", widget, "6 * 7", "6 * 7"), path)
+    assert make_notebooks.main([str(path)]) == 0
+    first = path.read_bytes()
+    assert make_notebooks.main([str(path)]) == 0
+    assert path.read_bytes() == first
+    assert make_notebooks.problems(path) == []
+    stored = nbformat.read(path, as_version=4)
+    assert [cell.execution_count for cell in stored.cells] == [1, 2, 3, 4, 5]
+    assert stored.cells[1].outputs[0].text == "one\ntwo\n"
+    assert stored.cells[3].outputs[0].data == {"text/plain": "42"}
+    assert "widget" not in str(stored.metadata) and list(stored.cells[2].outputs[0].data) == ["text/plain"]
+
+
+def test_a_failing_cell_leaves_the_notebook_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.ipynb"
+    nbformat.write(a_notebook("x = 1", "assert x == 2, 'x is not two'"), path)
+    before = path.read_bytes()
+    assert make_notebooks.main([str(path)]) == 1
+    assert "x is not two" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("fault", ["widget metadata", "widget view", "second set-up", "old set-up", "order", "id"])
+def test_the_check_finds(tmp_path: Path, fault: str) -> None:
+    notebook = make_notebooks.normalised(make_notebooks.with_setup_cell(a_notebook("1 + 1", "2")))
+    path = tmp_path / "a.ipynb"
+    nbformat.write(notebook, path)
+    assert make_notebooks.main(["--check", str(path)]) == 0
+    if fault == "widget metadata":
+        notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    elif fault == "widget view":
+        data = {make_notebooks.WIDGET_VIEW: {"model_id": "a"}, "text/plain": "IntSlider()"}
+        notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", data)]
+    elif fault == "second set-up":
+        notebook.cells.append({**notebook.cells[0], "id": "another"})
+    elif fault == "old set-up":
+        notebook.cells[0].source = notebook.cells[0].source.replace("plm-lessons[notebooks]", "plm-lessons")
+    elif fault == "order":
+        notebook.cells[1].execution_count, notebook.cells[2].execution_count = 3, 2
+    elif fault == "id":
+        notebook.cells[1].id = "mine"
+    nbformat.write(nbformat.from_dict(notebook), path)
+    assert make_notebooks.main(["--check", str(path)]) == 1

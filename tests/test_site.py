@@ -1,0 +1,320 @@
+"""The built book in a browser, as a reader has it: no other host, no kernel, any theme, any width."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+
+import build_book
+import make_notebooks
+import pytest
+import yaml
+from playwright.sync_api import Page, expect
+
+ROOT = build_book.ROOT
+SITE = build_book.SITE
+URL, BRANCH = make_notebooks.repository()
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [chapter["file"] for chapter in TOC["chapters"]]
+PAGES = [TOC["root"], *CHAPTERS, "genindex", "search"]
+BYTES_A_PAGE = 600_000
+OpenPage = Callable[..., Page]
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page with their attributes, and the text of its style sheets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.styles: list[str] = []
+        self.in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        self.in_style = tag == "style"
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_style = False
+
+    def handle_data(self, data: str) -> None:
+        if self.in_style:
+            self.styles.append(data)
+
+
+def parsed(path: Path) -> Tags:
+    """Return the tags of the page at `path`."""
+    tags = Tags()
+    tags.feed(path.read_text(encoding="utf-8"))
+    return tags
+
+
+def loaded_addresses(tags: Tags) -> Iterator[str]:
+    """Yield the address of everything that a browser fetches for a page without being asked to."""
+    for tag, attributes in tags.tags:
+        if tag in ("script", "img", "iframe", "source", "video", "audio", "embed", "track", "input"):
+            yield attributes.get("src", "")
+            yield from (part.split()[0] for part in attributes.get("srcset", "").split(",") if part.strip())
+        if tag == "object":
+            yield attributes.get("data", "")
+        fetching = {
+            "stylesheet",
+            "preload",
+            "modulepreload",
+            "prefetch",
+            "preconnect",
+            "dns-prefetch",
+            "icon",
+            "manifest",
+        }
+        if tag == "link" and fetching & set(attributes.get("rel", "").split()):
+            yield attributes.get("href", "")
+        yield from css_addresses(attributes.get("style", ""))
+    for style in tags.styles:
+        yield from css_addresses(style)
+
+
+def css_addresses(css: str) -> Iterator[str]:
+    """Yield the addresses that a style sheet fetches."""
+    for quoted in re.findall(r"url\(([^)]*)\)|@import\s+[\"']([^\"']+)", css):
+        yield "".join(quoted).strip("\"' ")
+
+
+# Without a browser: what the files say
+
+
+@pytest.mark.usefixtures("book_site")
+def test_no_file_of_the_site_fetches_from_another_host() -> None:
+    for path in SITE.rglob("*.html"):
+        for address in loaded_addresses(parsed(path)):
+            assert not urlsplit(address).netloc, f"{path.relative_to(SITE)} fetches {address}"
+    for path in SITE.rglob("*.css"):
+        for address in css_addresses(path.read_text(encoding="utf-8")):
+            assert not urlsplit(address).netloc, f"{path.relative_to(SITE)} fetches {address}"
+
+
+@pytest.mark.usefixtures("book_site")
+def test_every_link_inside_the_book_leads_somewhere() -> None:
+    tags = {path: parsed(path) for path in SITE.rglob("*.html")}
+    ids = {
+        path: {attributes[name] for _, attributes in page.tags for name in ("id", "name") if name in attributes}
+        for path, page in tags.items()
+    }
+    for path, page in tags.items():
+        here = f"http://book/{path.relative_to(SITE).as_posix()}"
+        for tag, attributes in page.tags:
+            if tag != "a" or "href" not in attributes:
+                continue
+            address, fragment = urldefrag(urljoin(here, attributes["href"]))
+            if urlsplit(address).netloc != "book":
+                continue
+            target = SITE / unquote(urlsplit(address).path).lstrip("/")
+            target = target / "index.html" if target.is_dir() else target
+            assert target.is_file(), f"{path.relative_to(SITE)} links to {attributes['href']}"
+            if fragment and target in ids:
+                assert unquote(fragment) in ids[target], f"{path.relative_to(SITE)} links to {attributes['href']}"
+
+
+# In a browser
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_cleanly_and_is_light(book_site: str, open_page: OpenPage, name: str) -> None:
+    """No error and no other host: `open_page` watches for both. Everything together keeps to the budget."""
+    page = open_page(f"{book_site}/{name}.html")
+    page.wait_for_load_state("networkidle")
+    fetched = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    paths = {SITE / unquote(urlsplit(address).path).lstrip("/") for address in fetched if address.startswith(book_site)}
+    sizes = {path: len(gzip.compress(path.read_bytes())) for path in paths | {SITE / f"{name}.html"} if path.is_file()}
+    assert len(sizes) > 10, "the page fetched less than its own style sheets and scripts"
+    heaviest = sorted(((size, path.name) for path, size in sizes.items()), reverse=True)[:5]
+    assert sum(sizes.values()) <= BYTES_A_PAGE, f"{sum(sizes.values()):,} bytes compressed, most of them in {heaviest}"
+
+
+def test_the_root_address_leads_to_the_first_page(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/")
+    page.wait_for_url(f"{book_site}/{TOC['root']}.html")
+    expect(page.locator("article h1")).to_be_visible()
+
+
+RAW_TEX = r"""() => {
+  const copy = document.querySelector('article').cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style, .katex, .plm-widget, .highlight').forEach(part => part.remove());
+  return copy.textContent.match(/\\[a-zA-Z]+|\$[^$\s][^$]*\$|\$\$/g) || [];
+}"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
+def test_mathematics_is_set(book_site: str, open_page: OpenPage, name: str, scripts: bool) -> None:
+    """Formulas come set, for eyes and for screen readers, even where no script runs; no TeX is left in the text."""
+    page = open_page(f"{book_site}/{name}.html", java_script_enabled=scripts)
+    formulas = page.locator("article .katex")
+    assert formulas.count() > 0
+    assert page.locator("article .katex math").count() == formulas.count()
+    assert page.locator("article .katex-error").count() == 0
+    box = formulas.first.locator(".katex-html").bounding_box()
+    assert box is not None and box["width"] > 5 and box["height"] > 5
+    if scripts:
+        assert page.evaluate(RAW_TEX) == []
+        page.wait_for_function("document.fonts.check('16px KaTeX_Math') && document.fonts.check('16px KaTeX_Main')")
+        fonts = "[...document.fonts].filter(f => f.family.startsWith('KaTeX') && f.status === 'loaded').length"
+        assert page.evaluate(fonts) >= 2
+
+
+def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage) -> None:
+    """By keyboard from any page: Ctrl+K, a word, Enter; the result leads to the chapter."""
+    page = open_page(f"{book_site}/{TOC['root']}.html")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("GELU")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=GELU*")
+    result = page.locator("#search-results ul.search li a", has_text="BERT").first
+    expect(result).to_be_visible(timeout=15_000)
+    result.click()
+    page.wait_for_url("**/bert.html*")
+    page.goto(f"{book_site}/search.html?q=zzzyzzx")
+    expect(page.locator("#search-results")).to_contain_text("did not match any documents", timeout=15_000)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_buttons_of_a_chapter(book_site: str, open_page: OpenPage, name: str) -> None:
+    """Download gives the notebook itself; Colab, edit and issue links lead to this chapter in the repository."""
+    notebook = ROOT / f"{name}.ipynb"
+    page = open_page(f"{book_site}/{name}.html")
+    page.locator(".dropdown-download-buttons > button").click()
+    with page.expect_download() as download:
+        page.locator("a.btn-download-source-button").click()
+    assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
+
+    launch = page.locator(".dropdown-launch-buttons a")
+    assert [link.get_attribute("href") for link in launch.all()] == [make_notebooks.colab_url(notebook)]
+
+    def repository_link(kind: str) -> str:
+        return page.locator(f".dropdown-source-buttons a.btn-source-{kind}-button").get_attribute("href") or ""
+
+    assert repository_link("repository") == URL
+    assert repository_link("edit") == f"{URL}/edit/{BRANCH}/{name}.ipynb"
+    assert repository_link("issues").startswith(f"{URL}/issues/new?")
+
+
+THEME = "document.documentElement.dataset.theme"
+GROUND = "getComputedStyle(document.body).backgroundColor"
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_theme_follows_the_system_until_the_reader_chooses(
+    book_site: str, open_page: OpenPage, system: str
+) -> None:
+    page = open_page(f"{book_site}/{TOC['root']}.html", color_scheme=system)
+    assert page.evaluate(THEME) == system
+    grounds = {system: page.evaluate(GROUND)}
+    button = page.locator(".theme-switch-button:visible").first
+    for _ in range(3):
+        button.click()
+        page.wait_for_timeout(50)
+        grounds[page.evaluate(THEME)] = page.evaluate(GROUND)
+    assert set(grounds) == {"light", "dark"} and grounds["light"] != grounds["dark"]
+    other = "dark" if system == "light" else "light"
+    while page.evaluate(THEME) != other:
+        button.click()
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html")
+    assert page.evaluate(THEME) == other, "the choice is forgotten on the next page"
+
+
+# Parts wider than the screen that do not scroll inside a box of their own.
+TOO_WIDE = """() => {
+  const root = document.documentElement;
+  if (root.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth) return [];
+  return ['page: ' + root.scrollWidth, ...[...document.querySelectorAll('article *')]
+    .filter(part => part.getBoundingClientRect().right > innerWidth + 1).slice(0, 5)
+    .map(part => part.tagName + '.' + part.className)];
+}"""
+# Boxes that cut off what does not fit, without a way to reach it.
+CUT_OFF = """() => [...document.querySelectorAll('article :is(pre, table, .text_html, .math, .katex-display, p, li)')]
+  .filter(part => part.scrollWidth > part.clientWidth + 2 && getComputedStyle(part).overflowX === 'hidden'
+                  && part.clientWidth > 20 && !part.closest('.katex-mathml'))
+  .map(part => part.tagName + '.' + part.className)"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_nothing_scrolls_sideways(book_site: str, open_page: OpenPage, name: str, width: int) -> None:
+    page = open_page(f"{book_site}/{name}.html", width=width, height=800)
+    assert page.evaluate(TOO_WIDE) == []
+    assert page.evaluate(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_picture_has_a_description(book_site: str, open_page: OpenPage, name: str) -> None:
+    """An `alt` that says something, and not the name of a file, which is what Sphinx puts where none is given."""
+    page = open_page(f"{book_site}/{name}.html")
+    for picture in page.locator("article img").all():
+        alt = picture.get_attribute("alt") or ""
+        source = picture.get_attribute("src") or ""
+        named_after_file = alt and alt.split("/")[-1] in source
+        assert len(alt.split()) >= 3 and not named_after_file, f"{name}: {source} is described as {alt!r}"
+
+
+# The lowest contrast ratio (WCAG 2) of visible text with the ground it stands on, and where it is.
+CONTRAST = """() => {
+  const channels = colour => {
+    const parts = colour.match(/^rgba?\\(([\\d.]+), ([\\d.]+), ([\\d.]+)(?:, ([\\d.]+))?\\)$/);
+    return parts ? [...parts.slice(1, 4).map(Number), parts[4] === undefined ? 1 : Number(parts[4])] : null;
+  };
+  const over = (top, below) => top.slice(0, 3).map((value, i) => value * top[3] + below[i] * (1 - top[3]));
+  const luminance = colour => {
+    const [r, g, b] = colour.map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = part => {
+    const layers = [];
+    for (let at = part; at; at = at.parentElement) {
+      const colour = channels(getComputedStyle(at).backgroundColor);
+      if (!colour) return null;
+      if (colour[3] > 0) layers.push(colour);
+      if (colour[3] === 1) break;
+    }
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
+  };
+  let worst = [21, ''];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode, part = text.parentElement;
+    if (!text.textContent.trim() || part.closest('svg, script, style, noscript, .katex-mathml')) continue;
+    if (!part.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const below = ground(part), colour = channels(getComputedStyle(part).color);
+    if (!below || !colour) continue;
+    const lights = [luminance(over(colour, below)), luminance(below)].sort((a, b) => b - a);
+    const ratio = (lights[0] + 0.05) / (lights[1] + 0.05);
+    const where = text.textContent.trim().slice(0, 40) + ' in ' + part.tagName + '.' + part.className;
+    if (ratio < worst[0]) worst = [ratio, where];
+  }
+  return worst;
+}"""
+
+
+@pytest.mark.parametrize("name", [TOC["root"], *CHAPTERS])
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_text_stands_out_from_its_ground(book_site: str, open_page: OpenPage, name: str, system: str) -> None:
+    page = open_page(f"{book_site}/{name}.html", color_scheme=system)
+    page.add_style_tag(content="* { transition: none !important; }")
+    ratio, where = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, f"contrast {ratio:.2f} of {where}"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(
+    book_site: str, open_page: OpenPage, name: str
+) -> None:
+    """No grey panel behind widgets and tables, and no filter that changes a figure's colours."""
+    page = open_page(f"{book_site}/{name}.html", color_scheme="dark")
+    panels = "parts => parts.map(part => getComputedStyle(part).backgroundColor)"
+    assert set(page.locator("article .cell_output .text_html").evaluate_all(panels)) <= {"rgba(0, 0, 0, 0)"}
+    looks = "parts => parts.map(part => getComputedStyle(part)).map(style => [style.filter, style.backgroundColor])"
+    figures = page.locator("article .cell_output img").evaluate_all(looks)
+    assert figures and all(look == ["none", "rgb(255, 255, 255)"] for look in figures)

@@ -1,0 +1,56 @@
+"""Take the pictures of the README: the first widget of the BERT chapter as a reader sees it, in light and in dark.
+
+    python tools/take_screenshot.py
+
+Builds the book where it is out of date, and writes docs/screenshot-light.png and docs/screenshot-dark.png.
+Needs Chromium; CHROMIUM names it where it is not on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from typing import Literal
+
+import build_book
+from playwright.sync_api import sync_playwright
+
+PAGE = "book/bert.html"
+PICTURES = build_book.ROOT / "docs"
+WIDTH, HEIGHT = 1200, 800
+# How far below the top of the picture the widget begins, so that some of the text above it is seen.
+ABOVE = 150
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+def main() -> None:
+    """Take both pictures."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    chromium = os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
+    if chromium is None:
+        sys.exit("No browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one.")
+    if not build_book.is_fresh():
+        build_book.build()
+    httpd = build_book.server(port=0)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{httpd.server_address[1]}/{PAGE}"
+    PICTURES.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for theme in THEMES:
+            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=theme)
+            page.goto(address, wait_until="networkidle")
+            top = page.locator(".plm-widget").first.evaluate("part => part.getBoundingClientRect().top + scrollY")
+            page.evaluate("top => scrollTo({top, behavior: 'instant'})", top - ABOVE)
+            page.wait_for_timeout(500)
+            picture = PICTURES / f"screenshot-{theme}.png"
+            page.screenshot(path=picture)
+            print(f"{picture.relative_to(build_book.ROOT)}: {picture.stat().st_size:,} bytes")
+        browser.close()
+    httpd.shutdown()
+
+
+if __name__ == "__main__":
+    main()

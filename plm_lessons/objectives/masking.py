@@ -232,12 +232,12 @@ def static_copy(
     """Static masking: the masked data set as `epoch` sees it, when `copies` masked copies were made beforehand.
 
     BERT masked its data before training. To soften that, the data were written out ten times (`dupe_factor=10`), each
-    copy with masks of its own, and training walked through the copies in turn: over BERT's 40 epochs each mask is met
-    four times (RoBERTa, section 4.1). Here a copy is not stored but made again from `(seed, epoch % copies)`, which
-    gives the same masks each time and needs a tenth of the memory.
+    copy with masks of its own: over BERT's 40 epochs each mask is met four times (RoBERTa, section 4.1). Here a copy
+    is not stored but made again from `(seed, epoch % copies)`: the same masks each time, for a tenth of the memory.
 
-    In the reference code each of the ten copies also draws its sentence pairs anew. For that, call
-    `next_sentence_pairs` once per copy; this function varies only the masks.
+    The reference code differs in two ways. It shuffles the ten copies together, where here they take turns, one an
+    epoch. And each of its copies also draws the sentence pairs anew; for that, call `next_sentence_pairs` once per
+    copy, since this function varies only the masks.
 
     Args:
         input_ids: [B, S] the whole data set: a row's masks depend on its place in it.

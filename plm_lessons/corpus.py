@@ -171,29 +171,36 @@ def _load_sentiment() -> tuple[LabelledText, ...]:
 # and the word after it.
 
 # A name or an example follows these, so their full stop ends no sentence ...
-_BEFORE_NAME = frozenset(
-    "Mr Mrs Ms Messrs Mme Mlle Dr Drs Prof Rev Hon Gen Gens Brig Adm Col Lt Maj Capt Cmdr Sgt Cpl Sen Sens Rep Reps "
-    "Gov Govs Pres Supt Fr Mt Ft Lat Gk e.g i.e E.g I.e cf Cf viz vs v lit transl trans pron esp var subsp".split()
+_BEFORE_NAME = re.compile(
+    r"Mr|Mrs|Ms|Messrs|Mme|Mlle|Dr|Drs|Prof|Rev|Hon|Gen|Gens|Brig|Adm|Col|Lt|Lieut|Maj|Capt|Cmdr|Sgt|Cpl|Sen|Sens|Rep|"
+    r"Reps|Gov|Govs|Pres|Supt|Fr|Mt|Ft|Lat|Gk|e\.g|i\.e|E\.g|I\.e|cf|Cf|viz|vs|v|lit|transl|trans|pron|esp|var|"
+    r"subsp"
 )
 # ... nor does it after these when a number follows ("No." alone is an answer) ...
-_BEFORE_NUMBER = frozenset(
-    "no nos vol vols p pp fig figs eq eqs ch chap art arts sec secs op stat c ca approx est fl b d r ft "
-    "jan feb mar apr jun jul aug sept sep oct nov dec".split()
+_BEFORE_NUMBER = re.compile(
+    r"no|nos|vol|vols|p|pp|fig|figs|eq|eqs|ch|chap|art|arts|sec|secs|op|stat|c|ca|approx|est|fl|b|d|r|ft|jan|feb|"
+    r"mar|apr|jun|jul|aug|sept|sep|oct|nov|dec",
+    re.IGNORECASE,
 )
 # ... while a sentence may well end with these (and with "U.S.", "p.m.", an initial): the word after it decides.
-_MAYBE_LAST = frozenset("jr sr inc ltd co corp bros cos plc st ave blvd rd dept univ assn rev esq".split())
+_MAYBE_LAST = re.compile(
+    r"jr|sr|inc|ltd|co|corp|bros|cos|plc|st|ave|blvd|rd|dept|univ|assn|rev|esq",
+    re.IGNORECASE,
+)
 # Words that open a sentence far more often than a name.
-_OPENERS = frozenset(
-    "a after all also although among an and another as at because before both but by despite during each even every "
-    "few for from had has have he her here his how however if in is it its later like many most much my neither no "
-    "nobody none nor not now of on once one only or other our over several she since so some soon still such than that "
-    "the their then there these they this those though through throughout thus to today together under unlike until "
-    "upon was we were what when where whether which while who whose why with within without you your".split()
+_OPENERS = re.compile(
+    r"a|after|all|also|although|among|an|and|another|as|at|because|before|both|but|by|despite|during|each|even|"
+    r"every|few|for|from|had|has|have|he|her|here|his|how|however|if|in|is|it|its|later|like|many|most|much|my|"
+    r"neither|no|nobody|none|nor|not|now|of|on|once|one|only|or|other|our|over|several|she|since|so|some|soon|"
+    r"still|such|than|that|the|their|then|there|these|they|this|those|though|through|throughout|thus|to|today|"
+    r"together|under|unlike|until|upon|was|we|were|what|when|where|whether|which|while|who|whose|why|with|within|"
+    r"without|you|your",
+    re.IGNORECASE,
 )
 # A stop, the quotation marks and brackets that close after it, white space, and the next word.
 _STOP = re.compile(r"""(?<![.!?…])([.!?…]+)(["'”’»)\]]*)\s+(?=["'“‘«(\[]*([^\s"'“‘«(\[]\S*))""")
 _LAST_WORD = re.compile(r"""[^\s"'“‘«()\[\]/–—-]*$""")
-_INITIALS = re.compile(r"[^\W\d_]|(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
+_INITIALS = re.compile(r"[A-Z]|(?:[^\W\d_]{1,3}\.)+[^\W\d_]{1,3}")
 _LIST_NUMBER = re.compile(r"\W*(\d{1,3}|[IVXLC]{1,6}|[A-Za-z])")
 _ENCLOSED = re.compile(
     r"""\([^()]{0,300}\)|\[[^\[\]]{0,300}\]|“[^“”]{0,300}”|(?<![^\s(\[—])"(?=\S)[^"]{0,300}(?<=\S)"(?!\w)"""
@@ -245,6 +252,7 @@ def _closes_sentence(line: str, end: int) -> bool:
 
 def _opens_sentence(word: str) -> bool:
     # Capitals, digits and scripts without capitals open one; of small letters only those in words like "iPhone".
+    word = word.lstrip("—–-") or word
     first = word[0]
     return (first.isalnum() and not first.islower()) or first in "$£€¥•§" or bool(re.match("[a-z]{1,2}[A-Z]", word))
 
@@ -252,10 +260,10 @@ def _opens_sentence(word: str) -> bool:
 def _ends_sentence(before: str, following: str) -> bool:
     match = _LAST_WORD.search(before)
     word = match[0] if match else ""
-    if word in _BEFORE_NAME or (word.lower() in _BEFORE_NUMBER and following[0].isdigit()):
+    if _BEFORE_NAME.fullmatch(word) or (_BEFORE_NUMBER.fullmatch(word) and following[0].isdigit()):
         return False
-    if _INITIALS.fullmatch(word) or word.lower() in _MAYBE_LAST:
+    if _INITIALS.fullmatch(word) or _MAYBE_LAST.fullmatch(word):
         # "in the U.S. The ..." but "the U.S. Army", and "by J. A. Smith", where "A" is no article.
         opener = re.match(r"\w+\b(?!\.)", following)
-        return opener is not None and opener[0].lower() in _OPENERS
+        return opener is not None and _OPENERS.fullmatch(opener[0]) is not None
     return True

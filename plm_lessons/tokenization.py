@@ -73,7 +73,7 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
     for candidate in (TOKENIZERS / path / "tokenizer.json", path / "tokenizer.json", path):
         if candidate.is_file():
             return Tokenizer.from_file(str(candidate))
-    shipped = ", ".join(sorted(repr(folder.name) for folder in TOKENIZERS.iterdir()))
+    shipped = ", ".join(sorted(repr(path.parent.name) for path in TOKENIZERS.glob("*/tokenizer.json")))
     raise ValueError(
         f"name_or_path is {str(name_or_path)!r}; it must be one of {shipped}, a folder or a tokenizer.json"
     )

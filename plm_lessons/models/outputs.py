@@ -15,7 +15,8 @@ class ModelOutput:
     Letters: B batch, S sequence length, H hidden size, A heads, L layers, V vocabulary, P positions predicted.
 
     Attributes:
-        loss: A scalar, when labels were given.
+        loss: A scalar, when labels were given; what training makes small.
+        masked_lm_loss, next_sentence_loss: The parts of the loss of a pre-training model, each a mean in nats.
         logits: Unnormalised scores: [B, S or P, V] for masked language modelling, [B, num_labels] for a sequence,
             [B, S, num_labels] for tokens.
         last_hidden_state: [B, S, H], one vector a token.
@@ -28,6 +29,8 @@ class ModelOutput:
     """
 
     loss: Tensor | None = None
+    masked_lm_loss: Tensor | None = None
+    next_sentence_loss: Tensor | None = None
     logits: Tensor | None = None
     last_hidden_state: Tensor | None = None
     pooler_output: Tensor | None = None

@@ -56,6 +56,23 @@ class PretrainedModel(nn.Module):
 
     # --- weights ---
 
+    def materialise(self, generator: torch.Generator | None = None) -> None:
+        """Give the parameters that were built without memory (on the meta device) a place, and draw them.
+
+        So every weight is drawn once, from `generator`, and PyTorch's own initialisation, which draws from global
+        random state, never runs. Under `torch.device("meta")` nothing is drawn: the model only has a shape.
+        """
+        device = torch.get_default_device()
+        if device.type == "meta":
+            return
+        drawn = set()
+        for prefix, module in self.named_modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if parameter.is_meta:
+                    setattr(module, name, nn.Parameter(torch.empty_like(parameter, device=device)))
+                    drawn.add(f"{prefix}.{name}" if prefix else name)
+        self.initialise(generator, only=drawn)
+
     @torch.no_grad()
     def initialise(self, generator: torch.Generator | None = None, only: set[str] | None = None) -> None:
         """Draw the initial weights anew.

@@ -33,8 +33,9 @@ class TaskModel(PretrainedModel):
         super().__init__(config)
         generator = generator or torch.Generator().manual_seed(0)
         self.encoder = self.encoder_class(config, generator, add_pooling_layer=self.needs_pooler)
-        self.add_head(config)
-        self.initialise(generator, only={n for n, _ in self.named_parameters() if not n.startswith("encoder.")})
+        with torch.device("meta"):
+            self.add_head(config)
+        self.materialise(generator)
 
     def add_head(self, config: Any) -> None:
         """Make the modules above the encoder."""
@@ -119,13 +120,13 @@ class PreTrainingModel(MaskedLMModel):
         encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
         words = self.predict_words(encoded.last_hidden_state, masked_positions)
         pair = self.next_sentence_head(encoded.pooler_output)
-        losses = []
-        if labels is not None:
-            losses.append(token_loss(words, labels))
-        if next_sentence_label is not None:
-            losses.append(sequence_loss(pair, next_sentence_label))
+        masked_lm_loss = None if labels is None else token_loss(words, labels)
+        next_sentence_loss = None if next_sentence_label is None else sequence_loss(pair, next_sentence_label)
+        losses = [loss for loss in (masked_lm_loss, next_sentence_loss) if loss is not None]
         return ModelOutput(
             loss=torch.stack(losses).sum() if losses else None,
+            masked_lm_loss=masked_lm_loss,
+            next_sentence_loss=next_sentence_loss,
             prediction_logits=words,
             seq_relationship_logits=pair,
             hidden_states=encoded.hidden_states,
@@ -195,7 +196,9 @@ class QuestionAnsweringModel(TaskModel):
     """Two scores for every token: that the answer starts here, that it ends here ([paper of BERT] section 4.2)."""
 
     def add_head(self, config: Any) -> None:
-        """A start vector and an end vector, as one linear map."""
+        """A start vector and an end vector, as one linear map; `transformers` counts them as two labels."""
+        if config.num_labels != 2:
+            raise ValueError(f"num_labels={config.num_labels}: must be 2 in {type(self).__name__}, start and end")
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
 
     def forward(

@@ -35,6 +35,9 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     assert logits is not None
     best = logits[0, places].float().softmax(-1).topk(top)
     return [
-        [(tokenizer.id_to_token(token), probability) for token, probability in zip(tokens, probabilities, strict=True)]
+        [
+            (str(tokenizer.id_to_token(token)), probability)
+            for token, probability in zip(tokens, probabilities, strict=True)
+        ]
         for tokens, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]

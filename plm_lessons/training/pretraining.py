@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from plm_lessons.models.tasks import PreTrainingModel
-from plm_lessons.objectives.masking import candidate_positions, gather_masked, mask_tokens
+from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, gather_masked, mask_tokens
 from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
 from plm_lessons.tokenization import token_id
 from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
@@ -37,8 +37,21 @@ def bert_pairs(
     )
 
 
-def bert_batch(pairs: SentencePairBatch, rows: Tensor, tokenizer: Tokenizer, generator: torch.Generator) -> Batch:
-    """Some rows of `pairs`, masked, and cut to the longest of them.
+def mask_pairs(pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator) -> MaskedBatch:
+    """Mask every row of `pairs` as BERT does: see `objectives.masking.mask_tokens`."""
+    special = [token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")]
+    return mask_tokens(
+        pairs.input_ids,
+        candidate_positions(pairs.input_ids, special, pairs.attention_mask),
+        attention_mask=pairs.attention_mask,
+        mask_token_id=token_id(tokenizer, "[MASK]"),
+        vocab_size=tokenizer.get_vocab_size(),
+        generator=generator,
+    )
+
+
+def bert_batch(pairs: SentencePairBatch, masked: MaskedBatch, rows: Tensor) -> Batch:
+    """Some rows of the masked pairs, cut to the longest of them.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` [B, S]; `masked_positions`, `labels` [B, P];
@@ -46,20 +59,10 @@ def bert_batch(pairs: SentencePairBatch, rows: Tensor, tokenizer: Tokenizer, gen
     """
     attention_mask = pairs.attention_mask[rows]
     length = int(attention_mask.sum(dim=1).max())  # the columns behind it hold padding only
-    attention_mask, input_ids = attention_mask[:, :length], pairs.input_ids[rows, :length]
-    special = [token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")]
-    masked = mask_tokens(
-        input_ids,
-        candidate_positions(input_ids, special, attention_mask),
-        attention_mask=attention_mask,
-        mask_token_id=token_id(tokenizer, "[MASK]"),
-        vocab_size=tokenizer.get_vocab_size(),
-        generator=generator,
-    )
-    masked_positions, labels = gather_masked(masked.labels)
+    masked_positions, labels = gather_masked(masked.labels[rows])
     return {
-        "input_ids": masked.input_ids,
-        "attention_mask": attention_mask,
+        "input_ids": masked.input_ids[rows, :length],
+        "attention_mask": attention_mask[:, :length],
         "token_type_ids": pairs.token_type_ids[rows, :length],
         "masked_positions": masked_positions,
         "labels": labels,
@@ -93,11 +96,12 @@ def bert_batches(
             raise ValueError(f"{name}={value}: must be at least 1")
     epoch = 0
     while True:
-        copy = torch.Generator().manual_seed(seed * copies + epoch % copies)
-        pairs = bert_pairs(documents, tokenizer, max_length, copy)
-        order = torch.randperm(len(pairs.labels), generator=torch.Generator().manual_seed(seed + epoch))
+        generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
+        pairs = bert_pairs(documents, tokenizer, max_length, generator)
+        masked = mask_pairs(pairs, tokenizer, generator)
+        order = torch.randperm(len(pairs.labels), generator=generator.manual_seed(seed + epoch))
         for rows in order.split(batch_size):
-            yield bert_batch(pairs, rows, tokenizer, copy)
+            yield bert_batch(pairs, masked, rows)
         epoch += 1
 
 
@@ -124,7 +128,7 @@ def pretrain(
         progress: Whether to show a progress bar.
 
     Returns:
-        For each step `step`, `loss` (masked words + pairs, in nats) and `learning_rate`.
+        For each step `step`, `loss` in nats, its parts `masked_lm_loss` and `next_sentence_loss`, `learning_rate`.
 
     Raises:
         ValueError: The batches end before `steps`, or the loss is no longer a finite number.
@@ -140,14 +144,24 @@ def pretrain(
             if batch is None:
                 raise ValueError(f"batches ended after {step - 1}: must be at least steps = {steps}")
             with mixed_precision(device):
-                loss = model(**{name: value.to(device) for name, value in batch.items()}).loss
+                output = model(**{name: value.to(device) for name, value in batch.items()})
+            loss, words, pairs = output.loss, output.masked_lm_loss, output.next_sentence_loss
+            assert loss is not None and words is not None and pairs is not None
             if not torch.isfinite(loss):
                 raise ValueError(f"the loss is {loss.item()} at step {step}: try a smaller learning_rate")
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
             optimizer.step()
             optimizer.zero_grad()
-            log.append({"step": step, "loss": loss.item(), "learning_rate": schedule.get_last_lr()[0]})
+            log.append(
+                {
+                    "step": step,
+                    "loss": loss.item(),
+                    "masked_lm_loss": words.item(),
+                    "next_sentence_loss": pairs.item(),
+                    "learning_rate": schedule.get_last_lr()[0],
+                }
+            )
             schedule.step()
     model.eval()
     return log

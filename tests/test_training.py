@@ -1,0 +1,238 @@
+"""Pre-training, fine-tuning, evaluation and asking, on models and texts small enough to be quick."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from plm_lessons import BertConfig, BertForPreTraining, BertForSequenceClassification
+from plm_lessons.corpus import documents
+from plm_lessons.tokenization import encode_documents, load_tokenizer
+from plm_lessons.training.evaluation import evaluate_pretraining, unigram_baseline
+from plm_lessons.training.fine_tuning import encode_texts, fine_tune, predict_logits, select_rows
+from plm_lessons.training.inference import fill_mask
+from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
+from plm_lessons.training.pretraining import Batch, bert_batches, pretrain
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return load_tokenizer("wordpiece")
+
+
+@pytest.fixture(scope="module")
+def document_ids(tokenizer: Tokenizer) -> list[list[list[int]]]:
+    return encode_documents(tokenizer, documents("wikipedia", "train")[:60])
+
+
+def small_config(tokenizer: Tokenizer, dropout: float = 0.1) -> BertConfig:
+    return BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=48,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+    )
+
+
+def first_batches(document_ids: list[list[list[int]]], tokenizer: Tokenizer, count: int, **more: int) -> list[Batch]:
+    settings = {"max_length": 48, "batch_size": 16, "seed": 5} | more
+    return list(itertools.islice(bert_batches(document_ids, tokenizer, **settings), count))
+
+
+def test_decay_is_on_matrices_and_not_on_biases_and_norms(tokenizer: Tokenizer) -> None:
+    model = BertForPreTraining(small_config(tokenizer))
+    decayed, spared = adamw(model, 1e-3, weight_decay=0.01).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for parameter in decayed["params"]:
+        assert not names[id(parameter)].endswith("bias") and "norm" not in names[id(parameter)]
+    for parameter in spared["params"]:
+        assert names[id(parameter)].endswith("bias") or "norm" in names[id(parameter)]
+    assert len(decayed["params"]) + len(spared["params"]) == len(names)
+
+
+def test_learning_rate_climbs_to_its_peak_and_falls_to_zero() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule = warmup_then_decay(optimizer, warmup_steps=4, total_steps=12)
+    rates = []
+    for _ in range(12):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert rates[:4] == [0.5, 1.0, 1.5, 2.0]
+    assert rates[4:] == pytest.approx([2.0 - 0.25 * step for step in range(8)])
+    assert schedule.get_last_lr()[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("warmup_steps", "total_steps", "name"),
+    [(5, 4, "warmup_steps"), (-1, 4, "warmup_steps"), (0, 0, "total_steps")],
+)
+def test_impossible_schedules_are_refused(warmup_steps: int, total_steps: int, name: str) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    with pytest.raises(ValueError, match=name):
+        warmup_then_decay(optimizer, warmup_steps, total_steps)
+
+
+def test_bfloat16_is_used_only_inside_the_context() -> None:
+    a = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    with mixed_precision(torch.device("cpu")):
+        inside = (a @ a).dtype
+    assert inside in (torch.bfloat16, torch.float32)
+    assert (a @ a).dtype == torch.float32
+
+
+def test_batches_hold_what_the_model_asks_for(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    for batch in first_batches(document_ids, tokenizer, 3):
+        shape = batch["input_ids"].shape
+        assert batch["attention_mask"].shape == batch["token_type_ids"].shape == shape
+        assert batch["attention_mask"].sum(dim=1).max() == shape[1], "the longest row fills the batch"
+        assert batch["labels"].shape == batch["masked_positions"].shape
+        asked = batch["labels"] != -100
+        assert (batch["attention_mask"].gather(1, batch["masked_positions"])[asked] == 1).all()
+        assert asked.any(dim=1).all()
+
+
+def test_same_seed_same_batches(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    once, again = (first_batches(document_ids, tokenizer, 4) for _ in range(2))
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(once, again, strict=True) for name in a)
+    other = first_batches(document_ids, tokenizer, 4, seed=6)
+    assert not torch.equal(once[0]["input_ids"], other[0]["input_ids"])
+
+
+def test_static_copies_come_round_in_another_order(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    epochs = first_batches(document_ids, tokenizer, 3, batch_size=10_000, copies=2)
+    rows = [epoch["input_ids"].tolist() for epoch in epochs]
+    assert sorted(rows[0]) == sorted(rows[2]), "the third epoch meets the same pairs with the same masks as the first"
+    assert rows[0] != rows[2], "but in another order"
+    assert sorted(rows[0]) != sorted(rows[1]), "the second copy has others"
+
+
+def test_training_lowers_the_loss_and_returns_its_parts(
+    document_ids: list[list[list[int]]], tokenizer: Tokenizer
+) -> None:
+    model = BertForPreTraining(small_config(tokenizer))
+    log = pretrain(model, itertools.cycle(first_batches(document_ids, tokenizer, 2)), steps=40, learning_rate=1e-2,
+                   warmup_steps=4, progress=False)  # fmt: skip
+    assert [entry["step"] for entry in log] == list(range(1, 41))
+    assert log[0]["loss"] == pytest.approx(math.log(8192) + math.log(2), abs=0.5)  # it starts by knowing nothing
+    assert log[-1]["loss"] < log[0]["loss"] - 2
+    for entry in log:
+        assert entry["loss"] == pytest.approx(entry["masked_lm_loss"] + entry["next_sentence_loss"], rel=1e-3)
+    assert not model.training
+
+
+def test_training_follows_its_seed_and_not_global_state(
+    document_ids: list[list[list[int]]], tokenizer: Tokenizer
+) -> None:
+    def train(seed: int) -> list[float]:
+        model = BertForPreTraining(small_config(tokenizer, dropout=0.3))
+        log = pretrain(model, first_batches(document_ids, tokenizer, 3), steps=3, learning_rate=1e-3, warmup_steps=1,
+                       seed=seed, progress=False)  # fmt: skip
+        return [entry["loss"] for entry in log]
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = train(seed=0)
+    assert torch.equal(torch.get_rng_state(), before), "training must not touch the caller's random state"
+    torch.manual_seed(2)
+    assert train(seed=0) == first
+    assert train(seed=1) != first
+
+
+def test_too_few_batches_and_diverging_losses_are_errors(
+    document_ids: list[list[list[int]]], tokenizer: Tokenizer
+) -> None:
+    batches = first_batches(document_ids, tokenizer, 2)
+    with pytest.raises(ValueError, match="batches ended after 2"):
+        pretrain(BertForPreTraining(small_config(tokenizer)), batches, steps=3, learning_rate=1e-3, warmup_steps=0,
+                 progress=False)  # fmt: skip
+    broken = BertForPreTraining(small_config(tokenizer))
+    with torch.no_grad():
+        broken.masked_lm_head.bias.fill_(math.nan)
+    with pytest.raises(ValueError, match="loss is nan at step 1"):
+        pretrain(broken, batches, steps=2, learning_rate=1e-3, warmup_steps=0, progress=False)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "copies"])
+def test_batches_need_a_size_and_a_copy(name: str, document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    with pytest.raises(ValueError, match=name):
+        first_batches(document_ids, tokenizer, 1, **{name: 0})
+
+
+def test_evaluation_counts_every_question_once(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    model = BertForPreTraining(small_config(tokenizer))
+    batches = first_batches(document_ids, tokenizer, 3)
+    together = evaluate_pretraining(model, batches)
+    assert together["masked_words"] == sum(int((batch["labels"] != -100).sum()) for batch in batches)
+    assert together["pairs"] == sum(len(batch["next_sentence_label"]) for batch in batches)
+    parts = [evaluate_pretraining(model, [batch]) for batch in batches]
+    for figure, weight in (("masked_lm_loss", "masked_words"), ("masked_lm_accuracy", "masked_words"),
+                           ("next_sentence_loss", "pairs"), ("next_sentence_accuracy", "pairs")):  # fmt: skip
+        mean = sum(part[figure] * part[weight] for part in parts) / sum(part[weight] for part in parts)
+        assert together[figure] == pytest.approx(mean, rel=1e-5)
+    with pytest.raises(ValueError, match="nothing to predict"):
+        evaluate_pretraining(model, [])
+
+
+def test_unigram_baseline_is_the_cross_entropy_of_the_counts() -> None:
+    training, labels = torch.tensor([0, 0, 0, 1]), torch.tensor([[0, 1, -100], [2, 0, -100]])
+    chances = torch.tensor([4, 2, 1, 1]) / 8  # one is added to each of the counts 3, 1, 0, 0
+    figures = unigram_baseline(training, labels, vocab_size=4)
+    assert figures["masked_lm_loss"] == pytest.approx(-chances[[0, 1, 2, 0]].log().mean().item())
+    assert figures["masked_lm_accuracy"] == 0.5
+
+
+def test_encoding_keeps_the_beginning_of_a_long_text_and_its_end_mark(tokenizer: Tokenizer) -> None:
+    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat and " * 20], max_length=12)
+    assert inputs["input_ids"].shape == (2, 12)
+    assert inputs["attention_mask"].sum(dim=1).tolist() == [4, 12]
+    assert inputs["input_ids"][1, -1] == tokenizer.token_to_id("[SEP]")
+    assert tokenizer.truncation is None and tokenizer.padding is None, "the caller's tokenizer is left as it was"
+    with pytest.raises(ValueError, match="texts"):
+        encode_texts(tokenizer, [], max_length=12)
+
+
+def test_selected_rows_lose_only_padding(tokenizer: Tokenizer) -> None:
+    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat"], max_length=12)
+    short = select_rows(inputs, torch.tensor([0]), torch.device("cpu"))
+    assert short["input_ids"].tolist() == [tokenizer.encode("a cat").ids]
+
+
+def test_fine_tuning_learns_what_can_be_learnt(tokenizer: Tokenizer) -> None:
+    texts = [f"{animal} {verb}" for animal in ("cat", "dog", "horse", "cow") for verb in ("runs", "sleeps")] * 8
+    labels = torch.tensor([int("sleeps" in text) for text in texts])
+    inputs = encode_texts(tokenizer, texts, max_length=12)
+    model = BertForSequenceClassification(small_config(tokenizer, dropout=0.0))
+    losses = fine_tune(model, inputs, labels, epochs=12, learning_rate=1e-2, batch_size=16, progress=False)
+    assert len(losses) == 12 * 4
+    assert (predict_logits(model, inputs).argmax(-1) == labels).all()
+    with pytest.raises(ValueError, match="labels"):
+        fine_tune(model, inputs, labels[:-1], epochs=1, learning_rate=1e-3, progress=False)
+    with pytest.raises(ValueError, match="epochs=0"):
+        fine_tune(model, inputs, labels, epochs=0, learning_rate=1e-3, progress=False)
+
+
+def test_predictions_do_not_depend_on_the_batch(tokenizer: Tokenizer) -> None:
+    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat", "it runs"], max_length=12)
+    model = BertForSequenceClassification(small_config(tokenizer)).eval()
+    torch.testing.assert_close(predict_logits(model, inputs, batch_size=1), predict_logits(model, inputs))
+
+
+def test_fill_mask_gives_probabilities_for_every_mask(tokenizer: Tokenizer) -> None:
+    model = BertForPreTraining(small_config(tokenizer))
+    answers = fill_mask(model, tokenizer, "a [MASK] and a [MASK]", top=3)
+    assert [len(answer) for answer in answers] == [3, 3]
+    everything = fill_mask(model, tokenizer, "a [MASK]", top=8192)[0]
+    assert sum(probability for _, probability in everything) == pytest.approx(1, abs=1e-4)
+    assert {word for word, _ in everything} == set(tokenizer.get_vocab())
+    with pytest.raises(ValueError, match=r"\[MASK\]"):
+        fill_mask(model, tokenizer, "nothing is missing here")

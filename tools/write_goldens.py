@@ -40,7 +40,7 @@ def gelu_at(name: str, points: list[float]) -> tuple[list[float], list[float]]:
 
 
 def gelu() -> dict[str, Any]:
-    """Curves and slopes on a grid over the slider's range and beyond; erf and Phi on a wider grid; places of interest."""
+    """Curves and slopes on a grid wider than the slider and at places of interest; erf and Phi on a wide grid."""
     points = sorted({*(i / 8 for i in range(-64, 65)), -0.7518, 2.70, -1.384, math.sqrt(2), 1e-9, -1e-9})
     curves = {}
     for name in GELU_CURVES:

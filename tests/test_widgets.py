@@ -1,0 +1,528 @@
+"""Widgets from Python's side: traits, the three forms of a display, the static picture; and the page's mathematics.
+
+What a reader does with the GELU widget is tested in test_gelu_page.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import nbformat
+import numpy as np
+import pytest
+import traitlets
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import Page
+
+from plm_lessons.widgets import GeluWidget
+from plm_lessons.widgets.base import LessonWidget, inert
+from plm_lessons.widgets.gelu import CURVES, TEXT, VIEWS, normal_cdf, uniforms
+from plm_lessons.widgets.picture import figure, table, ticks, written
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = json.loads((HERE / "golden" / "gelu.json").read_text())
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+NAMES = ("exact", "tanh", "sigmoid", "relu", "constant", "bracket")
+
+
+def golden_tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("write_goldens", HERE.parent / "tools" / "write_goldens.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def close(found: Any, wanted: Any, tolerance: float) -> None:
+    np.testing.assert_allclose(np.array(found, dtype=float), np.array(wanted), rtol=0, atol=tolerance)
+
+
+# --- traits -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trait", "wrong"),
+    [
+        *(
+            ("x", value)
+            for value in (math.nan, math.inf, -math.inf, 4.001, -5, "1", None, True, 1j, [1.0], np.zeros(2))
+        ),
+        *(("view", value) for value in ("curves", "", None, 3, ["function"])),
+        *(
+            ("curves", value)
+            for value in ("exact", ["gelu"], ["exact", "exact"], [1], None, {"exact"}, ["<b>exact</b>"])
+        ),
+        *(("seed", value) for value in (-1, 2**32, 1.5, "0", True, math.nan, None)),
+        *(("draws", value) for value in (-1, 10_001, 2.0, "9", False, None)),
+    ],
+)
+def test_wrong_value_is_refused_by_name_and_changes_nothing(trait: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=rf"GeluWidget\.{trait} must be .+, got {re.escape(repr(wrong))}"):
+        GeluWidget(**{trait: wrong})
+    widget = GeluWidget(x=1.5, view="masks", curves=("relu",), seed=7, draws=9)
+    before = repr(widget)
+    with pytest.raises(ValueError, match=rf"GeluWidget\.{trait} must be"):
+        setattr(widget, trait, wrong)
+    assert repr(widget) == before
+    # What a front end sends passes the same check.
+    with pytest.raises(traitlets.TraitError):
+        widget.set_state({trait: wrong})
+    assert repr(widget) == before
+
+
+def test_error_says_what_is_allowed() -> None:
+    with pytest.raises(ValueError, match=re.escape("GeluWidget.x must be a number from -4 to 4, got 9")):
+        GeluWidget(x=9)
+    with pytest.raises(ValueError, match="'exact', 'tanh', 'sigmoid', 'relu', 'constant', 'bracket'"):
+        GeluWidget(curves=("erf",))
+    with pytest.raises(ValueError, match="'function', 'derivative', 'difference', 'masks'"):
+        GeluWidget(view="plot")
+    with pytest.raises(TypeError, match="colour"):
+        GeluWidget(colour="red")  # type: ignore[call-arg]
+
+
+def test_right_values_are_kept_as_plain_python() -> None:
+    widget = GeluWidget(x=np.float32(0.5), seed=np.int64(3), curves=["bracket", "exact"], draws=np.uint8(4))  # type: ignore[arg-type]
+    assert repr(widget) == ("GeluWidget(x=0.5, view='function', curves=('exact', 'bracket'), seed=3, draws=4)")
+    assert type(widget.x) is float and type(widget.seed) is int
+    assert repr(GeluWidget(x=-0.0)) == repr(GeluWidget(x=0.0))
+    again = eval(repr(widget), {"GeluWidget": GeluWidget})
+    assert again.state() == widget.state()
+
+
+# --- the three forms --------------------------------------------------------------------------------------------------
+
+
+def forms(widget: LessonWidget) -> dict[str, Any]:
+    data, _ = widget._repr_mimebundle_()
+    return data
+
+
+def test_display_offers_live_view_block_and_text() -> None:
+    widget = GeluWidget(x=-3)
+    data = forms(widget)
+    assert data[WIDGET_VIEW]["model_id"] == widget.model_id
+    assert data["text/html"] == widget.html()
+    assert (
+        data["text/plain"]
+        == "GeluWidget(x=-3.0, view='function', curves=('exact', 'tanh', 'bracket'), seed=0, draws=0)"
+    )
+
+
+PRINT_FORMS = """
+import hashlib
+from plm_lessons.widgets import GeluWidget
+for view in ("function", "derivative", "difference", "masks"):
+    data, _ = GeluWidget(x=-1.37, view=view, draws=50)._repr_mimebundle_()
+    print(hashlib.sha256((data["text/html"] + data["text/plain"]).encode()).hexdigest())
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python on the package as it stands here, wherever the notebook under test lies."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=HERE.parent, env=environment
+    )
+
+
+def test_block_and_text_are_the_same_each_time_and_in_every_process() -> None:
+    elsewhere = python("-c", PRINT_FORMS).stdout.split()
+    assert len(elsewhere) == len(VIEWS)
+    for view, other in zip(VIEWS, elsewhere, strict=True):
+        first, second = (forms(GeluWidget(x=-1.37, view=view, draws=50)) for _ in range(2))
+        assert first["text/html"] == second["text/html"] and first["text/plain"] == second["text/plain"]
+        assert hashlib.sha256((first["text/html"] + first["text/plain"]).encode()).hexdigest() == other
+
+
+class Strict(HTMLParser):
+    """Collects what a browser would see, and fails on an element that is closed out of order."""
+
+    VOID: ClassVar[set[str]] = {"input", "br", "meta", "link"}
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(attrs) == len({name for name, _ in attrs})
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts[self.open[-1]] = self.texts.get(self.open[-1], "") + data
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_block_is_well_formed_and_points_nowhere(view: str) -> None:
+    html = GeluWidget(view=view, draws=30).html()
+    parsed = Strict(html)
+    assert [tag for tag, _ in parsed.tags].count("script") == 2
+    for _, attributes in parsed.tags:
+        assert not {"src", "href", "id", "onclick", "onload"} & set(attributes)
+    # The only address is the name of SVG's namespace, which is never fetched.
+    assert set(re.findall(r"https?://[^\s\"'`]+", html)) == {"http://www.w3.org/2000/svg"}
+    assert "import " not in re.sub(r"//.*", "", LessonWidget._esm.fget(GeluWidget()))  # type: ignore[attr-defined]
+
+
+class Hostile(LessonWidget):
+    """A widget whose state and text try to break out of their places."""
+
+    name = "gelu"
+    fields = ("words",)
+    words = traitlets.Unicode("</script><script>alert(1)</script><!--\u2028\u202e&amp;'\"\\").tag(sync=True)
+
+    def picture(self) -> str:
+        return figure(self.words, "", table([(self.words, self.words)]), self.words)
+
+
+def test_hostile_text_stays_text() -> None:
+    widget = Hostile()
+    html = widget.html()
+    parsed = Strict(html)
+    assert [tag for tag, _ in parsed.tags].count("script") == 2
+    state = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert state is not None and json.loads(state[1]) == {"words": widget.words}
+    assert parsed.texts["span"] == parsed.texts["td"] == widget.words
+    for text in ("a </script> b", "a </SCRIPT", "a <!-- b"):
+        with pytest.raises(ValueError, match="script"):
+            inert(text, "script")
+
+
+def test_stored_block_passes_strict_nbval(tmp_path: Path) -> None:
+    """As in the book: stored without the view of the kernel, compared at a later run that has one."""
+    source = "from plm_lessons.widgets import GeluWidget\n\nGeluWidget(x=-3)"
+    data = forms(GeluWidget(x=-3))
+    del data[WIDGET_VIEW]
+    cell = nbformat.v4.new_code_cell(source, execution_count=1)
+    cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=1)]
+    other = nbformat.v4.new_code_cell(source.replace("-3", "-2"), execution_count=2)
+    other.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=2)]
+    for name, cells in {"same": [cell], "changed": [other]}.items():
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+        run = python("-m", "pytest", "--nbval", "--nbval-current-env", "-q", str(tmp_path / f"{name}.ipynb"))
+        assert (run.returncode == 0) == (name == "same"), run.stdout
+
+
+# --- the picture for readers without JavaScript -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_mathematics_equals_torch(name: str) -> None:
+    curve, wanted = CURVES[name], GOLDEN["curves"][name]
+    close([curve.f(x) for x in GOLDEN["x"]], wanted["f"], 1e-12)
+    close([curve.slope(x) for x in GOLDEN["x"]], wanted["slope"], 1e-12)
+
+
+def test_goldens_are_what_torch_says() -> None:
+    for name, curve in golden_tool().gelu()["curves"].items():
+        close(curve["f"], GOLDEN["curves"][name]["f"], 1e-14)
+        close(curve["slope"], GOLDEN["curves"][name]["slope"], 1e-14)
+
+
+def test_misprints_are_the_ones_of_the_notes() -> None:
+    """Values worked out for the notes' formula as it is printed, and for its constant alone (five digits)."""
+    assert [round(CURVES["bracket"].f(x), 4) for x in (-3, -2, -1, 1, 3)] == [2.7486, 0.5757, -0.1529, 0.8471, 5.7486]
+    assert [round(CURVES["constant"].f(x), 6) for x in (-3, -1, 3)] == [-0.003276, -0.15829, 2.996724]
+
+
+@pytest.mark.parametrize("view", ("function", "derivative", "difference"))
+def test_picture_draws_and_tells_the_values(view: str) -> None:
+    widget = GeluWidget(x=-1.25, view=view, curves=NAMES)
+    svg, rows = drawn(widget)
+    i = GOLDEN["x"].index(-1.25)
+    for name, kind in zip(NAMES, range(6), strict=True):
+        wanted = GOLDEN["curves"][name]["slope" if view == "derivative" else "f"][i]
+        if view == "difference":
+            wanted -= GOLDEN["curves"]["exact"]["f"][i]
+        (told,) = (value for label, value in rows if label.startswith(TEXT["curves"][name] + ","))
+        assert told == written(wanted)
+        # The mark stands at this value on the axis as it is labelled.
+        (at,) = re.findall(rf'class="plm-mark plm-{kind}" d="[^"]*" transform="translate\(\S+ (\S+)\)"', svg)
+        scale = axis(svg)
+        assert abs(scale(float(at)) - wanted) < 0.01 * abs(scale(0) - scale(290))
+
+
+def drawn(widget: GeluWidget) -> tuple[str, list[tuple[str, str]]]:
+    html = widget.picture()
+    plot = re.search(r"<svg viewBox.*</svg>(?=<table)", html, re.DOTALL)
+    assert plot is not None
+    rows = re.findall(
+        r'<th scope="row"><span class="plm-key">(?:<svg.*?</svg>)?([^<]*)</span></th><td>([^<]*)</td>', html
+    )
+    return plot[0], rows
+
+
+def axis(svg: str) -> Callable[[float], float]:
+    """The vertical scale as the labels of its ticks say it: pixels to values."""
+    labels = re.findall(r'<text x="44.0" y="([\d.]+)" text-anchor="end">([^<]+)</text>', svg)
+    pixels = [float(y) - 4 for y, _ in labels]
+    values = [float(text.replace("\u2212", "-")) for _, text in labels]
+    assert len(values) >= 3
+    slope, start = np.polyfit(pixels, values, 1)
+    return lambda pixel: float(start + slope * pixel)
+
+
+def test_picture_of_masks_tells_the_mean() -> None:
+    _, rows = drawn(GeluWidget(x=1.0, view="masks", seed=5, draws=400))
+    kept = sum(u < 0.8413447460685429 for u in uniforms(5, 400))
+    told = dict(rows)
+    assert told["Masks drawn"] == "400"
+    assert told["Kept (m = 1)"] == f"{kept} = {kept / 4:.1f} %"
+    assert told["Mean of m·x"] == written(kept / 400)
+    assert told["Expected: x·Φ(x), the exact GELU"] == "0.84134"
+
+
+@pytest.mark.parametrize("x", (-4.0, 0.0, 4.0, 1e-9))
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("curves", ((), ("exact",), NAMES))
+def test_picture_holds_at_the_edges(x: float, view: str, curves: tuple[str, ...]) -> None:
+    for draws in (0, 1, 10_000 if view == "masks" and curves else 11):
+        svg, rows = drawn(GeluWidget(x=x, view=view, curves=curves, draws=draws))
+        assert not re.search("nan|inf", svg) and len(rows) == (5 if view == "masks" else 1 + len(curves))
+
+
+@given(low=st.floats(-100, 100), width=st.floats(1e-4, 100), count=st.integers(2, 12))
+def test_ticks_are_round_inside_and_evenly_spaced(low: float, width: float, count: int) -> None:
+    found = ticks(low, low + width, count)
+    assert 1 <= len(found) <= 2 * count + 1
+    assert all(low - 1e-6 * width <= tick <= low + width * (1 + 1e-6) for tick in found)
+    if len(found) > 1:
+        step = found[1] - found[0]
+        assert np.allclose(np.diff(found), step, rtol=1e-3, atol=1e-7)
+
+
+# --- random masks -----------------------------------------------------------------------------------------------------
+
+
+def mulberry32(seed: int, count: int) -> np.ndarray:
+    """The generator once more, in numpy's wrapping integers."""
+    with np.errstate(over="ignore"):
+        state = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
+        z = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
+        z ^= z + (z ^ (z >> np.uint32(7))) * (z | np.uint32(61))
+    return (z ^ (z >> np.uint32(14))) / 2**32
+
+
+@pytest.mark.parametrize("seed", (0, 1, 12345, 2**31, 2**32 - 1))
+def test_generator_is_mulberry32(seed: int) -> None:
+    assert uniforms(seed, 500) == mulberry32(seed, 500).tolist()
+
+
+def test_mean_of_masks_goes_to_gelu() -> None:
+    """Over 400 seeds: Hoeffding's bound makes a difference above 0.0105*|x| less likely than 2e-7 for fair masks."""
+    count = 200
+    draws = 400 * count
+    bound = math.sqrt(math.log(2 / 2e-7) / (2 * draws))
+    for x in (-1.5, -0.3, 0.8):
+        kept = sum(GeluWidget(x=x, view="masks", seed=seed, draws=count).kept_so_far()[-1] for seed in range(400))
+        assert abs(x * kept / draws - x * normal_cdf(x)) < abs(x) * bound
+
+
+# --- the mathematics in the page --------------------------------------------------------------------------------------
+
+IMPORT = """async (source) => {
+  window.lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
+}"""
+
+
+@pytest.fixture
+def module(open_page: Callable[..., Page]) -> Page:
+    """A page in which `lib` is the module of the GELU widget."""
+    page = open_page("about:blank")
+    page.evaluate(IMPORT, GeluWidget()._esm)
+    return page
+
+
+def test_page_mathematics_equals_torch(module: Page) -> None:
+    """Within 1e-12 of torch's double precision, over twice the slider's range."""
+    for name in NAMES:
+        found = module.evaluate(
+            "([name, xs]) => ['f', 'slope'].map((what) => xs.map(lib.CURVES[name][what]))", [name, GOLDEN["x"]]
+        )
+        close(found[0], GOLDEN["curves"][name]["f"], 1e-12)
+        close(found[1], GOLDEN["curves"][name]["slope"], 1e-12)
+    close(module.evaluate("(zs) => zs.map(lib.erf)", GOLDEN["z"]), GOLDEN["erf"], 1e-14)
+    close(module.evaluate("(zs) => zs.map(lib.Phi)", GOLDEN["z"]), GOLDEN["Phi"], 1e-14)
+
+
+def test_page_mathematics_at_strange_numbers(module: Page) -> None:
+    assert module.evaluate("[lib.erf(Infinity), lib.erf(-Infinity), lib.erf(0), lib.erf(NaN)].map(String)") == [
+        *("1", "-1", "0", "NaN")
+    ]
+    assert module.evaluate("lib.uniforms(0, 0).length") == 0
+    assert module.evaluate("lib.keptSoFar(0, 0, 1)") == []
+
+
+def test_page_and_python_agree(module: Page) -> None:
+    assert module.evaluate("Object.keys(lib.CURVES)") == list(CURVES)
+    for seed in (0, 99, 2**32 - 1):
+        assert list(module.evaluate("(s) => Array.from(lib.uniforms(s, 300))", seed)) == uniforms(seed, 300)
+    widget = GeluWidget(x=-0.4, seed=3, draws=1000)
+    assert module.evaluate("lib.keptSoFar(3, 1000, -0.4)") == widget.kept_so_far()
+    numbers = [0, 1.25, -0.5, 9.99e-4, -0.00047, 0.001, 123.456789, -1e-12, 5.7486]
+    assert module.evaluate("(all) => all.map((v) => lib.format(v))", numbers) == [written(v) for v in numbers]
+    for low, high, count in ((-4, 4, 8), (-0.00023, 0.00048, 7), (0, 10_000, 5)):
+        assert module.evaluate("(a) => lib.ticks(...a)", [low, high, count]) == ticks(low, high, count)
+    source = GeluWidget()._esm
+    for text in (*TEXT["curves"].values(), *(t for t in TEXT.values() if isinstance(t, str) and t != TEXT["live"])):
+        assert json.dumps(text, ensure_ascii=False) in source, f"the page says {text!r} in other words"
+
+
+# --- the model interface of anywidget ---------------------------------------------------------------------------------
+
+# A model as Backbone makes it: an event for each attribute that changed; save_changes sends the kernel what is unsent.
+FAKE = """async ([state, source]) => {
+  const lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
+  const heard = {}, unsent = new Set();
+  const tell = (name) => [...(heard['change:' + name] ?? [])].forEach((callback) => callback());
+  window.sent = [];
+  window.fake = {
+    get: (name) => state[name],
+    set(name, value) {
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
+      state[name] = value;
+      unsent.add(name);
+      tell(name);
+    },
+    save_changes() {
+      window.sent.push(Object.fromEntries([...unsent].map((name) => [name, state[name]])));
+      unsent.clear();
+    },
+    on: (event, callback) => (heard[event] ??= []).push(callback),
+    off: (event, callback) => (heard[event] = (heard[event] ?? []).filter((other) => other !== callback)),
+    listeners: () => Object.values(heard).flat().length,
+    fromKernel(name, value) {
+      state[name] = value;
+      tell(name);
+    },
+  };
+  const el = document.createElement('div');
+  document.body.append(el);
+  window.cleanup = lib.default.render({ model: window.fake, el });
+}"""
+
+
+@pytest.fixture
+def with_model(open_page: Callable[..., Page]) -> Callable[..., Page]:
+    def start(**state: Any) -> Page:
+        page = open_page("about:blank")
+        widget = GeluWidget()
+        page.add_style_tag(content=widget._css)
+        page.evaluate(FAKE, [{**json.loads(json.dumps(widget.state())), **state}, widget._esm])
+        return page
+
+    return start
+
+
+def cell(page: Page, name: str, column: int = 0) -> str:
+    label = TEXT["curves"][name]
+    return page.locator("tr", has_text=label).locator("td").nth(column).inner_text()
+
+
+def test_trait_set_in_python_moves_the_view(with_model: Callable[..., Page]) -> None:
+    page = with_model()
+    page.evaluate("fake.fromKernel('x', -3)")
+    assert page.get_by_role("slider").input_value() == "-3"
+    assert page.get_by_label("x as a number").input_value() == "-3"
+    assert cell(page, "bracket") == "2.74860"
+    page.evaluate("fake.fromKernel('curves', ['relu'])")
+    assert page.get_by_role("checkbox", checked=True).count() == 1
+    page.evaluate("fake.fromKernel('draws', 25)")
+    page.evaluate("fake.fromKernel('view', 'masks')")
+    assert page.get_by_role("radio", name="random masks").is_checked()
+    assert page.locator("tr", has_text="Masks drawn").locator("td").inner_text() == "25"
+    page.evaluate("fake.fromKernel('seed', 8)")
+    assert page.get_by_label("seed").input_value() == "8"
+    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase one another
+
+
+def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None:
+    page = with_model()
+    page.get_by_role("slider").press("ArrowRight")
+    assert page.evaluate("sent") == [{"x": -0.74}]
+    page.get_by_role("checkbox", name="ReLU").check()
+    assert page.evaluate("sent.at(-1)") == {"curves": ["exact", "tanh", "relu", "bracket"]}
+    page.get_by_role("radio", name="random masks").check()
+    assert page.evaluate("sent.at(-1)") == {"view": "masks"}
+    page.get_by_role("button", name="Draw 100", exact=True).click()
+    assert page.evaluate("sent.at(-1)") == {"draws": 100}
+    page.get_by_label("seed").fill("5")
+    assert page.evaluate("sent.at(-1)") == {"seed": 5}
+    # All that was sent is what Python takes.
+    widget = GeluWidget()
+    for message in page.evaluate("sent"):
+        widget.set_state(message)
+    assert repr(widget) == (
+        "GeluWidget(x=-0.74, view='masks', curves=('exact', 'tanh', 'relu', 'bracket'), seed=5, draws=100)"
+    )
+
+
+def test_closed_view_stops_listening(with_model: Callable[..., Page]) -> None:
+    page = with_model()
+    assert page.evaluate("fake.listeners()") == 5
+    page.evaluate("cleanup()")
+    assert page.evaluate("fake.listeners()") == 0
+
+
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(("x", value) for value in ("NaN", "Infinity", "-Infinity", "5", "null", "'2'", "undefined", "[1]")),
+        *(("view", value) for value in ("'toString'", "''", "null", "7", json.dumps(MARKUP))),
+        *(
+            ("curves", value)
+            for value in ("['nan']", "['exact', 'exact']", "'exact'", "null", json.dumps([MARKUP]), "{}")
+        ),
+        *(("seed", value) for value in ("-1", "0.5", "NaN", "2**32", "'0'")),
+        *(("draws", value) for value in ("-1", "NaN", "1e9", "10001", "null")),
+    ],
+)
+def test_senseless_value_is_named_and_the_view_stays(with_model: Callable[..., Page], name: str, wrong: str) -> None:
+    page = with_model()
+    before = cell(page, "exact")
+    page.evaluate(f"fake.fromKernel('{name}', {wrong})")
+    assert page.locator(".plm-message").inner_text().startswith(f"{name} must ")
+    assert cell(page, "exact") == before
+    assert page.locator("svg[role=img]").is_visible()
+    assert page.locator("img, .plm-widget script").count() == 0
+    assert "NaN" not in page.locator(".plm-widget").inner_html()
+    good = {"x": "1", "view": "'function'", "curves": "['exact']", "seed": "1", "draws": "1"}[name]
+    page.evaluate(f"fake.fromKernel('{name}', {good})")
+    assert page.locator(".plm-message").inner_text() == ""
+
+
+def test_senseless_first_state_still_draws(with_model: Callable[..., Page]) -> None:
+    page = with_model(x=None, view=MARKUP, curves=7, seed="a", draws=-4)
+    assert page.locator(".plm-message").inner_text() != ""
+    assert page.locator("svg[role=img]").is_visible() and cell(page, "exact") == "\u22120.16997"

@@ -55,23 +55,22 @@ def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_size))
 
 
-def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the labelled positions.
+def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
+    """Mean cross-entropy over what has a label: sequences, tokens, or the masked words.
 
     Args:
-        logits: [B, S or P, C], for any number of classes C, such as the vocabulary.
-        labels: [B, S or P], from 0 to C - 1, or -100 where nothing is to be predicted.
+        logits: [..., C], for any number of classes C, such as the vocabulary.
+        labels: [...], from 0 to C - 1, or -100 where nothing is to be predicted.
+        name: What the caller calls the labels.
 
     Returns:
-        A scalar in nats: 0 if no position has a label, as in google-research/bert (an empty mean would be NaN).
+        A scalar in nats: 0 if there is no label, as in google-research/bert (an empty mean would be NaN).
+
+    Raises:
+        ValueError: The labels are of another shape or type, or none of the C classes.
     """
-    check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
-    return _mean_cross_entropy(logits.flatten(0, 1), labels.flatten())
-
-
-def _mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """[N, C] and [N] -> the mean over the labels that are not -100; 0 if there are none."""
-    total = F.cross_entropy(logits, labels.long(), ignore_index=-100, reduction="sum")
+    check_labels(name, labels, logits.shape[:-1], logits.shape[-1])
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=-100, reduction="sum")
     return total / (labels != -100).sum().clamp(min=1)
 
 
@@ -105,8 +104,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             if wrong.numel():
                 raise ValueError(f"labels holds {wrong[0].item()}: floating-point labels must be from 0 to 1")
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-    check_labels("labels", labels, logits.shape[:-1], logits.shape[-1])
-    return _mean_cross_entropy(logits, labels)
+    return class_loss(logits, labels)
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
@@ -117,11 +115,5 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
         start_positions, end_positions: [B], from 0 to S - 1, or -100 for a row to be ignored. (`transformers` clips a
             position behind the sequence and then ignores it; here that is an error.)
     """
-    losses = []
-    for name, logits, positions in (
-        ("start_positions", start_logits, start_positions),
-        ("end_positions", end_logits, end_positions),
-    ):
-        check_labels(name, positions, logits.shape[:1], logits.shape[1])
-        losses.append(_mean_cross_entropy(logits, positions))
-    return (losses[0] + losses[1]) / 2
+    start_loss = class_loss(start_logits, start_positions, "start_positions")
+    return (start_loss + class_loss(end_logits, end_positions, "end_positions")) / 2

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from plm_lessons.models.heads import MaskedLMHead, gather_positions, sequence_loss, span_loss, token_loss
+from plm_lessons.models.heads import MaskedLMHead, class_loss, gather_positions, sequence_loss, span_loss
 from plm_lessons.models.outputs import ModelOutput
 from plm_lessons.models.pretrained import PretrainedModel
 
@@ -79,7 +79,7 @@ class MaskedLMModel(TaskModel):
         encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
         logits = self.predict_words(encoded.last_hidden_state, masked_positions)
         return ModelOutput(
-            loss=None if labels is None else token_loss(logits, labels),
+            loss=None if labels is None else class_loss(logits, labels),
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
@@ -120,8 +120,10 @@ class PreTrainingModel(MaskedLMModel):
         encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
         words = self.predict_words(encoded.last_hidden_state, masked_positions)
         pair = self.next_sentence_head(encoded.pooler_output)
-        masked_lm_loss = None if labels is None else token_loss(words, labels)
-        next_sentence_loss = None if next_sentence_label is None else sequence_loss(pair, next_sentence_label)
+        masked_lm_loss = None if labels is None else class_loss(words, labels)
+        next_sentence_loss = None
+        if next_sentence_label is not None:
+            next_sentence_loss = class_loss(pair, next_sentence_label, "next_sentence_label")
         losses = [loss for loss in (masked_lm_loss, next_sentence_loss) if loss is not None]
         return ModelOutput(
             loss=torch.stack(losses).sum() if losses else None,
@@ -185,7 +187,7 @@ class TokenClassificationModel(ClassifierModel):
         encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
         logits = self.classifier(self.dropout(encoded.last_hidden_state))
         return ModelOutput(
-            loss=None if labels is None else token_loss(logits, labels),
+            loss=None if labels is None else class_loss(logits, labels),
             logits=logits,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,

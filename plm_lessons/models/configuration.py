@@ -133,7 +133,7 @@ class ModelConfig:
         path = Path(folder) / "config.json"
         try:
             values = json.loads(path.read_text(encoding="utf8"))
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # neither JSON nor even text
             raise ValueError(f"{path}: not valid JSON ({error})") from None
         if not isinstance(values, dict):
             raise ValueError(f"{path}: must hold a JSON object, not a {type(values).__name__}")

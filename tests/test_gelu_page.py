@@ -1,0 +1,712 @@
+"""The GELU widget in readers' hands: on a bare page and on the page of the built book, without a kernel, hosts blocked.
+
+Every control is moved by keyboard and by pointer, and what is shown is compared with torch in double precision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+from write_goldens import GELU_CURVES, gelu_at
+
+from plm_lessons.widgets import GeluWidget
+from plm_lessons.widgets.gelu import TEXT, uniforms
+
+NAMES = tuple(GELU_CURVES)
+LABELS = TEXT["curves"]
+VIEWS = {
+    "function": "curves",
+    "derivative": "slopes",
+    "difference": "difference from exact",
+    "masks": "random masks",
+}
+COLUMNS = ("function", "derivative", "difference")
+BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="gelu">.*?</script>\s*</div>(?!\s*<script)', re.DOTALL)
+BARE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>A bare page</title><link rel="icon" href="data:,">{head}</head><body>{body}</body></html>"""
+
+
+def true_value(column: str, name: str, x: float) -> float:
+    """What torch says of a curve at x."""
+    (value,), (slope,) = gelu_at(name, [x])
+    if column == "derivative":
+        return slope
+    return value - (gelu_at("exact", [x])[0][0] if column == "difference" else 0.0)
+
+
+def as_number(text: str) -> float:
+    return float(text.replace("\u2212", "-"))
+
+
+READ = """root => {
+  const all = (selector, get) => [...root.querySelectorAll(selector)].map(get);
+  const byCurve = (kind, name) =>
+    Object.fromEntries(all(`path.${kind}[data-curve]`, (part) => [part.dataset.curve, part.getAttribute(name)]));
+  const pair = (row) => [row.querySelector('th').textContent, row.querySelector('td').textContent];
+  const cursor = root.querySelector('line.plm-cursor');
+  return {
+    slider: root.querySelector('input[type=range]').value,
+    number: root.querySelector('input[type=number]').value,
+    view: root.querySelector('input[type=radio]:checked').value,
+    rows: all('.plm-values tbody tr', (row) => ({
+      ticked: row.querySelector('input').checked,
+      values: [...row.querySelectorAll('td')].map((cell) => cell.textContent),
+    })),
+    results: Object.fromEntries(all('table:not(.plm-values) tr', pair)),
+    labels: all('svg[role=img] > text', (t) => [
+      t.getAttribute('text-anchor'), +t.getAttribute('x'), +t.getAttribute('y'), t.textContent,
+    ]),
+    paths: byCurve('plm-curve', 'd'),
+    marks: byCurve('plm-mark', 'transform'),
+    top: +cursor?.getAttribute('y1'),
+    bottom: +cursor?.getAttribute('y2'),
+  };
+}"""
+
+
+def path_of(d: str) -> np.ndarray:
+    """The points of a drawn path in pixels, across and up."""
+    return np.array([[float(part) for part in pair.split()] for pair in re.split("[ML]", d)[1:]]).T
+
+
+class Scales:
+    """From pixels to values, across and up, as the labels of the ticks say it."""
+
+    def __init__(self, labels: list[tuple[str, float, float, str]]) -> None:
+        ticks, names = labels[:-2], labels[-2:]
+        assert all(text for *_, text in names)
+        self.x = self._line([(x, as_number(text)) for anchor, x, _, text in ticks if anchor == "middle"])
+        self.y = self._line([(y - 4, as_number(text)) for anchor, _, y, text in ticks if anchor == "end"])
+        self.pixel = abs(float(self.y(1) - self.y(0)))
+
+    @staticmethod
+    def _line(pairs: list[tuple[float, float]]) -> Callable[[Any], Any]:
+        pixels, values = np.array(pairs).T
+        assert len(values) >= 2
+        slope, start = np.polyfit(pixels, values, 1)
+        return lambda pixel: start + slope * np.asarray(pixel)
+
+
+class Widget:
+    """One copy of the widget on a page, with the names a reader would use."""
+
+    def __init__(self, page: Page, index: int = 0) -> None:
+        self.page = page
+        self.block = page.locator('[data-plm-widget="gelu"]').nth(index)
+        self.root = self.block.locator(".plm-widget")
+        self.slider = self.root.get_by_role("slider", name="x", exact=True)
+        self.number = self.root.get_by_label("x as a number")
+        self.seed = self.root.get_by_label("seed")
+        self.plot = self.root.locator("svg[role=img]")
+        self.message = self.root.locator(".plm-message")
+        self.slider.wait_for()
+
+    def radio(self, view: str) -> Locator:
+        return self.root.get_by_role("radio", name=VIEWS[view], exact=True)
+
+    def row(self, name: str) -> Locator:
+        return self.root.locator(".plm-values tbody tr", has_text=LABELS[name])
+
+    def checkbox(self, name: str) -> Locator:
+        return self.row(name).get_by_role("checkbox")
+
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def show(self, view: str) -> None:
+        self.radio(view).check()
+
+    def tick(self, *names: str) -> None:
+        for name, row in zip(NAMES, self.read()["rows"], strict=True):
+            if row["ticked"] != (name in names):
+                self.checkbox(name).click()
+
+    def set_x(self, x: float) -> None:
+        self.number.fill(str(x))
+
+    def read(self) -> dict[str, Any]:
+        """All that is shown, in one go."""
+        return self.root.evaluate(READ)
+
+    def ticked(self) -> list[str]:
+        return [name for name, row in zip(NAMES, self.read()["rows"], strict=True) if row["ticked"]]
+
+    def values(self, name: str) -> list[str]:
+        return self.read()["rows"][NAMES.index(name)]["values"]
+
+    def points(self, name: str) -> np.ndarray:
+        """The drawn curve in data coordinates, one row a point."""
+        shown = self.read()
+        across, up = path_of(shown["paths"][name])
+        scales = Scales(shown["labels"])
+        return np.column_stack([scales.x(across), scales.y(up)])
+
+    def result(self, label: str) -> str:
+        (value,) = (value for name, value in self.read()["results"].items() if name.startswith(label))
+        return str(value)
+
+    def curve(self, name: str) -> Locator:
+        return self.plot.locator(f'path.plm-curve[data-curve="{name}"]')
+
+    def scales(self) -> Scales:
+        return Scales(self.read()["labels"])
+
+    def assert_reads(self, x: float) -> None:
+        """All that is read out at x is what torch says, to the last digit shown, and the marks stand there."""
+        shown = self.read()
+        assert float(shown["slider"]) == pytest.approx(x, abs=0.0051)
+        assert float(shown["number"]) == x
+        for name, row in zip(NAMES, shown["rows"], strict=True):
+            for column, text in zip(COLUMNS, row["values"], strict=True):
+                wanted = true_value(column, name, x)
+                digits = 5.1e-6 if abs(wanted) >= 1e-3 else 1e-15
+                assert as_number(text) == pytest.approx(wanted, rel=0.0051, abs=digits)
+        if shown["view"] == "masks":
+            return
+        scales = Scales(shown["labels"])
+        assert list(shown["marks"]) == [name for name, row in zip(NAMES, shown["rows"], strict=True) if row["ticked"]]
+        for name, place in shown["marks"].items():
+            across, up = (float(part) for part in re.findall(r"-?[\d.]+", place))
+            low, high = scales.y([shown["bottom"], shown["top"]])
+            wanted = min(high, max(low, true_value(shown["view"], name, x)))
+            assert float(scales.x(across)) == pytest.approx(x, abs=0.02)
+            assert float(scales.y(up)) == pytest.approx(wanted, abs=1.5 * scales.pixel)
+
+
+@pytest.fixture(params=["bare", "book"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the widget is: alone on a page, and in the chapter on BERT as it was built."""
+    if request.param == "book":
+        return str(request.getfixturevalue("book_site")) + "/book/bert.html"
+    return bare(tmp_path, GeluWidget())
+
+
+def bare(folder: Path, *widgets: GeluWidget, head: str = "") -> str:
+    path = folder / "page.html"
+    path.write_text(BARE.format(head=head, body="\n".join(widget.html() for widget in widgets)), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def widget(address: str, open_page: Callable[..., Page]) -> Iterator[Widget]:
+    """The widget with three curves ticked and x at -0.75, after which nothing may have moved by itself."""
+    found = Widget(open_page(address))
+    found.show("function")
+    found.tick("exact", "tanh", "bracket")
+    found.set_x(-0.75)
+    yield found
+    # Nothing is animated, so that a wish for reduced motion is granted to everyone.
+    assert found.root.evaluate("root => root.getAnimations({ subtree: true }).length") == 0
+
+
+# --- moving x ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", COLUMNS)
+def test_slider_by_keyboard(widget: Widget, view: str) -> None:
+    widget.show(view)
+    widget.tick(*NAMES)
+    widget.slider.focus()
+    for key, x in [("ArrowRight", -0.74), ("ArrowLeft", -0.75), ("ArrowLeft", -0.76), ("Home", -4.0), ("End", 4.0)]:
+        widget.page.keyboard.press(key)
+        widget.assert_reads(x)
+    widget.page.keyboard.press("PageDown")
+    x = float(widget.slider.input_value())
+    assert x < 4
+    widget.assert_reads(x)
+
+
+@pytest.mark.parametrize("view", COLUMNS)
+def test_slider_and_plot_by_pointer(widget: Widget, view: str) -> None:
+    widget.show(view)
+    widget.tick(*NAMES)
+    widget.slider.scroll_into_view_if_needed()
+    box = widget.slider.bounding_box()
+    assert box is not None
+    mouse, middle = widget.page.mouse, box["y"] + box["height"] / 2
+    mouse.move(box["x"] + box["width"] / 2, middle)
+    mouse.down()
+    x = float(widget.slider.input_value())
+    assert abs(x) <= 0.03
+    widget.assert_reads(x)
+    mouse.move(box["x"] + box["width"] * 0.2, middle, steps=5)
+    mouse.up()
+    x = float(widget.slider.input_value())
+    assert -2.6 < x < -2.2
+    widget.assert_reads(x)
+
+    # On the plot itself: x goes where the pointer is, also beyond the plot's edge, and stays when the button is up.
+    widget.plot.scroll_into_view_if_needed()
+    plot = widget.plot.bounding_box()
+    assert plot is not None
+    to_x = widget.scales().x
+    y = plot["y"] + plot["height"] / 3
+    mouse.move(plot["x"] + 200, y)
+    mouse.down()
+    widget.assert_reads(round(float(to_x(200)), 2))
+    mouse.move(plot["x"] + 300, y, steps=3)
+    widget.assert_reads(round(float(to_x(300)), 2))
+    mouse.move(plot["x"] + plot["width"] + 60, y, steps=3)
+    widget.assert_reads(4.0)
+    mouse.up()
+    mouse.move(plot["x"] + 250, y)
+    widget.assert_reads(4.0)
+
+
+def test_x_typed_as_a_number(widget: Widget) -> None:
+    widget.tick(*NAMES)
+    for text, x in [("-3", -3.0), ("1.41421", 1.41421), ("4", 4.0), ("-0.0005", -0.0005), ("0", 0.0)]:
+        widget.number.fill("")
+        widget.number.press_sequentially(text)
+        widget.assert_reads(x)
+    # The misprint of the notes, in the reader's sight.
+    widget.set_x(-3)
+    assert widget.values("bracket")[0] == "2.74860" and widget.values("exact")[0] == "\u22120.00405"
+
+
+@pytest.mark.parametrize("text", ("7", "-4.01", "", "1e9"))
+def test_x_that_makes_no_sense_is_refused_aloud(widget: Widget, text: str) -> None:
+    widget.number.fill(text)
+    widget.number.press("Tab")
+    expect(widget.message).to_have_text("x must be a number from \u22124 to 4.")
+    expect(widget.number).to_have_attribute("aria-invalid", "true")
+    assert float(widget.slider.input_value()) == -0.75 and widget.values("exact")[0] == "\u22120.16997"
+    widget.slider.press("ArrowRight")
+    expect(widget.message).to_have_text("")
+    widget.assert_reads(-0.74)
+
+
+def test_enter_does_not_leave_the_page(widget: Widget) -> None:
+    before = widget.page.url
+    widget.number.press("Enter")
+    widget.assert_reads(-0.75)
+    assert widget.page.url == before
+
+
+# --- choosing what is drawn -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ("keyboard", "pointer"))
+def test_views_draw_what_torch_says(widget: Widget, by: str) -> None:
+    widget.tick(*NAMES)
+    widget.radio("function").focus()
+    for view in ("derivative", "difference", "masks", "function"):
+        if by == "keyboard":
+            widget.page.keyboard.press("ArrowRight")
+        else:
+            widget.root.locator("label", has_text=re.compile(rf"^{VIEWS[view]}$")).click()
+        expect(widget.radio(view)).to_be_checked()
+        expect(widget.root.locator(".plm-values")).to_be_visible(visible=view != "masks")
+        expect(widget.button("Draw 10")).to_be_visible(visible=view == "masks")
+        if view == "masks":
+            continue
+        widget.assert_reads(-0.75)
+        for name in NAMES:
+            points = widget.points(name)
+            assert points[0, 0] == pytest.approx(-4, abs=0.02) and points[-1, 0] == pytest.approx(4, abs=0.02)
+            xs = np.linspace(-4, 4, len(points))
+            wanted = [true_value(view, name, x) for x in xs.tolist()]
+            np.testing.assert_allclose(points[:, 1], wanted, rtol=0.01, atol=1.1 * widget.scales().pixel)
+
+
+@pytest.mark.parametrize("by", ("keyboard", "pointer"))
+def test_every_curve_is_switched(widget: Widget, by: str) -> None:
+    for name in NAMES:
+        drawn = name in widget.ticked()
+        for wanted in (not drawn, drawn):
+            if by == "keyboard":
+                widget.checkbox(name).press("Space")
+            else:
+                widget.row(name).locator("label b").click()
+            shown = widget.read()
+            assert (name in widget.ticked(), name in shown["paths"], name in shown["marks"]) == (wanted,) * 3
+            assert (LABELS[name] in (widget.plot.get_attribute("aria-label") or "")) == wanted
+
+
+def test_nothing_ticked_says_what_to_do(widget: Widget) -> None:
+    widget.tick()
+    expect(widget.root.get_by_text("No curve is ticked. Tick one in the table to draw it.")).to_be_visible()
+    assert widget.plot.is_visible() and widget.values("exact")[0] == "\u22120.16997"
+
+
+def test_difference_view_makes_the_tanh_form_visible(widget: Widget) -> None:
+    """The largest difference is 4.73e-4, at |x| = 2.70: the axis follows what is ticked."""
+    widget.show("difference")
+    assert widget.points("bracket")[:, 1].max() > 7
+    widget.checkbox("bracket").uncheck()
+    points = widget.points("tanh")
+    highest = points[points[:, 1].argmax()]
+    assert highest[1] == pytest.approx(4.73e-4, rel=0.02) and abs(highest[0]) == pytest.approx(2.70, abs=0.05)
+    drawn = widget.plot.bounding_box()
+    assert drawn is not None
+    assert np.ptp(points[:, 1]) / widget.scales().pixel > drawn["height"] / 2
+
+
+def test_value_beyond_the_plot_is_said(widget: Widget) -> None:
+    note = widget.root.get_by_text("Beyond the plot at this x: misprint: bracket. See the table.")
+    expect(note).to_have_count(0)
+    widget.set_x(-4)
+    expect(note).to_be_visible()
+    assert as_number(widget.values("bracket")[0]) == pytest.approx(true_value("function", "bracket", -4), abs=1e-5)
+
+
+# --- random masks -----------------------------------------------------------------------------------------------------
+
+
+def assert_masks(widget: Widget, x: float, seed: int, draws: int) -> None:
+    chance = float(torch.special.ndtr(torch.tensor(x, dtype=torch.float64)))
+    masks = np.array(uniforms(seed, draws)) < chance
+    shown = widget.read()
+    (count, last, kept, mean, expected, gap, error) = shown["results"].values()
+    assert count == str(draws)
+    assert as_number(expected) == pytest.approx(x * chance, abs=5.1e-6)
+    if not draws:
+        assert {last, kept, mean, gap, error} == {"none yet"} and shown["paths"]["mean"] == ""
+        return
+    wanted = x * masks.mean()
+    assert last.split() == [str(int(mask)) for mask in masks[-12:]]
+    assert kept == f"{masks.sum()} = {100 * masks.mean():.1f} %"
+    assert as_number(mean) == pytest.approx(wanted, abs=5.1e-6)
+    assert as_number(gap) == pytest.approx(wanted - x * chance, rel=0.0051, abs=5.1e-6)
+    assert as_number(error) == pytest.approx(abs(x) * (chance * (1 - chance) / draws) ** 0.5, rel=0.0051, abs=5.1e-6)
+    scales = Scales(shown["labels"])
+    heights = scales.y(path_of(shown["paths"]["mean"])[1])
+    assert heights[0] == pytest.approx(x * masks[0], abs=1.5 * scales.pixel)
+    assert heights[-1] == pytest.approx(wanted, abs=1.5 * scales.pixel)
+
+
+@pytest.mark.parametrize("by", ("keyboard", "pointer"))
+def test_masks_are_drawn_and_their_mean_is_read(widget: Widget, by: str) -> None:
+    widget.show("masks")
+    widget.seed.fill("11")
+    widget.button("Start again").click()
+    assert_masks(widget, -0.75, 11, 0)
+
+    def use(name: str) -> None:
+        if by == "keyboard":
+            widget.button(name).press("Enter" if name != "Draw 10" else "Space")
+        else:
+            widget.button(name).click()
+
+    draws = 0
+    for count in (1, 10, 100, 1000, 1):
+        use(f"Draw {count}")
+        draws += count
+        assert_masks(widget, -0.75, 11, draws)
+    use("Start again")
+    assert_masks(widget, -0.75, 11, 0)
+
+
+def test_masks_follow_x_and_seed(widget: Widget) -> None:
+    widget.show("masks")
+    widget.seed.fill("0")
+    widget.button("Draw 100").click()
+    widget.slider.press("End")
+    assert_masks(widget, 4.0, 0, 100)
+    widget.seed.fill("12")
+    assert_masks(widget, 4.0, 12, 100)
+    widget.seed.press("ArrowUp")
+    assert_masks(widget, 4.0, 13, 100)
+    widget.set_x(1.5)
+    assert_masks(widget, 1.5, 13, 100)
+    widget.set_x(0)
+    assert_masks(widget, 0.0, 13, 100)
+    widget.seed.fill("-1")
+    widget.seed.press("Tab")
+    expect(widget.message).to_have_text("seed must be a whole number from 0 to 4294967295.")
+    assert_masks(widget, 0.0, 13, 100)
+
+
+def test_most_masks_are_said(widget: Widget) -> None:
+    widget.show("masks")
+    for _ in range(10):
+        widget.button("Draw 1000").click()
+    expect(widget.message).to_have_text("")
+    widget.button("Draw 1").click()
+    expect(widget.message).to_contain_text("10000 masks is the most")
+    assert widget.result("Masks drawn") == "10000"
+
+
+# --- for every reader -------------------------------------------------------------------------------------------------
+
+CONTRAST = """root => {
+  const numbers = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = (colour) => {
+    const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = numbers(colour).map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor, [, , , alpha = 1] = numbers(colour);
+      if (alpha === 1) return colour;
+    }
+  };
+  const worst = [];
+  const note = (what, ink, element) => {
+    const [a, b] = [light(ink), light(ground(element))].sort((p, q) => q - p);
+    worst.push([(a + 0.05) / (b + 0.05), what]);
+  };
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let text; (text = walker.nextNode()); ) {
+    const owner = text.parentElement, style = getComputedStyle(owner);
+    const ink = owner.closest('svg') ? style.fill : style.color;
+    if (text.data.trim() && owner.checkVisibility()) note(text.data, ink, owner);
+  }
+  for (const field of root.querySelectorAll('input[type=number], button'))
+    if (field.checkVisibility()) note('text of a control', getComputedStyle(field).color, field);
+  for (const curve of root.querySelectorAll('.plm-curve'))
+    if (curve.checkVisibility()) note('line of ' + curve.getAttribute('class'), getComputedStyle(curve).stroke, curve);
+  return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length, ground: ground(root.firstElementChild) };
+}"""
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Uses the switch of the book where there is one."""
+    switch = page.locator("button.theme-switch-button:visible")
+    for _ in range(3):
+        if page.evaluate("document.documentElement.dataset.theme") == theme:
+            return
+        if switch.count():
+            switch.first.click()
+        else:
+            page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+
+
+def test_themes_are_followed_live_with_enough_contrast(widget: Widget) -> None:
+    widget.tick(*NAMES)
+    grounds = {}
+    for theme in ("light", "dark", "light"):
+        set_theme(widget.page, theme)
+        for view in ("function", "masks"):
+            widget.show(view)
+            found = widget.root.evaluate(CONTRAST)
+            assert found["seen"] > 20
+            assert found["worst"][0] >= 4.5, found["worst"]
+            grounds[theme] = [int(part) for part in re.findall(r"\d+", found["ground"])[:3]]
+    assert min(grounds["light"]) > 240 and max(grounds["dark"]) < 60
+    # In the dark the book's theme would put a light panel behind the block.
+    set_theme(widget.page, "dark")
+    behind = widget.block.evaluate("block => getComputedStyle(block.parentElement).backgroundColor")
+    assert behind == "rgba(0, 0, 0, 0)" or max(int(part) for part in re.findall(r"\d+", behind)[:3]) < 60
+
+
+@pytest.mark.parametrize("scheme", ("light", "dark"))
+def test_without_a_theme_the_system_decides(tmp_path: Path, open_page: Callable[..., Page], scheme: str) -> None:
+    for script in (True, False):
+        page = open_page(bare(tmp_path, GeluWidget()), color_scheme=scheme, java_script_enabled=script)
+        ground = page.locator(".plm-widget").evaluate("root => getComputedStyle(root).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+STICKING_OUT = """block => {
+  const edge = block.getBoundingClientRect().right + 0.5;
+  return [...block.querySelectorAll('*:not(svg, svg *, .plm-unseen)')]
+    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > edge)
+    .map((part) => part.outerHTML.slice(0, 80));
+}"""
+
+
+@pytest.mark.parametrize("width", (320, 390, 768, 1600))
+def test_no_sideways_scroll(address: str, open_page: Callable[..., Page], width: int) -> None:
+    widget = Widget(open_page(address, width=width))
+    widget.set_x(-3.999)
+    for view in VIEWS:
+        widget.show(view)
+        if view == "masks":
+            widget.button("Draw 1000").click()
+        box = widget.block.bounding_box()
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert widget.block.evaluate(STICKING_OUT) == []
+        assert widget.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        plot = widget.plot.bounding_box()
+        assert plot is not None and plot["width"] > min(200, width / 2) and plot["x"] + plot["width"] <= width
+
+
+def test_plot_follows_the_width(widget: Widget) -> None:
+    widget.page.set_viewport_size({"width": 1100, "height": 900})
+    widget.page.wait_for_timeout(100)
+    wide = widget.plot.bounding_box()
+    widget.page.set_viewport_size({"width": 340, "height": 900})
+    expect(widget.plot).not_to_have_attribute("width", str(round(wide["width"] if wide else 0)))
+    narrow = widget.plot.bounding_box()
+    assert narrow is not None and narrow["x"] + narrow["width"] <= 340
+    widget.assert_reads(-0.75)
+
+
+IN_FOCUS = """root => {
+  const at = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(at);
+  return {
+    inside: root.contains(at),
+    outline: outlineStyle === 'none' ? 0 : parseFloat(outlineWidth),
+    name: (at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? at.textContent).trim(),
+  };
+}"""
+
+
+def test_every_control_is_reached_by_tab_named_and_seen_in_focus(widget: Widget) -> None:
+    for view, stops in {"function": 1 + 1 + 1 + len(NAMES), "masks": 1 + 1 + 1 + 5 + 1}.items():
+        widget.show(view)
+        widget.radio(view).focus()
+        for stop in range(stops):
+            found = widget.root.evaluate(IN_FOCUS)
+            assert found["inside"] and found["name"], f"stop {stop}: {found}"
+            assert found["outline"] >= 2 or stop == 0, found
+            widget.page.keyboard.press("Tab")
+        assert not widget.root.evaluate("root => root.contains(document.activeElement)"), "a control too many"
+
+
+def test_changes_are_announced_politely_and_seldom(widget: Widget) -> None:
+    status = widget.root.locator("[role=status]")
+    expect(status).to_have_attribute("aria-live", "polite")
+    widget.page.wait_for_timeout(800)
+    status.evaluate("""status => {
+      window.heard = [];
+      const observer = new MutationObserver(() => window.heard.push(status.textContent));
+      observer.observe(status, { childList: true });
+    }""")
+    widget.slider.focus()
+    for _ in range(12):
+        widget.page.keyboard.press("ArrowLeft")
+    expect(status).to_contain_text("x = \u22120.87: exact \u22120.16")
+    assert len(widget.page.evaluate("heard")) == 1
+    assert widget.slider.get_attribute("aria-valuetext") == "\u22120.87"
+
+
+def test_nothing_is_announced_on_loading(address: str, open_page: Callable[..., Page]) -> None:
+    widget = Widget(open_page(address))
+    widget.page.wait_for_timeout(800)
+    expect(widget.root.locator("[role=status]")).to_have_text("")
+
+
+def test_curves_are_told_apart_without_colour(widget: Widget) -> None:
+    widget.tick(*NAMES)
+    dashes = [widget.curve(name).evaluate("path => getComputedStyle(path).strokeDasharray") for name in NAMES]
+    marks = [widget.plot.locator(f'.plm-mark[data-curve="{name}"]').get_attribute("d") for name in NAMES]
+    assert len(set(dashes)) == len(set(marks)) == len(NAMES)
+    for name, dash in zip(NAMES, dashes, strict=True):
+        key = widget.row(name).locator("svg .plm-curve")
+        assert key.evaluate("path => getComputedStyle(path).strokeDasharray") == dash
+
+
+# --- any page ---------------------------------------------------------------------------------------------------------
+
+
+def test_two_copies_do_not_disturb_each_other(address: str, open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+
+    def double(route: Route) -> None:
+        html = route.fetch().text() if address.startswith("http") else Path(address[7:]).read_text(encoding="utf-8")
+        found = BLOCK.search(html)
+        assert found is not None
+        route.fulfill(
+            body=html.replace(found[0], found[0] + "\n" + found[0], 1), content_type="text/html; charset=utf-8"
+        )
+
+    page.route(re.compile(r"\.html$"), double)
+    page.goto(address)
+    first, second = Widget(page, 0), Widget(page, 1)
+    for one, other in ((first, second), (second, first)):
+        one.show("derivative")
+        one.tick("sigmoid")
+        one.set_x(2)
+        other.show("function")
+        other.tick("exact", "relu")
+        other.set_x(-1)
+        assert one.radio("derivative").is_checked() and one.ticked() == ["sigmoid"]
+        one.assert_reads(2.0)
+        assert other.ticked() == ["exact", "relu"]
+        other.assert_reads(-1.0)
+
+
+def test_without_javascript_a_picture_and_a_sentence_are_there(address: str, open_page: Callable[..., Page]) -> None:
+    for theme in ("light", "dark"):
+        page = open_page(address, width=390, java_script_enabled=False, color_scheme=theme)
+        picture = page.locator('[data-plm-widget="gelu"] .plm-static').first
+        expect(picture).to_be_visible()
+        expect(picture.get_by_text("Where scripts may run, it can be moved and switched.")).to_be_visible()
+        plot = picture.locator("> svg")
+        box = plot.bounding_box()
+        assert box is not None and box["width"] > 200 and box["height"] > 130 and box["x"] + box["width"] <= 390
+        assert plot.locator(".plm-curve").count() >= 1 and picture.locator("table td").count() >= 2
+        assert page.locator('[data-plm-widget="gelu"]').first.locator("input, button").count() == 0
+        assert picture.evaluate(CONTRAST)["worst"][0] >= 4.5
+
+
+def test_live_widget_takes_the_place_of_the_picture(widget: Widget) -> None:
+    assert widget.block.locator(".plm-widget").count() == 1 and widget.block.locator(".plm-static").count() == 0
+
+
+def test_strict_content_security_policy_suffices(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    """Only inline: no eval, no blob, no data address, no connection."""
+    policy = "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    widget = Widget(open_page(bare(tmp_path, GeluWidget(), head=head)))
+    widget.set_x(-3)
+    widget.assert_reads(-3.0)
+
+
+def test_state_given_in_python_is_where_the_page_starts(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    first = GeluWidget(x=2.345, view="derivative", curves=("constant", "sigmoid"))
+    second = GeluWidget(x=-1, view="masks", seed=9, draws=321)
+    page = open_page(bare(tmp_path, first, second))
+    one, other = Widget(page, 0), Widget(page, 1)
+    assert one.radio("derivative").is_checked() and one.ticked() == ["sigmoid", "constant"]
+    one.assert_reads(2.345)
+    assert other.radio("masks").is_checked() and other.seed.input_value() == "9"
+    assert_masks(other, -1.0, 9, 321)
+
+
+def test_broken_state_leaves_the_picture(tmp_path: Path, browser: Browser) -> None:
+    """Also where a page was damaged on its way: never an empty box. The fault is on the console."""
+    address = bare(tmp_path, GeluWidget())
+    path = Path(address[7:])
+    path.write_text(path.read_text().replace('<script type="application/json">{', '<script type="application/json">{{'))
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(address)
+    expect(page.locator(".plm-static svg[role=img]")).to_be_visible()
+    assert page.locator("input").count() == 0 and any("JSON" in text for text in said)
+    page.close()
+
+
+def test_script_run_again_changes_nothing(widget: Widget) -> None:
+    """Notebook front ends put outputs, scripts and all, into pages that hold earlier ones."""
+    widget.set_x(1.25)
+    widget.page.evaluate("""async () => {
+      const old = document.querySelector('[data-plm-widget="gelu"] script[type="module"]');
+      const script = document.createElement('script');
+      script.type = 'module';
+      script.textContent = old.textContent;
+      document.body.append(script);
+      await new Promise((done) => setTimeout(done, 100));
+    }""")
+    assert widget.block.locator(".plm-widget").count() == 1
+    widget.assert_reads(1.25)
+
+
+def test_output_inserted_later_comes_alive(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    """As JupyterLab shows stored outputs: markup set as HTML, its scripts made again so that they run."""
+    page = open_page(bare(tmp_path))
+    page.evaluate("""(html) => {
+      const host = document.createElement('div');
+      host.innerHTML = html;
+      for (const old of host.querySelectorAll('script')) {
+        const script = document.createElement('script');
+        for (const { name, value } of old.attributes) script.setAttribute(name, value);
+        script.textContent = old.textContent;
+        old.replaceWith(script);
+      }
+      document.body.append(host);
+    }""", GeluWidget(x=-2).html())  # fmt: skip
+    Widget(page).assert_reads(-2.0)

@@ -235,7 +235,8 @@ def _sentence_ends(line: str) -> Iterator[int]:
             inside.pop(0)
         if inside and inside[0][0] < end:
             continue
-        before, stop, following = line[start : match.start(1)], match[1], match[3]
+        # The last 80 characters before the stop are plenty, and bound the work in a text without sentences.
+        before, stop, following = line[max(start, match.start(1) - 80) : match.start(1)], match[1], match[3]
         if stop == "." and _LIST_NUMBER.fullmatch(before):
             continue
         if _opens_sentence(following) and (stop != "." or _ends_sentence(before, following)):

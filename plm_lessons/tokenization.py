@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,30 +75,35 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
             return Tokenizer.from_file(str(candidate))
     shipped = ", ".join(sorted(repr(path.parent.name) for path in TOKENIZERS.glob("*/tokenizer.json")))
     raise ValueError(
-        f"name_or_path is {str(name_or_path)!r}; it must be one of {shipped}, a folder or a tokenizer.json"
+        f"name_or_path is {str(name_or_path)!r}; it must be the name of a tokenizer that ships with the package "
+        f"({shipped}), a folder that holds a tokenizer.json, or such a file"
     )
 
 
-def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document | Sequence[str]]) -> list[list[list[int]]]:
+def encode_documents(tokenizer: Tokenizer, documents: Iterable[Document | Iterable[str]]) -> list[list[list[int]]]:
     """Token ids of documents, without special tokens: document -> sentence -> ids.
 
     Args:
         tokenizer: any; its truncation and padding, if set, are not allowed here.
-        documents: corpus documents, or sequences of sentences.
+        documents: corpus documents, or your own, each a list of sentences.
 
     Returns:
         One list per document, in it one list of ids per sentence, in order. A sentence without a single token
         (empty, or white space only) is the only thing left out.
 
     Raises:
-        ValueError: if the tokenizer would cut or pad the sentences.
+        ValueError: if the tokenizer would cut or pad the sentences, or a document is a bare string.
     """
     if tokenizer.truncation is not None or tokenizer.padding is not None:
         raise ValueError("tokenizer has truncation or padding switched on; it must have neither (no_truncation())")
-    sentences = [list(item.sentences if isinstance(item, Document) else item) for item in documents]
+    sentences = []
+    for document in documents:
+        if isinstance(document, str):
+            raise ValueError(f"documents holds the string {document[:40]!r}; split_sentences() makes a document of it")
+        sentences.append(list(document.sentences if isinstance(document, Document) else document))
     flat = list(itertools.chain.from_iterable(sentences))
     ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
-    return [[sentence for sentence in itertools.islice(ids, len(document)) if sentence] for document in sentences]
+    return [[sentence for sentence in itertools.islice(ids, len(part)) if sentence] for part in sentences]
 
 
 def token_id(tokenizer: Tokenizer, token: str) -> int:

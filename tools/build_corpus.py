@@ -140,9 +140,11 @@ def clean_address(text: str) -> list[str]:
     paragraphs = []
     for paragraph in text.replace("[", "").replace("]", "").split("\n\n"):
         paragraph = " ".join(paragraph.split())
-        if re.match(r"(?:Audience members?|Representative [A-Z][\w. ]{2,30})\. ", paragraph):
+        if re.match(r"(?:Audience members?|Representative [A-Z][\w. ]{2,30})\.(?: |$)", paragraph):
             continue
-        paragraph = re.sub(r"^(?:The President\. +)?(?:[•*—-]+ *)?", "", paragraph)
+        paragraph = re.sub(r"^(?:The President\.(?: +|$))?(?:[*—-]+ *)?", "", paragraph)
+        # A bullet is a misread full stop after a letter or before two dots, else the mark of a list's item.
+        paragraph = re.sub(r"• *", "", re.sub(r"(?<=\w)•|•(?= ?\.\.)", ".", paragraph))
         paragraph = re.sub(r"(?<!-)--+(?!-)", "—", paragraph).replace("*", "")
         paragraph = re.sub(r" +(?=[,;.?!](?!\.| \.))|(?<=—) +(?=—)", "", paragraph).replace("——", "—").strip()
         letters = sum(character.isalpha() for character in paragraph)

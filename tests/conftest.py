@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,12 +52,9 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
-
-    After the test, a request that would have left this machine and an error on a console are failures.
-    """
+@contextmanager
+def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Gives what opens pages; at the end, fails for a request to another host and for an error on a console."""
     problems: list[str] = []
     contexts = []
 
@@ -83,6 +81,23 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not problems
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
+
+    After the test, a request that would have left this machine and an error on a console are failures.
+    """
+    with watched(browser) as open_one:
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def open_shared_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """As `open_page`, for pages that the tests of a module share because loading takes longer than what they do."""
+    with watched(browser) as open_one:
+        yield open_one
 
 
 @pytest.fixture(scope="session")

@@ -181,12 +181,12 @@ class Widget:
             assert float(scales.y(up)) == pytest.approx(wanted, abs=1.5 * scales.pixel)
 
 
-@pytest.fixture(params=["bare", "book"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="module", params=["bare", "book"])
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the widget is: alone on a page, and in the chapter on BERT as it was built."""
     if request.param == "book":
         return str(request.getfixturevalue("book_site")) + "/book/bert.html"
-    return bare(tmp_path, GeluWidget())
+    return bare(tmp_path_factory.mktemp("bare"), GeluWidget())
 
 
 def bare(folder: Path, *widgets: GeluWidget, head: str = "") -> str:
@@ -195,10 +195,19 @@ def bare(folder: Path, *widgets: GeluWidget, head: str = "") -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def shared_page(address: str, open_shared_page: Callable[..., Page]) -> Page:
+    return open_shared_page(address)
+
+
 @pytest.fixture
-def widget(address: str, open_page: Callable[..., Page]) -> Iterator[Widget]:
-    """The widget with three curves ticked and x at -0.75, after which nothing may have moved by itself."""
-    found = Widget(open_page(address))
+def widget(shared_page: Page) -> Iterator[Widget]:
+    """The widget with x at -0.75, three curves ticked and no masks drawn. Afterwards nothing moves by itself."""
+    shared_page.set_viewport_size({"width": 1000, "height": 900})
+    found = Widget(shared_page)
+    found.show("masks")
+    found.button("Start again").click()
+    found.seed.fill("0")
     found.show("function")
     found.tick("exact", "tanh", "bracket")
     found.set_x(-0.75)

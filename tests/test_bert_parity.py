@@ -109,12 +109,18 @@ def reference_config(config: BertConfig, attention: str = "eager") -> transforme
 
 
 def randomise(model: nn.Module, seed: int) -> None:
-    """Weights, biases and gains so large that a term left out would be seen."""
+    """So large that a term left out would be seen, and not so large that the network blows up rounding errors."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            noise = 0.3 * torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(1 + noise if "norm" in name.lower() and name.endswith("weight") else noise)
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() == 2:
+                noise = 0.15 * noise
+            elif "norm" in name.lower() and name.endswith("weight"):
+                noise = 1 + 0.3 * noise
+            else:
+                noise = 0.3 * noise
+            parameter.copy_(noise)
 
 
 def model_pair(

@@ -1,27 +1,24 @@
 """What every model shares: initial weights, their count, loading and saving in the layout of `transformers`.
 
-Loading never unpickles: weights come from `model.safetensors` only.
+Loading never unpickles: see `checkpoint_files`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from plm_lessons.files import write_atomically
+from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder, read_tensors
 from plm_lessons.models.configuration import ModelConfig
 
 Model = TypeVar("Model", bound="PretrainedModel")
-
-WEIGHTS = "model.safetensors"
 
 
 class PretrainedModel(nn.Module):
@@ -154,12 +151,12 @@ class PretrainedModel(nn.Module):
             FileNotFoundError: There is no such folder, or it lacks a file.
             ValueError: A tensor is missing, unexpected or of another shape, or a file is not what it should be.
         """
-        folder = _find_folder(folder_or_hub_name)
+        folder = checkpoint_folder(folder_or_hub_name)
         config = dataclasses.replace(cls.config_class.from_pretrained(folder), **config_fields)  # type: ignore[type-var]
         with torch.device("meta"):
             model = cls(config)
         model.to_empty(device="cpu")
-        fresh = model._copy_from(_read_tensors(folder), folder)
+        fresh = model._copy_from(read_tensors(folder), folder)
         model.initialise(only=fresh)
         return model.eval()
 
@@ -218,49 +215,3 @@ def _modern_name(name: str) -> str:
     """TensorFlow called the gain of a layer norm gamma and its shift beta; so do the oldest checkpoints."""
     stem, _, last = name.rpartition(".")
     return f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(last, last) }" if stem else name
-
-
-def _find_folder(folder_or_hub_name: str | Path) -> Path:
-    folder = Path(folder_or_hub_name)
-    if folder.is_dir():
-        return folder
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise FileNotFoundError(
-            f"{folder_or_hub_name}: no such folder; to fetch it from the Hugging Face hub, install huggingface_hub"
-        ) from None
-    files = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt"]
-    try:
-        return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
-    except (OSError, ValueError) as error:  # not a possible name there, no such model, no network
-        raise FileNotFoundError(f"{folder_or_hub_name}: no such folder, and not from the hub: {error}") from error
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder, from one file or from the parts that an index lists."""
-    index = folder / f"{WEIGHTS}.index.json"
-    if (folder / WEIGHTS).is_file():
-        parts = [folder / WEIGHTS]
-    elif index.is_file():
-        parts = _listed_parts(index)
-    elif list(folder.glob("*.bin")):
-        raise ValueError(f"{folder} has only pickled weights, which can run any code: save it as {WEIGHTS} first")
-    else:
-        raise FileNotFoundError(f"{folder} has no {WEIGHTS}")
-    tensors: dict[str, Tensor] = {}
-    for part in parts:
-        try:
-            tensors |= safetensors.torch.load_file(part)
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{part}: not a whole safetensors file ({error})") from None
-    return tensors
-
-
-def _listed_parts(index: Path) -> list[Path]:
-    """The files that `model.safetensors.index.json` names, each once."""
-    try:
-        names = set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values())
-    except (json.JSONDecodeError, LookupError, TypeError, AttributeError):
-        raise ValueError(f'{index}: must be a JSON object with a "weight_map" from tensors to files') from None
-    return [index.parent / str(name) for name in sorted(names)]

@@ -21,6 +21,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import plm_lessons
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -80,7 +82,8 @@ def test_the_citation_is_complete_and_names_this_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
     assert citation["message"] and citation["title"] and all(author["name"] for author in citation["authors"])
-    assert (citation["repository-code"], citation["version"]) == (URL, PROJECT["version"])
+    assert citation["repository-code"] == URL
+    assert citation["version"] == PROJECT["version"] == plm_lessons.__version__
 
 
 # Versions

@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 PAGE = "book/bert.html"
 PICTURES = build_book.ROOT / "docs"
-WIDTH, HEIGHT = 1200, 800
+WIDTH, HEIGHT = 1200, 1000
 # How far below the top of the picture the widget begins, so that some of the text above it is seen.
 ABOVE = 150
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

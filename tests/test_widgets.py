@@ -485,6 +485,25 @@ def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None
     )
 
 
+def test_keys_of_the_notebook_do_not_take_those_of_the_controls(with_model: Callable[..., Page]) -> None:
+    """JupyterLab moves between cells on arrow keys and cuts a cell on X, also while a slider in it has the focus."""
+    page = with_model()
+    page.evaluate("""() => {
+      window.outside = [];
+      document.body.addEventListener('keydown', (event) => {
+        window.outside.push(event.key);
+        event.preventDefault();
+      });
+    }""")
+    slider = page.get_by_role("slider")
+    for key in ("ArrowRight", "ArrowUp", "x"):
+        slider.press(key)
+    assert slider.input_value() == "-0.73" and page.evaluate("outside") == []
+    for key in ("Control+s", "Escape"):  # saving the notebook and leaving the cell still work
+        slider.press(key)
+    assert page.evaluate("outside") == ["Control", "s", "Escape"]
+
+
 def test_closed_view_stops_listening(with_model: Callable[..., Page]) -> None:
     page = with_model()
     assert page.evaluate("fake.listeners()") == 5

@@ -163,5 +163,7 @@ class LessonWidget(anywidget.AnyWidget):
         return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in self.state().items())})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        # ipywidgets 7 has no such method: it shows the view by itself, and a stored notebook then holds nothing more.
+        parent = getattr(super(), "_repr_mimebundle_", None)
+        data, metadata = (parent(**kwargs) if parent else None) or ({}, {})
         return {**data, "text/plain": repr(self), "text/html": self.html()}, metadata

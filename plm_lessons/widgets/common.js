@@ -10,6 +10,15 @@ export function node(tag, attributes = {}, ...children) {
   return made;
 }
 
+/** The box around a widget. Plain keys stay inside: a notebook would take the arrows from sliders and act on letters. */
+export function frame(title, ...children) {
+  const box = node("div", { class: "plm-widget", role: "group", "aria-label": title }, node("p", { class: "plm-title" }, title), ...children);
+  box.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape")) event.stopPropagation();
+  });
+  return box;
+}
+
 /** A number for reading: `digits` decimals, powers of ten below 0.001, a true minus sign. */
 export function format(value, digits = 5) {
   if (value === 0) return "0";

@@ -189,8 +189,7 @@ export function render({ model, el }) {
     views.element, plot, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, maskTable,
   );
   form.addEventListener("submit", (event) => event.preventDefault());
-  const root = node("div", { class: "plm-widget", role: "group", "aria-label": TEXT.title }, node("p", { class: "plm-title" }, TEXT.title), question, form, spoken);
-  el.append(root);
+  el.append(frame(TEXT.title, question, form, spoken));
 
   let scales, cursor, drawnAs;
 

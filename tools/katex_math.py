@@ -38,6 +38,13 @@ def engine() -> MiniRacer:
     return context
 
 
+def close_engine(app: Sphinx, exception: Exception | None) -> None:
+    """End the engine's thread with the build: left to the interpreter's own end, it can wait for itself for ever."""
+    if engine.cache_info().currsize:
+        engine().close()
+        engine.cache_clear()
+
+
 @cache
 def render(tex: str, display: bool) -> str:
     """Return the HTML of one formula; a formula that KaTeX cannot set raises `ValueError` with KaTeX's reason."""
@@ -90,4 +97,5 @@ def visit_display(translator: HTML5Translator, node: nodes.math_block) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the renderer under the name `katex` (see `html_math_renderer` in _config.yml)."""
     app.add_html_math_renderer("katex", (visit_inline, None), (visit_display, None))
+    app.connect("build-finished", close_engine)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

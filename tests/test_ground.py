@@ -166,6 +166,13 @@ def test_every_path_in_the_maps_exists() -> None:
             assert list(ROOT.glob(name)) or list(ROOT.glob(f"plm_lessons/{name}")), f"{path.name} names {name}"
 
 
+def test_every_file_that_the_readme_shows_or_links_exists() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", readme)
+    for target in ("".join(groups) for groups in targets):
+        assert target.startswith("https://") or (ROOT / target).is_file(), f"README.md leads to {target}"
+
+
 # The package
 
 

@@ -25,6 +25,7 @@ from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 NUMBERED_ENVIRONMENT = re.compile(r"\\(begin|end)\{(align|alignat|equation|gather)\}")
+ANNOTATION = re.compile(r"<annotation encoding=\"application/x-tex\">.*?</annotation>", re.DOTALL)
 KATEX = Path(__file__).parent / "katex" / "katex.min.js"
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,12 @@ def close_engine(app: Sphinx, exception: Exception | None) -> None:
 def render(tex: str, display: bool) -> str:
     """Return the HTML of one formula; a formula that KaTeX cannot set raises `ValueError` with KaTeX's reason."""
     try:
-        return engine().call("katex.renderToString", tex, {"displayMode": display, "throwOnError": True})
+        html = engine().call("katex.renderToString", tex, {"displayMode": display, "throwOnError": True})
     except JSEvalException as error:
         # The engine's message goes on with a stack trace; the reason is its first line.
         raise ValueError(str(error).splitlines()[0].removeprefix("<anonymous>:1: ")) from None
+    # KaTeX repeats the source inside its MathML; in the results of a search it would stand as text.
+    return ANNOTATION.sub("", html)
 
 
 def render_or_warn(tex: str, display: bool, node: nodes.Element) -> str:

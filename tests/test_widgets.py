@@ -5,6 +5,7 @@ What a reader does with the GELU widget is tested in test_gelu_page.py.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.util
 import json
@@ -18,6 +19,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
@@ -30,7 +32,7 @@ from playwright.sync_api import Page
 from plm_lessons.widgets import GeluWidget
 from plm_lessons.widgets.base import LessonWidget, inert
 from plm_lessons.widgets.gelu import CURVES, TEXT, VIEWS, normal_cdf, uniforms
-from plm_lessons.widgets.picture import figure, table, ticks, written
+from plm_lessons.widgets.picture import COLOURS, DASHES, MARKS, figure, table, ticks, written
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = json.loads((HERE / "golden" / "gelu.json").read_text())
@@ -151,7 +153,7 @@ def test_block_and_text_are_the_same_each_time_and_in_every_process() -> None:
 class Strict(HTMLParser):
     """Collects what a browser would see, and fails on an element that is closed out of order."""
 
-    VOID: ClassVar[set[str]] = {"input", "br", "meta", "link"}
+    VOID: ClassVar[set[str]] = {"input", "br", "meta", "link", "img"}
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -185,7 +187,8 @@ def test_block_is_well_formed_and_points_nowhere(view: str) -> None:
     parsed = Strict(html)
     assert [tag for tag, _ in parsed.tags].count("script") == 2
     for _, attributes in parsed.tags:
-        assert not {"src", "href", "id", "onclick", "onload"} & set(attributes)
+        assert not {"href", "id", "onclick", "onload"} & set(attributes)
+        assert (attributes.get("src") or "data:image/svg+xml;base64,").startswith("data:image/svg+xml;base64,")
     # The only address is the name of SVG's namespace, which is never fetched.
     assert set(re.findall(r"https?://[^\s\"'`]+", html)) == {"http://www.w3.org/2000/svg"}
     assert "import " not in re.sub(r"//.*", "", LessonWidget._esm.fget(GeluWidget()))  # type: ignore[attr-defined]
@@ -209,7 +212,7 @@ def test_hostile_text_stays_text() -> None:
     assert [tag for tag, _ in parsed.tags].count("script") == 2
     state = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
     assert state is not None and json.loads(state[1]) == {"words": widget.words}
-    assert parsed.texts["span"] == parsed.texts["td"] == widget.words
+    assert parsed.texts["th"] == parsed.texts["td"] == widget.words
     for text in ("a </script> b", "a </SCRIPT", "a <!-- b"):
         with pytest.raises(ValueError, match="script"):
             inert(text, "script")
@@ -257,6 +260,7 @@ def test_misprints_are_the_ones_of_the_notes() -> None:
 def test_picture_draws_and_tells_the_values(view: str) -> None:
     widget = GeluWidget(x=-1.25, view=view, curves=NAMES)
     svg, rows = drawn(widget)
+    assert all(f">{TEXT['curves'][name]}</text>" in svg for name in NAMES)  # the key
     i = GOLDEN["x"].index(-1.25)
     for name, kind in zip(NAMES, range(6), strict=True):
         wanted = GOLDEN["curves"][name]["slope" if view == "derivative" else "f"][i]
@@ -265,19 +269,19 @@ def test_picture_draws_and_tells_the_values(view: str) -> None:
         (told,) = (value for label, value in rows if label.startswith(TEXT["curves"][name] + ","))
         assert told == written(wanted)
         # The mark stands at this value on the axis as it is labelled.
-        (at,) = re.findall(rf'class="plm-mark plm-{kind}" d="[^"]*" transform="translate\(\S+ (\S+)\)"', svg)
+        _, at = re.findall(rf'class="c{kind} mark" d="[^"]*" transform="translate\(\S+ (\S+)\)"', svg)
         scale = axis(svg)
         assert abs(scale(float(at)) - wanted) < 0.01 * abs(scale(0) - scale(290))
 
 
 def drawn(widget: GeluWidget) -> tuple[str, list[tuple[str, str]]]:
+    """The SVG in the picture, and the rows of the table below it."""
     html = widget.picture()
-    plot = re.search(r"<svg viewBox.*</svg>(?=<table)", html, re.DOTALL)
-    assert plot is not None
-    rows = re.findall(
-        r'<th scope="row"><span class="plm-key">(?:<svg.*?</svg>)?([^<]*)</span></th><td>([^<]*)</td>', html
-    )
-    return plot[0], rows
+    image = re.search(r'<img src="data:image/svg\+xml;base64,([^"]+)"', html)
+    assert image is not None
+    svg = base64.b64decode(image[1]).decode()
+    ElementTree.fromstring(svg)
+    return svg, re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', html)
 
 
 def axis(svg: str) -> Callable[[float], float]:
@@ -288,6 +292,15 @@ def axis(svg: str) -> Callable[[float], float]:
     assert len(values) >= 3
     slope, start = np.polyfit(pixels, values, 1)
     return lambda pixel: float(start + slope * pixel)
+
+
+def test_picture_and_page_look_alike() -> None:
+    style, script = GeluWidget()._css, GeluWidget()._esm
+    for name, (light, dark) in COLOURS.items():
+        assert f"--plm-{name}: {light};" in style and f"--plm-{name}: light-dark({light}, {dark})" in style
+    for dash in DASHES[1:]:
+        assert f"stroke-dasharray: {dash};" in style
+    assert json.dumps(MARKS, ensure_ascii=False) in script
 
 
 def test_picture_of_masks_tells_the_mean() -> None:

@@ -154,12 +154,12 @@ class GeluWidget(LessonWidget):
         return counts
 
     def picture(self) -> str:
-        drawn, rows, kinds = self._masks() if self.view == "masks" else self._curves()
+        drawing, rows = self._masks() if self.view == "masks" else self._curves()
         label = f"x = {written(self.x, 2)}: " + ", ".join(f"{name} {value}" for name, value in rows)
         rows = [(TEXT["x"], written(self.x, 2)), *rows]
-        return figure(TEXT["title"], drawn.svg(label), table(rows, kinds), TEXT["live"])
+        return figure(TEXT["title"], drawing.image(label), table(rows), TEXT["live"])
 
-    def _curves(self) -> tuple[Drawing, list[tuple[str, str]], list[int]]:
+    def _curves(self) -> tuple[Drawing, list[tuple[str, str]]]:
         xs = [-LIMIT + 2 * LIMIT * i / (SAMPLES - 1) for i in range(SAMPLES)]
 
         def seen(name: str, x: float) -> float:
@@ -176,17 +176,17 @@ class GeluWidget(LessonWidget):
         if low == high:
             low, high = -1.0, 1.0
         room = 0.06 * (high - low)
-        drawing = Drawing((-LIMIT, LIMIT), (low - room, high + room), TEXT["x"], TEXT["axis"][self.view])
-        kinds = [list(CURVES).index(name) for name in self.curves]
-        drawing.curve([(self.x, low - room), (self.x, high + room)], "plm-cursor")
-        for (name, points), kind in zip(lines.items(), kinds, strict=True):
-            drawing.curve(points, f"plm-curve plm-{kind}")
+        key = [(list(CURVES).index(name), TEXT["curves"][name]) for name in self.curves]
+        drawing = Drawing((-LIMIT, LIMIT), (low - room, high + room), TEXT["x"], TEXT["axis"][self.view], key)
+        drawing.curve([(self.x, low - room), (self.x, high + room)], "cursor")
+        for (name, points), (kind, _) in zip(lines.items(), key, strict=True):
+            drawing.curve(points, f"curve c{kind}")
             drawing.mark(self.x, seen(name, self.x), kind)
         axis, names = TEXT["axis"][self.view], TEXT["curves"]
         rows = [(f"{names[name]}, {axis}", written(seen(name, self.x))) for name in self.curves]
-        return drawing, rows, kinds
+        return drawing, rows
 
-    def _masks(self) -> tuple[Drawing, list[tuple[str, str]], list[int]]:
+    def _masks(self) -> tuple[Drawing, list[tuple[str, str]]]:
         x, n, kept, chance = self.x, self.draws, self.kept_so_far(), normal_cdf(self.x)
         expected, most = x * chance, max(10, n)
         room = 0.08 * abs(x) or 1.0
@@ -195,9 +195,9 @@ class GeluWidget(LessonWidget):
         steps = sorted({round(most ** (i / 159)) for i in range(160)})
         spread = {k: 2 * abs(x) * math.sqrt(chance * (1 - chance) / k) for k in steps}
         band = [(k, expected + spread[k]) for k in steps] + [(k, expected - spread[k]) for k in reversed(steps)]
-        drawing.curve(band, "plm-band")
-        drawing.curve([(1, expected), (most, expected)], "plm-cursor")
-        drawing.curve([(k, x * kept[k - 1] / k) for k in steps if k <= n], "plm-curve plm-0")
+        drawing.curve(band, "band")
+        drawing.curve([(1, expected), (most, expected)], "cursor")
+        drawing.curve([(k, x * kept[k - 1] / k) for k in steps if k <= n], "curve c0")
         if n:
             drawing.mark(n, x * kept[-1] / n, 0)
         rows = [
@@ -206,4 +206,4 @@ class GeluWidget(LessonWidget):
             (TEXT["mean"], written(x * kept[-1] / n) if n else TEXT["none"]),
             (TEXT["expected"], written(expected)),
         ]
-        return drawing, rows, []
+        return drawing, rows

@@ -1,14 +1,35 @@
-"""Line drawings in SVG, in pure Python, for readers without JavaScript."""
+"""Line drawings in pure Python, for readers without JavaScript.
+
+A drawing is an SVG inside an `<img>`: front ends that clean HTML (JupyterLab, if it does not trust a notebook) take SVG
+elements away and leave their text, but they keep images. So the drawing brings its own colours and its own key.
+"""
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 440, 290
+WIDTH, PLOT_HEIGHT = 440, 232
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 36
+KEY_LINE = 18
 
+# Light and dark. The same as in common.css, where the live widget's colours stand.
+COLOURS = {
+    "page": ("#fff", "#161b22"),
+    "ink": ("#1c2733", "#e6ebf0"),
+    "quiet": ("#515d69", "#adb8c4"),
+    "grid": ("#dde3e9", "#2f3844"),
+    "edge": ("#76828e", "#7d8996"),
+    "0": ("#0b57a4", "#7db7ff"),
+    "1": ("#a84a06", "#ffb070"),
+    "2": ("#7a3bb5", "#d0a8ff"),
+    "3": ("#55606b", "#b4bec8"),
+    "4": ("#0a6f55", "#5fd6b2"),
+    "5": ("#bd1a3a", "#ff8b9c"),
+}
+DASHES = ("none", "8 4", "2 3", "14 4", "9 3 2 3", "5 3")
 # Marks that can be told apart without colour: circle, square, diamond, triangles up and down, cross.
 MARKS = (
     "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z",
@@ -41,37 +62,72 @@ def ticks(low: float, high: float, count: int) -> list[float]:
     return [float(f"{i * step:.9g}") for i in range(first, last + 1)]
 
 
+def _style() -> str:
+    light, dark = (";".join(f"--{name}:{pair[i]}" for name, pair in COLOURS.items()) for i in (0, 1))
+    curves = "".join(f".c{i}{{stroke:var(--{i});--own:var(--{i});stroke-dasharray:{DASHES[i]}}}" for i in range(6))
+    return (
+        f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+        "text{font:13px system-ui,sans-serif;fill:var(--quiet)}.page{fill:var(--page)}"
+        ".grid{stroke:var(--grid)}.zero{stroke:var(--edge)}.cursor{stroke:var(--ink);stroke-dasharray:3 3}"
+        f".curve{{fill:none;stroke-width:2.2}}.band{{fill:var(--0);fill-opacity:.14}}{curves}"
+        ".mark{fill:var(--own);stroke:var(--page);stroke-dasharray:none}"
+    )
+
+
 class Drawing:
     """Axes with curves, a band and marks on them.
 
     Args:
         x, y: the ranges of the axes.
         x_name, y_name: what stands at the axes.
+        key: number and name of each curve that is to be explained.
         log_x: count the horizontal axis in powers of ten.
     """
 
-    def __init__(self, x: Point, y: Point, x_name: str, y_name: str, log_x: bool = False) -> None:
+    def __init__(
+        self,
+        x: Point,
+        y: Point,
+        x_name: str,
+        y_name: str,
+        key: Sequence[tuple[int, str]] = (),
+        log_x: bool = False,
+    ) -> None:
         self.shape: Callable[[float], float] = math.log10 if log_x else float
         self.x_range = (self.shape(x[0]), self.shape(x[1]))
         self.y_range = y
-        self.parts: list[str] = []
+        self.top = TOP + KEY_LINE * math.ceil(len(key) / 2)
+        self.floor = self.top + PLOT_HEIGHT
+        self.below: list[str] = []
         self.inside: list[str] = []
-        floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+        self.above: list[str] = []
+        for i, (kind, name) in enumerate(key):
+            at_x, at_y = 8 + (i % 2) * 216, 14 + KEY_LINE * (i // 2)
+            self.below.append(f'<path class="curve c{kind}" d="M{at_x} {at_y}h44"/>')
+            self.below.append(self._mark(at_x + 22, at_y, kind))
+            self._text(at_x + 52, at_y + 4, name, "start")
         x_ticks = [10.0**i for i in range(math.ceil(self.x_range[1]) + 1)] if log_x else ticks(*x, 8)
         for value in (tick for tick in x_ticks if x[0] <= tick <= x[1]):
-            at, kind = self.to_x(value), "zero" if value == 0 else "grid"
-            self.parts.append(f'<line class="plm-{kind}" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{floor}"/>')
-            self._text(at, floor + 16, f"{value:g}", "middle")
+            at = self.to_x(value)
+            self._line("zero" if value == 0 else "grid", at, at, self.top, self.floor)
+            self._text(at, self.floor + 16, f"{value:g}", "middle")
         for value in ticks(*y, 7):
-            at, kind = self.to_y(value), "zero" if value == 0 else "grid"
-            self.parts.append(f'<line class="plm-{kind}" x1="{LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+            at = self.to_y(value)
+            self._line("zero" if value == 0 else "grid", LEFT, WIDTH - RIGHT, at, at)
             self._text(LEFT - 6, at + 4, f"{value:g}", "end")
-        self._text((LEFT + right) / 2, HEIGHT - 4, x_name, "middle")
-        self._text(4, 13, y_name, "start")
+        self._text((LEFT + WIDTH - RIGHT) / 2, self.floor + BOTTOM - 4, x_name, "middle")
+        self._text(4, self.top - 9, y_name, "start")
 
     def _text(self, x: float, y: float, text: str, anchor: str) -> None:
         text = escape(text.replace("-", "\u2212"))
-        self.parts.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>')
+        self.below.append(f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>')
+
+    def _line(self, kind: str, x1: float, x2: float, y1: float, y2: float) -> None:
+        self.below.append(f'<line class="{kind}" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}"/>')
+
+    @staticmethod
+    def _mark(x: float, y: float, kind: int) -> str:
+        return f'<path class="c{kind} mark" d="{MARKS[kind]}" transform="translate({x:.1f} {y:.1f})"/>'
 
     def to_x(self, value: float) -> float:
         low, high = self.x_range
@@ -79,7 +135,7 @@ class Drawing:
 
     def to_y(self, value: float) -> float:
         low, high = self.y_range
-        return TOP + (high - value) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return self.top + (high - value) / (high - low) * PLOT_HEIGHT
 
     def curve(self, points: Iterable[Point], css_class: str) -> None:
         """Draws a line through points given in data coordinates; the axes cut it off."""
@@ -90,42 +146,35 @@ class Drawing:
     def mark(self, x: float, y: float, kind: int) -> None:
         """Puts the mark of curve number `kind` at a point; one beyond the axes is put on their edge."""
         y = min(self.y_range[1], max(self.y_range[0], y))
-        place = f"translate({self.to_x(x):.1f} {self.to_y(y):.1f})"
-        self.parts.append(f'<path class="plm-mark plm-{kind}" d="{MARKS[kind]}" transform="{place}"/>')
+        self.above.append(self._mark(self.to_x(x), self.to_y(y), kind))
 
-    def svg(self, label: str) -> str:
-        """The drawing as an SVG element; `label` is what a screen reader says."""
-        x, y, width, height = LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
-        inside = f'x="{x}" y="{y}" width="{width}" height="{height}" viewBox="{x} {y} {width} {height}"'
+    def svg(self) -> str:
+        """The drawing as an SVG document that needs nothing else."""
+        height = self.floor + BOTTOM
+        box = f"{LEFT} {self.top} {WIDTH - LEFT - RIGHT} {PLOT_HEIGHT}"
+        x, y, width, depth = box.split()
         return (
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
-            f"{''.join(part for part in self.parts if 'plm-mark' not in part)}"
-            f'<svg {inside} overflow="hidden">{"".join(self.inside)}</svg>'
-            f"{''.join(part for part in self.parts if 'plm-mark' in part)}</svg>"
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
+            f'<style>{_style()}</style><rect class="page" width="{WIDTH}" height="{height}"/>{"".join(self.below)}'
+            f'<svg x="{x}" y="{y}" width="{width}" height="{depth}" viewBox="{box}" overflow="hidden">'
+            f"{''.join(self.inside)}</svg>{''.join(self.above)}</svg>"
         )
 
-
-def key(kind: int) -> str:
-    """The piece of line, with its mark, that stands for curve number `kind` in a table."""
-    return (
-        '<svg width="44" height="14" viewBox="0 0 44 14" aria-hidden="true">'
-        f'<path class="plm-curve plm-{kind}" d="M0 7H44"/>'
-        f'<path class="plm-mark plm-{kind}" d="{MARKS[kind]}" transform="translate(22 7)"/></svg>'
-    )
+    def image(self, label: str) -> str:
+        """The drawing as an HTML image; `label` is what a screen reader says."""
+        data = base64.b64encode(self.svg().encode()).decode()
+        size = f'width="{WIDTH}" height="{self.floor + BOTTOM}"'
+        return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{escape(label)}"/>'
 
 
-def table(rows: Sequence[tuple[str, str]], kinds: Sequence[int] = ()) -> str:
-    """Names and values, escaped, as an HTML table; `kinds` puts the keys of curves before the last names."""
-    keys = [""] * (len(rows) - len(kinds)) + [key(kind) for kind in kinds]
-    cells = (
-        f'<tr><th scope="row"><span class="plm-key">{piece}{escape(name)}</span></th><td>{escape(value)}</td></tr>'
-        for piece, (name, value) in zip(keys, rows, strict=True)
-    )
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values, escaped, as an HTML table."""
+    cells = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
     return f"<table><tbody>{''.join(cells)}</tbody></table>"
 
 
 def figure(title: str, drawing: str, values: str, sentence: str) -> str:
-    """What a widget looks like where no script runs."""
+    """What a widget looks like where no script runs. Drawing and values are HTML, the rest is text."""
     return (
         f'<div class="plm-widget plm-static" role="group" aria-label="{escape(title)}">'
         f'<p class="plm-title">{escape(title)}</p>{drawing}{values}<p class="plm-quiet">{escape(sentence)}</p></div>'

@@ -391,7 +391,16 @@ def test_page_mathematics_at_strange_numbers(module: Page) -> None:
         *("1", "-1", "0", "NaN")
     ]
     assert module.evaluate("lib.uniforms(0, 0).length") == 0
-    assert module.evaluate("lib.keptSoFar(0, 0, 1)") == []
+    assert module.evaluate("Array.from(lib.keptSoFar(lib.uniforms(0, 0), 1))") == []
+
+
+def test_text_given_to_an_element_stays_text(module: Page) -> None:
+    markup = "<img src=x onerror=alert(1)></p><script>alert(2)</script>"
+    found = module.evaluate(
+        "(t) => { const p = lib.node('p', { title: t }, t); return [p.textContent, p.title, p.children.length]; }",
+        markup,
+    )
+    assert found == [markup, markup, 0]
 
 
 def test_page_and_python_agree(module: Page) -> None:
@@ -399,7 +408,7 @@ def test_page_and_python_agree(module: Page) -> None:
     for seed in (0, 99, 2**32 - 1):
         assert list(module.evaluate("(s) => Array.from(lib.uniforms(s, 300))", seed)) == uniforms(seed, 300)
     widget = GeluWidget(x=-0.4, seed=3, draws=1000)
-    assert module.evaluate("lib.keptSoFar(3, 1000, -0.4)") == widget.kept_so_far()
+    assert module.evaluate("Array.from(lib.keptSoFar(lib.uniforms(3, 1000), -0.4))") == widget.kept_so_far()
     numbers = [0, 1.25, -0.5, 9.99e-4, -0.00047, 0.001, 123.456789, -1e-12, 5.7486]
     assert module.evaluate("(all) => all.map((v) => lib.format(v))", numbers) == [written(v) for v in numbers]
     for low, high, count in ((-4, 4, 8), (-0.00023, 0.00048, 7), (0, 10_000, 5)):

@@ -113,11 +113,12 @@ export function uniforms(seed, count) {
   });
 }
 
-/** How many of the first 1, 2, ... count masks m ~ Bernoulli(Φ(x)) are 1. */
-export function keptSoFar(seed, count, x) {
-  const chance = Phi(x);
+/** How many of the first 1, 2, ... masks are 1: a mask m ~ Bernoulli(Φ(x)) is 1 where its uniform number is below Φ(x). */
+export function keptSoFar(numbers, x) {
+  const chance = Phi(x), counts = new Uint16Array(numbers.length);
   let kept = 0;
-  return Array.from(uniforms(seed, count), (u) => (kept += Number(u < chance)));
+  for (let i = 0; i < numbers.length; i++) counts[i] = kept += numbers[i] < chance;
+  return counts;
 }
 
 const isWhole = (most) => (v) => Number.isInteger(v) && v >= 0 && v <= most;
@@ -191,7 +192,7 @@ export function render({ model, el }) {
   form.addEventListener("submit", (event) => event.preventDefault());
   el.append(frame(TEXT.title, question, form, spoken));
 
-  let scales, cursor, drawnAs;
+  let scales, cursor, drawnAs, luck = [];
 
   function drawCurves(width) {
     const { view, curves } = state;
@@ -238,7 +239,8 @@ export function render({ model, el }) {
 
   function drawMasks(width) {
     const { x, seed, draws } = state;
-    const chance = Phi(x), expected = x * chance, kept = keptSoFar(seed, draws, x), most = Math.max(10, draws);
+    if (luck.length !== draws || luck.seed !== seed) luck = Object.assign(uniforms(seed, draws), { seed });
+    const chance = Phi(x), expected = x * chance, kept = keptSoFar(luck, x), most = Math.max(10, draws);
     const spread = (n) => Math.abs(x) * Math.sqrt((chance * (1 - chance)) / n);
     const room = 0.08 * Math.abs(x) || 1;
     scales = axes({ width, height: width < 420 ? 260 : 320, x: [1, most], y: [Math.min(0, x) - room, Math.max(0, x) + room], xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });

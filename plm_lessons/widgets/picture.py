@@ -96,7 +96,7 @@ class Drawing:
         self.shape: Callable[[float], float] = math.log10 if log_x else float
         self.x_range = (self.shape(x[0]), self.shape(x[1]))
         self.y_range = y
-        self.top = TOP + KEY_LINE * math.ceil(len(key) / 2)
+        self.top = TOP + KEY_LINE * math.ceil(len(key) / 2) + (4 if key else 0)
         self.floor = self.top + PLOT_HEIGHT
         self.below: list[str] = []
         self.inside: list[str] = []

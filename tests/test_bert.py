@@ -407,6 +407,19 @@ def test_every_token_gets_its_classes() -> None:
     torch.testing.assert_close(result.logits, hidden @ model.classifier.weight.T + model.classifier.bias)
 
 
+def test_mixed_precision_gives_the_loss_and_finite_gradients_with_padding_too() -> None:
+    model, ids = lively("BertForPreTraining").float(), tokens(3, 12)
+    mask = torch.ones_like(ids)
+    mask[1, 5:], mask[2] = 0, 0
+    arguments = {"attention_mask": mask, "labels": ids, "next_sentence_label": torch.tensor([0, 1, 0])}
+    expected = model(ids, **arguments).loss
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(ids, **arguments).loss
+    loss.backward()
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(expected.item(), rel=0.03)
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 # --- first weights ---
 
 

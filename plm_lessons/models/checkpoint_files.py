@@ -65,7 +65,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 def _listed_parts(index: Path) -> list[Path]:
     """The files that `model.safetensors.index.json` names, each once."""
     try:
-        names = set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values())
-    except (json.JSONDecodeError, LookupError, TypeError, AttributeError):
+        names = {str(name) for name in json.loads(index.read_text(encoding="utf8"))["weight_map"].values()}
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise ValueError(f'{index}: must be a JSON object with a "weight_map" from tensors to files') from None
-    return [index.parent / str(name) for name in sorted(names)]
+    return [index.parent / name for name in sorted(names)]

@@ -217,7 +217,9 @@ def main(argv: list[str] | None = None) -> int:
         try:
             remake(path, run=not arguments.no_execute)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            print(f"{path}: not stored, a cell failed:\n{error}", file=sys.stderr)
+            # A kernel that is ended because its cell ran too long may be reported as dead.
+            limit = f"(a cell may run for {CELL_TIMEOUT_SECONDS} s)" if isinstance(error, DeadKernelError) else ""
+            print(f"{path}: not stored, a cell failed: {limit}\n{error}", file=sys.stderr)
             failed = True
     return int(failed)
 

@@ -271,6 +271,26 @@ def test_each_dropout_rate_rules_its_own_places(place: str, count: int) -> None:
     assert calls == count  # once on the embeddings and after each of 4 sub-layers; or once in each attention
 
 
+@pytest.mark.parametrize("class_name", ["BertForSequenceClassification", "BertForTokenClassification"])
+def test_a_classifier_has_a_dropout_rate_of_its_own_or_that_of_the_encoder(class_name: str) -> None:
+    def noisy(hidden: float, classifier: float | None) -> bool:
+        rates: dict[str, Any] = {
+            "hidden_dropout_prob": hidden,
+            "attention_probs_dropout_prob": 0.0,
+            "classifier_dropout": classifier,
+        }
+        model, ids = lively(class_name, **rates), tokens()
+        with torch.no_grad():
+            for layer in (model.encoder.embeddings, *model.encoder.layers):
+                layer.dropout.p = 0.0  # leaves the classifier's
+        expected = model(ids).logits
+        torch.manual_seed(0)  # nn.Dropout knows no other generator
+        return not torch.allclose(model.train()(ids).logits, expected)
+
+    assert noisy(0.0, 0.5) and noisy(0.5, None)
+    assert not noisy(0.0, None) and not noisy(0.5, 0.0)
+
+
 # --- the objective ---
 
 
@@ -436,9 +456,15 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_state() -> Non
 
 
 def test_no_two_matrices_start_with_the_same_numbers() -> None:
-    numbers = [parameter.flatten()[:5] for parameter in BertForPreTraining(TINY).parameters() if parameter.dim() == 2]
-    numbers[0] = BertForPreTraining(TINY).encoder.embeddings.word_embeddings.weight[1, :5]  # row 0, padding, is zero
-    assert len({tuple(some.tolist()) for some in numbers}) == len(numbers)
+    model = BertForPreTraining(dataclasses.replace(TINY, pad_token_id=None))  # no row of zeros
+    first_numbers = [tuple(value.flatten()[:5].tolist()) for value in model.parameters() if value.dim() == 2]
+    assert len(set(first_numbers)) == len(first_numbers)
+
+
+def test_building_leaves_global_random_state_alone() -> None:
+    with no_global_draws():
+        BertForPreTraining(TINY)
+        BertModel(TINY, seeded(1))
 
 
 @given(seeds)

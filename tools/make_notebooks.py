@@ -155,7 +155,15 @@ def problems(path: Path) -> list[str]:
     setups = [cell for cell in stored.cells if SETUP_TAGS[0] in cell.metadata.get("tags", [])]
     if len(setups) != 1 or setups[0] is not stored.cells[0] or setups[0].source != setup_source():
         found.append("does not start with exactly the generated set-up cell")
-    counts = [cell.execution_count for cell in stored.cells if cell.cell_type == "code" and cell.source.strip()]
+    code = [cell for cell in stored.cells if cell.cell_type == "code" and cell.source.strip()]
+    ignored = [place for place, cell in enumerate(code) if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    if len(ignored) * 4 > len(code):
+        found.append(f"leaves {len(ignored)} of {len(code)} code cells uncompared: at most a quarter may be")
+    if any("assert" not in "".join(cell.source for cell in code[place + 1 : place + 2]) for place in ignored):
+        found.append("has a cell whose output is not compared and that no assertion follows")
+    if any(cell.source.rstrip().endswith(";") for cell in code):
+        found.append("has a cell that ends in a semicolon, which nbval cannot compare (computationalmodelling/nbval#194)")
+    counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(counts) + 1)):
         found.append("was not run once from top to bottom")
     if not found and text_of(stored) != text_of(expected):

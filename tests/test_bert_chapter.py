@@ -32,16 +32,19 @@ def test_the_optional_cell_asks_a_model_from_a_local_folder(
     cells: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = load_tokenizer("wordpiece")
-    config = BertConfig(vocab_size=8192, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = BertConfig(
+        vocab_size=8192, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
     BertForMaskedLM(config).save_pretrained(tmp_path)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     [optional] = [cell for cell in cells if "real-bert" in cell.metadata.get("tags", [])]
     shown: list[Any] = []
-    names = {
+    questions = ["It is the [MASK] of France."]
+    names: dict[str, Any] = {
         "BertForMaskedLM": BertForMaskedLM,
         "load_tokenizer": load_tokenizer,
         "fill_mask": fill_mask,
-        "questions": ["It is the [MASK] of France."],
+        "questions": questions,
         "show_answers": shown.append,
     }
     exec(optional.source, dict(names))
@@ -49,4 +52,4 @@ def test_the_optional_cell_asks_a_model_from_a_local_folder(
     monkeypatch.setenv("PLM_LESSONS_BERT", str(tmp_path))
     exec(optional.source, dict(names))
     [[(question, answer)]] = [answers.items() for answers in shown]
-    assert question in names["questions"] and len(answer) == 5
+    assert question in questions and len(answer) == 5

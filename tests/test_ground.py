@@ -301,7 +301,10 @@ def test_a_failing_cell_leaves_the_notebook_as_it_was(tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("fault", ["widget metadata", "widget view", "second set-up", "old set-up", "order", "id"])
+FAULTS = ["widget metadata", "widget view", "second set-up", "old set-up", "order", "id", "semicolon", "not compared"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_check_finds(tmp_path: Path, fault: str) -> None:
     notebook = make_notebooks.normalised(make_notebooks.with_setup_cell(a_notebook("1 + 1", "2")))
     path = tmp_path / "a.ipynb"
@@ -314,6 +317,10 @@ def test_the_check_finds(tmp_path: Path, fault: str) -> None:
         notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", data)]
     elif fault == "second set-up":
         notebook.cells.append({**notebook.cells[0], "id": "another"})
+    elif fault == "semicolon":
+        notebook.cells[1].source = "1 + 1;"
+    elif fault == "not compared":
+        notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
     elif fault == "old set-up":
         notebook.cells[0].source = notebook.cells[0].source.replace("plm-lessons[notebooks]", "plm-lessons")
     elif fault == "order":

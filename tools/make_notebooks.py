@@ -162,7 +162,7 @@ def problems(path: Path) -> list[str]:
     if any("assert" not in "".join(cell.source for cell in code[place + 1 : place + 2]) for place in ignored):
         found.append("has a cell whose output is not compared and that no assertion follows")
     if any(cell.source.rstrip().endswith(";") for cell in code):
-        found.append("has a cell that ends in a semicolon, which nbval cannot compare (computationalmodelling/nbval#194)")
+        found.append("has a cell that ends in a semicolon, which nbval cannot compare (nbval issue 194)")
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(counts) + 1)):
         found.append("was not run once from top to bottom")

@@ -291,6 +291,19 @@ def test_running_a_notebook_stores_the_same_file_twice(tmp_path: Path) -> None:
     assert "widget" not in str(stored.metadata) and list(stored.cells[2].outputs[0].data) == ["text/plain"]
 
 
+def test_progress_bars_are_not_stored() -> None:
+    notebook = a_notebook("pass")
+    notebook.cells[0].outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="training:  10%|#         | 1/10 [00:01<00:09,  1.0it/s]"),
+        nbformat.v4.new_output("stream", name="stdout", text="done: 10%\n"),
+        nbformat.v4.new_output("stream", name="stderr", text="a warning\n"),
+    ]
+    assert [output.text for output in make_notebooks.normalised(notebook).cells[0].outputs] == [
+        "done: 10%\n",
+        "a warning\n",
+    ]
+
+
 def test_a_failing_cell_leaves_the_notebook_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.ipynb"
     nbformat.write(a_notebook("x = 1", "assert x == 2, 'x is not two'"), path)

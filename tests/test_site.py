@@ -166,6 +166,20 @@ def test_mathematics_is_set(book_site: str, open_page: OpenPage, name: str, scri
         assert page.evaluate(fonts) >= 2
 
 
+RAW_TABLE = r"""() => {
+  const copy = document.querySelector('article').cloneNode(true);
+  copy.querySelectorAll('pre, code, script, style').forEach(part => part.remove());
+  return copy.textContent.match(/\|\s*:[-\u2013\u2014]+/g) || [];
+}"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_tables_that_cells_display_are_tables(book_site: str, open_page: OpenPage, name: str) -> None:
+    page = open_page(f"{book_site}/{name}.html")
+    assert page.locator("article .cell_output table").count() > 0
+    assert page.evaluate(RAW_TABLE) == []
+
+
 def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage) -> None:
     """By keyboard from any page: Ctrl+K, a word, Enter; the result leads to the chapter."""
     page = open_page(f"{book_site}/{TOC['root']}.html")

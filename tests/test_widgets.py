@@ -25,7 +25,7 @@ import nbformat
 import numpy as np
 import pytest
 import traitlets
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
@@ -325,6 +325,7 @@ def test_picture_holds_at_the_edges(x: float, view: str, curves: tuple[str, ...]
 
 
 @given(low=st.floats(-100, 100), width=st.floats(1e-4, 100), count=st.integers(2, 12))
+@example(low=1.0, width=41.0, count=2)
 def test_ticks_are_round_inside_and_evenly_spaced(low: float, width: float, count: int) -> None:
     found = ticks(low, low + width, count)
     assert 1 <= len(found) <= 2 * count + 1

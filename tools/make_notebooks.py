@@ -95,7 +95,9 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
         # A cell without code is not run and has no count.
         count += bool(cell.source.strip())
         cell.execution_count = count if cell.source.strip() else None
-        cell.outputs = [normalised_output(output, cell.execution_count) for output in cell.outputs]
+        cell.outputs = [
+            normalised_output(output, cell.execution_count) for output in cell.outputs if not is_progress_bar(output)
+        ]
     return result
 
 
@@ -108,6 +110,11 @@ def unique_id(cell: NotebookNode, taken: set[str]) -> str:
             break
     taken.add(candidate)
     return candidate
+
+
+def is_progress_bar(output: NotebookNode) -> bool:
+    """Return whether `output` is what a progress bar of tqdm left: it differs at every run and says nothing later."""
+    return output.output_type == "stream" and output.name == "stderr" and "%|" in output.text
 
 
 def normalised_output(output: NotebookNode, execution_count: int | None) -> NotebookNode:

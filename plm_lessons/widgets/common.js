@@ -28,7 +28,7 @@ export function format(value, digits = 5) {
 
 /** Round tick positions from low to high, about `count` of them, in steps of 1, 2 or 5 times a power of ten. */
 export function ticks(low, high, count) {
-  const rough = (high - low) / count;
+  const rough = (high - low) / Math.max(count, 3);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
   const found = [];

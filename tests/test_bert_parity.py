@@ -1,7 +1,4 @@
-"""BERT computes what `transformers` computes with the same weights: outputs, losses and gradients.
-
-In float32 within 1e-5, and in float64 within 1e-10, which only the same mathematics can do. Hypothesis draws the
-configurations and the inputs.
+"""BERT computes what `transformers` computes with the same weights: see `parity`.
 
 The relative positions are compared with stored results of version 4: see `tools/write_relative_goldens.py`.
 """
@@ -10,27 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from parity import BOUND, assert_equal, assert_parity, batches, gradients_of, model_pair, outputs_of, thorough
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-import plm_lessons
 from plm_lessons import BertConfig, BertForPreTraining, BertModel
 from plm_lessons.layers.activations import ACTIVATIONS
-from plm_lessons.models.outputs import ModelOutput
-
-transformers.utils.logging.disable_progress_bar()
 
 GOLDEN = Path(__file__).parent / "golden"
-BOUND = {torch.float32: 1e-5, torch.float64: 1e-10}
 CLASSES = [
     "BertModel",
     "BertForPreTraining",
@@ -39,10 +31,6 @@ CLASSES = [
     "BertForTokenClassification",
     "BertForQuestionAnswering",
 ]
-
-
-# A failing example is small as it is: making it smaller would take minutes.
-thorough = settings(deadline=None, max_examples=20, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 
 @st.composite
@@ -66,133 +54,14 @@ def configs(draw: st.DrawFn) -> BertConfig:
     )
 
 
-@st.composite
-def batches(draw: st.DrawFn, config: BertConfig, class_name: str = "BertModel") -> dict[str, Tensor]:
-    """Arguments for a model: ids, perhaps segments, perhaps padding (in front, behind or anywhere), labels."""
-    rows, length = draw(st.integers(1, 4)), draw(st.integers(2, config.max_position_embeddings))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
-
-    def whole(high: int, *shape: int) -> Tensor:
-        return torch.randint(high, shape, generator=generator)
-
-    batch = {"input_ids": whole(config.vocab_size, rows, length)}
-    if draw(st.booleans()):
-        batch["token_type_ids"] = whole(config.type_vocab_size, rows, length)
-    padding = draw(st.sampled_from(["none", "behind", "in front", "anywhere"]))
-    kept = torch.arange(length) < 1 + whole(length, rows, 1)
-    if padding == "anywhere":
-        kept = whole(2, rows, length).bool()
-        kept[torch.arange(rows), whole(length, rows)] = True
-    if padding != "none":
-        batch["attention_mask"] = (kept.flip(1) if padding == "in front" else kept).long()
-
-    if class_name in ("BertForPreTraining", "BertForMaskedLM", "BertForTokenClassification"):
-        classes = config.num_labels if class_name == "BertForTokenClassification" else config.vocab_size
-        labels = whole(classes, rows, length)
-        labels[whole(3, rows, length) > 0] = -100
-        labels[0, 1] = 0  # at least one
-        batch["labels"] = labels
-    if class_name == "BertForPreTraining":
-        batch["next_sentence_label"] = whole(2, rows)
-    if class_name == "BertForQuestionAnswering":
-        batch |= {"start_positions": whole(length, rows), "end_positions": whole(length, rows)}
-    if class_name == "BertForSequenceClassification":
-        if config.num_labels == 1:  # regression
-            batch["labels"] = torch.randn(rows, generator=generator)
-        elif draw(st.booleans()):  # one class of several
-            batch["labels"] = whole(config.num_labels, rows)
-        else:  # several at once
-            batch["labels"] = whole(2, rows, config.num_labels).float()
-    return batch
-
-
-def reference_config(config: BertConfig, attention: str = "eager") -> transformers.BertConfig:
-    fields = dataclasses.asdict(config) | {"attn_implementation": attention}
+def reference_config(config: BertConfig) -> transformers.BertConfig:
+    fields = dataclasses.asdict(config)
     del fields["position_embedding_type"]  # version 5 has absolute positions only
     return transformers.BertConfig(**fields)
 
 
-def randomise(model: nn.Module, seed: int) -> None:
-    """So large that a term left out would be seen, and not so large that the network blows up rounding errors."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.dim() == 2:
-                noise = 0.15 * noise
-            elif "norm" in name.lower() and name.endswith("weight"):
-                noise = 1 + 0.3 * noise
-            else:
-                noise = 0.3 * noise
-            parameter.copy_(noise)
-
-
-def model_pair(
-    class_name: str, config: BertConfig, seed: int = 0, from_here: bool = False, attention: str = "eager"
-) -> tuple[Any, Any]:
-    """Our model and theirs, with the same random weights, handed over through a folder that one of the two wrote."""
-    ours_class, theirs_class = getattr(plm_lessons, class_name), getattr(transformers, class_name)
-    with tempfile.TemporaryDirectory() as folder:
-        if from_here:
-            ours = ours_class(config).eval()
-            randomise(ours, seed)
-            ours.save_pretrained(folder)
-            theirs = theirs_class.from_pretrained(folder, attn_implementation=attention).eval()
-        else:
-            theirs = theirs_class(reference_config(config, attention)).eval()
-            randomise(theirs, seed)
-            theirs.save_pretrained(folder)
-            ours = ours_class.from_pretrained(folder)
-    return ours, theirs
-
-
-def outputs_of(result: Any) -> dict[str, Tensor]:
-    """All that a model returned, by name."""
-    found: dict[str, Tensor] = {}
-    for name in (field.name for field in dataclasses.fields(ModelOutput)):
-        value = getattr(result, name, None)
-        if isinstance(value, tuple):
-            found |= {f"{name}[{number}]": part for number, part in enumerate(value)}
-        elif value is not None:
-            found[name] = value
-    return found
-
-
-def gradients_of(model: Any, result: Any, names: Any = str) -> dict[str, Tensor]:
-    """Backpropagate the loss (or, without one, a sum that weighs every number differently)."""
-    loss = getattr(result, "loss", None)
-    if loss is None:
-        parts = [result.last_hidden_state, result.pooler_output]
-        loss = torch.stack(
-            [(part * torch.arange(part.numel()).reshape(part.shape).cos()).sum() for part in parts]
-        ).sum()
-    model.zero_grad()
-    loss.backward()
-    return {names(name): parameter.grad for name, parameter in model.named_parameters()}
-
-
-def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor], bound: float, scale: float = 1.0) -> None:
-    """All of their names are among ours, and no number is further apart than `bound * scale`."""
-    assert ours.keys() >= theirs.keys()
-    for name in theirs:
-        assert ours[name].shape == theirs[name].shape, name
-        difference = (ours[name] - theirs[name]).abs().max().item()
-        assert difference <= bound * scale, f"{name}: {difference:.2e}, allowed {bound * scale:.2e}"
-
-
-def assert_parity(ours: Any, theirs: Any, batch: dict[str, Tensor], reference_batch: dict[str, Tensor]) -> None:
-    for dtype, bound in BOUND.items():
-        ours, theirs = ours.to(dtype), theirs.to(dtype)
-        more: dict[str, Any] = {"output_hidden_states": True, "output_attentions": True}
-
-        def as_type(batch: dict[str, Tensor], dtype: torch.dtype = dtype) -> dict[str, Tensor]:
-            return {name: value.to(dtype) if value.is_floating_point() else value for name, value in batch.items()}
-
-        result, expected = ours(**as_type(batch), **more), theirs(**as_type(reference_batch), **more)
-        assert_equal(outputs_of(result), outputs_of(expected), bound)
-        gradients = gradients_of(theirs, expected)
-        largest = max(gradient.abs().max().item() for gradient in gradients.values())
-        assert_equal(gradients_of(ours, result, ours.checkpoint_name), gradients, bound, max(1.0, largest))
+def pair(class_name: str, config: BertConfig, *more: Any, **options: Any) -> tuple[Any, Any]:
+    return model_pair(class_name, config, reference_config(config), *more, **options)
 
 
 @pytest.mark.parametrize("class_name", CLASSES)
@@ -202,8 +71,8 @@ def test_outputs_losses_and_gradients_are_those_of_transformers(class_name: str)
     def compare(data: st.DataObject, config: BertConfig, seed: int, from_here: bool) -> None:
         if class_name == "BertForQuestionAnswering":
             config = dataclasses.replace(config, num_labels=2)
-        batch = data.draw(batches(config, class_name))
-        assert_parity(*model_pair(class_name, config, seed, from_here), batch, batch)
+        batch = data.draw(batches(config, class_name, config.max_position_embeddings))
+        assert_parity(*pair(class_name, config, seed, from_here), batch, batch)
 
     compare()
 
@@ -211,8 +80,8 @@ def test_outputs_losses_and_gradients_are_those_of_transformers(class_name: str)
 @given(st.data(), configs(), st.integers(0, 2**32 - 1))
 @thorough
 def test_a_mask_for_each_query_is_that_of_transformers(data: st.DataObject, config: BertConfig, seed: int) -> None:
-    ours, theirs = model_pair("BertModel", config, seed)
-    batch = data.draw(batches(config))
+    ours, theirs = pair("BertModel", config, seed)
+    batch = data.draw(batches(config, "BertModel", config.max_position_embeddings))
     rows, length = batch["input_ids"].shape
     mask = torch.rand(rows, length, length, generator=torch.Generator().manual_seed(seed)) < 0.6
     mask |= torch.eye(length, dtype=torch.bool)
@@ -224,8 +93,8 @@ def test_a_mask_for_each_query_is_that_of_transformers(data: st.DataObject, conf
 @given(st.data(), configs(), st.integers(0, 2**32 - 1))
 @thorough
 def test_the_fused_attention_of_transformers_gives_the_same(data: st.DataObject, config: BertConfig, seed: int) -> None:
-    ours, theirs = model_pair("BertModel", config, seed, attention="sdpa")
-    batch = data.draw(batches(config))
+    ours, theirs = pair("BertModel", config, seed, attention="sdpa")
+    batch = data.draw(batches(config, "BertModel", config.max_position_embeddings))
     with torch.no_grad():
         assert_equal(outputs_of(ours(**batch)), outputs_of(theirs(**batch)), BOUND[torch.float32])
 
@@ -236,7 +105,7 @@ def test_a_fully_padded_row_is_finite_and_that_of_transformers(class_name: str) 
     config = dataclasses.replace(
         config, vocab_size=50, hidden_size=32, intermediate_size=64, max_position_embeddings=12
     )
-    ours, theirs = model_pair(class_name, config)
+    ours, theirs = pair(class_name, config)
     ids = torch.randint(50, (3, 10), generator=torch.Generator().manual_seed(0))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     batch["attention_mask"][1] = 0

@@ -151,6 +151,10 @@ class SequenceClassificationModel(ClassifierModel):
 
     needs_pooler = True
 
+    def score(self, encoded: ModelOutput) -> Tensor:
+        """The encoder's output -> logits [B, C]."""
+        return self.classifier(self.dropout(encoded.pooler_output))
+
     def forward(
         self,
         input_ids: Tensor,
@@ -162,7 +166,7 @@ class SequenceClassificationModel(ClassifierModel):
     ) -> ModelOutput:
         """Arguments as for the encoder, and labels as for `heads.sequence_loss`; `logits` are [B, C]."""
         encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
-        logits = self.classifier(self.dropout(encoded.pooler_output))
+        logits = self.score(encoded)
         return ModelOutput(
             loss=None if labels is None else sequence_loss(logits, labels),
             logits=logits,

@@ -1,4 +1,4 @@
-"""The WordPiece tokenizer: what it does, that its explanation is true, and that training can be repeated."""
+"""Loading and encoding with any tokenizer; WordPiece: what it does, that its explanation is true; training again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from plm_lessons.corpus import documents, split_sentences
 from plm_lessons.tokenization import (
     SPECIAL_TOKENS,
     TOKENIZERS,
+    Merge,
     encode_documents,
     load_tokenizer,
     longest_match,
@@ -117,7 +118,9 @@ def test_loading_by_name_folder_or_file(tmp_path: Path) -> None:
     text = "An expected journey."
     for place in ("wordpiece", TOKENIZERS / "wordpiece", str(TOKENIZERS / "wordpiece" / "tokenizer.json")):
         assert load_tokenizer(place).encode(text).ids == wordpiece().encode(text).ids
-    with pytest.raises(ValueError, match=r"name_or_path is 'wordpieces'; .* \('wordpiece'\), a folder"):
+    with pytest.raises(
+        ValueError, match=r"name_or_path is 'wordpieces'; .* \('byte_level_bpe', 'unigram', 'wordpiece'\), a"
+    ):
         load_tokenizer("wordpieces")
     with pytest.raises(ValueError, match="name_or_path"):
         load_tokenizer(tmp_path)
@@ -221,13 +224,14 @@ def test_longest_match_refuses_what_is_not_one_word() -> None:
 HUGS = {"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}
 
 
-def test_each_merge_joins_the_most_frequent_pair() -> None:
-    spelled = {word: [word[0], *("##" + character for character in word[1:])] for word in HUGS}
-    merges = training_merges(HUGS, 20)
+@pytest.mark.parametrize("prefix", ["##", ""])
+def test_each_merge_joins_the_most_frequent_pair(prefix: str) -> None:
+    spelled = {word: [word[0], *(prefix + character for character in word[1:])] for word in HUGS}
+    merges = training_merges(HUGS, 20, prefix)
     assert [(merge.left, merge.right, merge.merged) for merge in merges[:3]] == [
-        ("##u", "##g", "##ug"),
-        ("##u", "##n", "##un"),
-        ("h", "##ug", "hug"),
+        (f"{prefix}u", f"{prefix}g", f"{prefix}ug"),
+        (f"{prefix}u", f"{prefix}n", f"{prefix}un"),
+        ("h", f"{prefix}ug", "hug"),
     ]
     for merge in merges:
         pairs: Counter[tuple[str, str]] = Counter()
@@ -241,7 +245,23 @@ def test_each_merge_joins_the_most_frequent_pair() -> None:
                     spelling[place - 1 : place + 1] = [merge.merged]
     # All is whole in the end, and no step was asked of it that there was not.
     assert all(spelling == [word] for word, spelling in spelled.items())
-    assert len(merges) < 20 and training_merges(HUGS, 2) == merges[:2]
+    assert len(merges) < 20 and training_merges(HUGS, 2, prefix) == merges[:2]
+
+
+def test_a_piece_beside_itself_is_counted_once() -> None:
+    # Three in a row are one pair and one piece; the library counts two pairs.
+    (merge,) = training_merges({"aaa": 2}, 1, prefix="")
+    assert (merge.merged, merge.count) == ("aa", 2)
+
+
+def test_a_pair_is_counted_wherever_it_stands_in_a_word() -> None:
+    assert training_merges({"abcab": 3, "bab": 1}, 1, prefix="") == [Merge("a", "b", "ab", 7)]
+
+
+def test_training_merges_refuses_what_is_no_word() -> None:
+    for word in ("", " hug", "two words"):
+        with pytest.raises(ValueError, match=f"words holds {word!r}"):
+            training_merges({"hug": 1, word: 1}, 1)
 
 
 def test_training_wordpiece_is_these_merges() -> None:
@@ -271,8 +291,9 @@ def test_training_refuses_a_vocabulary_that_cannot_hold_the_alphabet() -> None:
         train_wordpiece(["ab ba"], vocab_size=8, min_character_count=1)
 
 
-def test_training_again_gives_the_shipped_file() -> None:
-    assert train_tokenizers.main(["wordpiece", "--check"]) == 0
+@pytest.mark.parametrize("name", train_tokenizers.TRAINERS)
+def test_training_again_gives_the_shipped_file(name: str) -> None:
+    assert train_tokenizers.main([name, "--check"]) == 0
 
 
 def test_training_reads_the_training_split_only(monkeypatch: pytest.MonkeyPatch) -> None:

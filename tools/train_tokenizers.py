@@ -15,13 +15,24 @@ from tokenizers import Tokenizer
 
 from plm_lessons.corpus import documents
 from plm_lessons.files import write_atomically
-from plm_lessons.tokenization import TOKENIZERS, train_wordpiece
+from plm_lessons.tokenization import (
+    TOKENIZERS,
+    train_byte_level_bpe,
+    train_t5_unigram,
+    train_unigram,
+    train_wordpiece,
+)
 
-TRAINERS: dict[str, Callable[[Iterable[str]], Tokenizer]] = {"wordpiece": train_wordpiece}
+TRAINERS: dict[str, Callable[[Iterable[str]], Tokenizer]] = {
+    "wordpiece": train_wordpiece,
+    "byte_level_bpe": train_byte_level_bpe,
+    "unigram": train_unigram,
+    "t5_unigram": train_t5_unigram,
+}
 
 
 def train(name: str) -> bytes:
-    """The content of ``tokenizer.json`` for a tokenizer of that name."""
+    """The content of `tokenizer.json` for a tokenizer of that name."""
     texts = [document.text for document in documents("all", "train")]
     return (TRAINERS[name](texts).to_str(pretty=True) + "\n").encode("utf-8")
 

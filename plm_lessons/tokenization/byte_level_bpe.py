@@ -1,0 +1,160 @@
+"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: any text in few pieces, and nothing of it lost.
+
+Radford et al. (2019, "Language Models are Unsupervised Multitask Learners", section 2.2) let byte-pair encoding begin
+with the 256 bytes instead of characters, so that no text has an unknown part. RoBERTa (Liu et al. 2019,
+arXiv:1907.11692, section 4.4) takes this over, with 50,000 merges. Bytes are written as characters that can be seen, a
+space as "Ġ": see `piece_bytes`. A regular expression first parts the text into words, each with the space before it,
+numbers and punctuation; no piece reaches across. Nothing is lower-cased or normalised.
+
+* *Training* chooses the merges: `training_merges` with an empty prefix.
+* *Using* them is not a search for the longest piece, as in WordPiece: the merges are done again, in the order in which
+  they were learnt. `merge_steps` shows it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from plm_lessons.tokenization.merges import join, merges_of, train_pieces
+
+# Their ids are their places, as in RoBERTa: <s> = 0 ... <unk> = 3; `MASK` is the last piece. <unk> is never needed.
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
+MASK = "<mask>"
+
+
+def _byte_characters() -> tuple[str, ...]:
+    unseen = itertools.count(256)
+    return tuple(
+        chr(byte) if chr(byte).isprintable() and byte != ord(" ") else chr(next(unseen)) for byte in range(256)
+    )
+
+
+# A byte is written as the character of that number if it can be seen; the others, white space and control characters
+# among them, get those from 256 on in turn. So GPT-2 has it (openai/gpt-2, src/encoder.py).
+BYTE_CHARACTERS = _byte_characters()
+_BYTE_OF = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeStep:
+    """A word on its way from bytes to pieces.
+
+    Attributes:
+        pieces: the word after this step.
+        merge: the pair that became one, wherever it stood; None at the start, where each byte is a piece.
+        rank: the place of this merge in the tokenizer's list: 0 is the first that training made. None at the start.
+    """
+
+    pieces: tuple[str, ...]
+    merge: tuple[str, str] | None = None
+    rank: int | None = None
+
+
+def piece_bytes(piece: str) -> bytes:
+    """The bytes that a piece stands for: `b" of"` for "Ġof", `b"\\xc3\\xa9"` (é in UTF-8) for "Ã©".
+
+    Pieces are parted between whole bytes, but not always between whole characters: only all pieces of a text together
+    are sure to be valid UTF-8.
+
+    Raises:
+        ValueError: if a character of the piece stands for no byte.
+    """
+    for character in piece:
+        if character not in _BYTE_OF:
+            raise ValueError(
+                f"piece is {piece!r}; each of its characters must stand for a byte, {character!r} does not"
+            )
+    return bytes(_BYTE_OF[character] for character in piece)
+
+
+def _byte_level(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    # A text is not given a space in front: "Hello" at its start and " Hello" in it are different pieces.
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def train_byte_level_bpe(texts: Iterable[str], vocab_size: int = 8192) -> Tokenizer:
+    """Train byte-level BPE with `tokenizers`, set up as RoBERTa's, with the same result at every run.
+
+    Args:
+        texts: the training text, in any portions.
+        vocab_size: how many pieces at most: 5 special tokens, 256 bytes and the merges.
+
+    Returns:
+        A tokenizer that makes `<s> A </s>` and, of a pair, `<s> A </s></s> B </s>`, all of it segment 0. A `<mask>`
+        takes the white space before it, so that what is predicted in "of <mask>" is a piece with its space ("Ġcourse").
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold even the special tokens and the bytes.
+    """
+    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text))
+    pieces, merges = train_pieces(words, vocab_size, [*SPECIAL_TOKENS, MASK, *sorted(BYTE_CHARACTERS)])
+    pieces.remove(MASK)
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
+
+    tokenizer = _byte_level(models.BPE(vocabulary, merges))
+    tokenizer.add_special_tokens([*SPECIAL_TOKENS, AddedToken(MASK, lstrip=True)])
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", vocabulary["</s>"]), ("<s>", vocabulary["<s>"]), trim_offsets=True, add_prefix_space=False
+    )
+    return tokenizer
+
+
+def load_gpt2(folder: str | Path) -> Tokenizer:
+    """GPT-2's own tokenizer: 256 bytes, 50,000 merges and `<|endoftext|>`, 50,257 pieces.
+
+    RoBERTa's has the same merges; only its ids and special tokens are others.
+
+    Args:
+        folder: holds `encoder.json` and `vocab.bpe`, as OpenAI published them with GPT-2.
+
+    Raises:
+        ValueError: if one of them is not there.
+    """
+    vocabulary, merges = Path(folder) / "encoder.json", Path(folder) / "vocab.bpe"
+    for path in (vocabulary, merges):
+        if not path.is_file():
+            raise ValueError(
+                f"folder is {str(folder)!r}; it must hold encoder.json and vocab.bpe, {path.name} is not there"
+            )
+    tokenizer = _byte_level(models.BPE.from_file(str(vocabulary), str(merges)))
+    tokenizer.add_special_tokens(["<|endoftext|>"])
+    return tokenizer
+
+
+def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
+    """Show how byte-level BPE makes pieces of one word: always the merge that training made first of those possible.
+
+    Args:
+        tokenizer: a byte-level BPE tokenizer.
+        word: one word as it stands in a text, with the space before it if there is one: " hugs".
+
+    Returns:
+        The steps, from the bytes to the pieces that the tokenizer makes.
+
+    Raises:
+        ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
+    """
+    if not isinstance(tokenizer.model, models.BPE) or not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
+        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be byte-level BPE")
+    parts = [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(word)]
+    if len(parts) != 1:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(parts)}")
+    ranks = {pair: rank for rank, pair in enumerate(merges_of(tokenizer))}
+    steps = [MergeStep(tuple(parts[0]))]
+    while True:
+        pieces = steps[-1].pieces
+        possible = [pair for pair in itertools.pairwise(pieces) if pair in ranks]
+        if not possible:
+            return steps
+        left, right = pair = min(possible, key=ranks.__getitem__)
+        steps.append(MergeStep(tuple(join(pieces, left, right, left + right)), pair, ranks[pair]))

@@ -1,0 +1,86 @@
+"""What all tokenizers share: loading one, and token ids of documents."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from plm_lessons.corpus import DATA, Document
+
+TOKENIZERS = DATA / "tokenizers"
+
+
+def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
+    """Load a tokenizer of the book by its name, or any `tokenizer.json`.
+
+    Args:
+        name_or_path: the name of a folder in `plm_lessons/data/tokenizers` ("wordpiece"), a folder that holds a
+            `tokenizer.json`, or the path of such a file.
+
+    Returns:
+        A new tokenizer that truncates and pads nothing unless told to.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    path = Path(name_or_path)
+    for candidate in (TOKENIZERS / path / "tokenizer.json", path / "tokenizer.json", path):
+        if candidate.is_file():
+            return Tokenizer.from_file(str(candidate))
+    shipped = ", ".join(sorted(repr(path.parent.name) for path in TOKENIZERS.glob("*/tokenizer.json")))
+    raise ValueError(
+        f"name_or_path is {str(name_or_path)!r}; it must be the name of a tokenizer that ships with the package "
+        f"({shipped}), a folder that holds a tokenizer.json, or such a file"
+    )
+
+
+def encode_documents(
+    tokenizer: Tokenizer, documents: Iterable[Document | Iterable[str]], separator: str = ""
+) -> list[list[list[int]]]:
+    """Token ids of documents, without special tokens: document -> sentence -> ids.
+
+    Args:
+        tokenizer: any; its truncation and padding, if set, are not allowed here.
+        documents: corpus documents, or your own, each a list of sentences.
+        separator: put before every sentence of a document but the first. Byte-level pieces hold the white space of the
+            text: with " " those of a document, one sentence after the other, decode to its running text. The other
+            tokenizers drop it.
+
+    Returns:
+        One list per document, in it one list of ids per sentence, in order. A sentence without a single token
+        (empty, or white space only) is the only thing left out.
+
+    Raises:
+        ValueError: if the tokenizer would cut or pad the sentences, or a document is a bare string.
+    """
+    if tokenizer.truncation is not None or tokenizer.padding is not None:
+        raise ValueError("tokenizer has truncation or padding switched on; it must have neither (no_truncation())")
+    sentences = []
+    for document in documents:
+        if isinstance(document, str):
+            raise ValueError(f"documents holds the string {document[:40]!r}; split_sentences() makes a document of it")
+        parts = document.sentences if isinstance(document, Document) else document
+        sentences.append([separator * (place > 0) + part for place, part in enumerate(parts)])
+    flat = list(itertools.chain.from_iterable(sentences))
+    ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
+    return [[sentence for sentence in itertools.islice(ids, len(part)) if sentence] for part in sentences]
+
+
+def token_id(tokenizer: Tokenizer, *tokens: str) -> int:
+    """The id of a token that must be there, such as `[MASK]`, which other tokenizers call `<mask>`.
+
+    Args:
+        tokenizer: any.
+        tokens: its names; the first that the tokenizer has counts.
+
+    Raises:
+        ValueError: if the tokenizer has none of them.
+    """
+    for token in tokens:
+        if (found := tokenizer.token_to_id(token)) is not None:
+            return found
+    names = " or ".join(map(repr, tokens))
+    raise ValueError(f"tokenizer has no token {names}; it must be one that was made for this model")

@@ -1,0 +1,119 @@
+"""Byte-pair training, which WordPiece and byte-level BPE share: pieces grow by merging the most frequent pair.
+
+Gage (1994) compressed files so; Sennrich et al. (2016, arXiv:1508.07909, section 3.2) made vocabularies so. Count all
+pairs of neighbouring pieces inside words, make the most frequent pair one new piece wherever it stands, begin again.
+`training_merges` shows these steps on a few words; `train_pieces` has the library `tokenizers` take thousands of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """One step of training: `left` and `right`, side by side `count` times, become the new piece `merged`."""
+
+    left: str
+    right: str
+    merged: str
+    count: int
+
+
+def spell(word: str, prefix: str = "") -> list[str]:
+    """The word in pieces of one character, of which all but the first have the prefix."""
+    return [*word[:1], *(prefix + character for character in word[1:])]
+
+
+def join(pieces: Sequence[str], left: str, right: str, merged: str) -> list[str]:
+    """The pieces with `merged` in place of every `left` that `right` follows, from the left."""
+    joined: list[str] = []
+    place = 0
+    while place < len(pieces):
+        found = tuple(pieces[place : place + 2]) == (left, right)
+        joined.append(merged if found else pieces[place])
+        place += 2 if found else 1
+    return joined
+
+
+def alphabet(words: Iterable[str], prefix: str = "") -> list[str]:
+    """The pieces of one character that the words need, in a fixed order: all characters, then those with a prefix."""
+    words = list(words)
+    inside = {piece for word in words for piece in spell(word, prefix)[1:]} if prefix else set()
+    return sorted(set("".join(words))) + sorted(inside)
+
+
+def train_pieces(
+    words: Mapping[str, int], vocab_size: int, first: Sequence[str], prefix: str = ""
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Train by pairs with `tokenizers`, with the same result at every run.
+
+    `BpeTrainer` (which `WordPieceTrainer` is inside) gives another result at every run where a prefix is used, because
+    pieces like "##e" get their ids in the order of a hash table, and ids break ties between pairs that are equally
+    frequent (huggingface/tokenizers, issue 1794). Naming the alphabet among the special tokens fixes those ids.
+
+    Args:
+        words: how often each word occurs. No pair reaches across the end of a word.
+        vocab_size: how many pieces at most.
+        first: the pieces that are there before any merge, in the order of their ids: special tokens and alphabet.
+        prefix: marks a piece that goes on with a word.
+
+    Returns:
+        The pieces in the order of their ids, and the merges in order: each a pair of pieces.
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold even `first`, or a word is empty or has white space in it.
+    """
+    if vocab_size < len(first):
+        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {len(first)}: special tokens and alphabet")
+    for word in words:
+        if word.split() != [word]:
+            raise ValueError(f"words holds {word!r}; it must hold words without white space (byte-level: Ġ is a space)")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(first),
+        continuing_subword_prefix=prefix,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((" ".join([word] * count) for word, count in sorted(words.items())), trainer)
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary, key=vocabulary.__getitem__), merges_of(tokenizer)
+
+
+def merges_of(tokenizer: Tokenizer) -> list[tuple[str, str]]:
+    """The merges of a BPE tokenizer, in the order of their ranks (the library shows them only in its JSON)."""
+    return [(left, right) for left, right in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def training_merges(words: Mapping[str, int], steps: int, prefix: str = "##") -> list[Merge]:
+    """How training makes pieces of a short list of words: the merges in order, each with the count that won.
+
+    Args:
+        words: how often each word occurs, say `{"hug": 10, "pug": 5, "hugs": 5}`.
+        steps: at most so many merges; fewer if every word is whole before.
+        prefix: marks a piece that goes on with a word: "##" in WordPiece, nothing ("") in byte-pair encoding.
+
+    Returns:
+        One `Merge` a step. Each joins the pair that is most frequent at that point; of equals, the one whose pieces
+        have the lower ids.
+
+    Raises:
+        ValueError: if a word is empty or has white space in it.
+    """
+    characters = alphabet(words, prefix)
+    _, pairs = train_pieces(words, len(characters) + steps, characters, prefix)
+    spelled = {word: spell(word, prefix) for word in words}
+    merges = []
+    for left, right in pairs:
+        merged, count = left + right.removeprefix(prefix), 0
+        for word, pieces in spelled.items():
+            spelled[word] = join(pieces, left, right, merged)
+            count += words[word] * (len(pieces) - len(spelled[word]))
+        merges.append(Merge(left, right, merged, count))
+    return merges

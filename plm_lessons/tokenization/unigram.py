@@ -1,0 +1,198 @@
+"""Unigram, as SentencePiece makes it for ALBERT and T5: of all ways to cut a text, the most probable.
+
+ALBERT (Lan et al. 2020, arXiv:1909.11942, section 4.1) takes its 30,000 pieces from SentencePiece; those of its
+released models are a unigram language model (Kudo 2018, arXiv:1804.10959). It has two halves:
+
+* *Training* finds the pieces and their probabilities, from many to few: see `unigram_training`.
+* *Using* it is neither a walk from left to right, as in WordPiece, nor a replay of merges: it is a search for the way
+  to cut that has the highest probability, the product of those of its pieces. `segmentations` shows the best ones.
+
+A space belongs to the piece after it and is written "▁"; the text gets one in front. So spaces can be put back when
+pieces become text again. But before they cut, ALBERT's uncased models put away case, accents and how many spaces there
+were. T5 (Raffel et al. 2020, arXiv:1910.10683, section 2.2) has 32,000 pieces of the same kind and keeps case and
+accents.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from operator import itemgetter
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from plm_lessons.tokenization.unigram_training import SPECIAL_SCORE, train_scores
+
+# Their ids are their places, as in ALBERT: <pad> = 0 ... [MASK] = 4.
+SPECIAL_TOKENS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
+# As in T5, where the sentinels come last.
+T5_SPECIAL_TOKENS = ("<pad>", "</s>", "<unk>")
+SPACE = "▁"  # U+2581, which is no underscore
+
+# No piece mixes letters, digits and other signs, or frequent words would get a second piece with a comma.
+# SentencePiece, too, keeps these apart (split_by_unicode_script, split_by_number).
+_UNIT = re.compile(rf"{SPACE}?(?:[^\W\d]+|\d+|[^\w{SPACE}]+)|{SPACE}")
+
+
+def _albert_tokenizer(model: models.Unigram) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    # As preprocess_text in google-research/albert, tokenization.py; the quotation marks are as in `transformers`. NFKC
+    # at last, as SentencePiece has it, puts together what NFKD took apart and is no accent, such as Korean syllables.
+    tokenizer.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace("``", '"'),
+            normalizers.Replace("''", '"'),
+            normalizers.NFKD(),
+            normalizers.StripAccents(),
+            normalizers.Lowercase(),
+            normalizers.NFKC(),
+        ]
+    )
+    return _with_marked_spaces(tokenizer)
+
+
+def _t5_tokenizer(model: models.Unigram) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.NFKC()
+    return _with_marked_spaces(tokenizer)
+
+
+def _with_marked_spaces(tokenizer: Tokenizer) -> Tokenizer:
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="always")]
+    )
+    tokenizer.decoder = decoders.Metaspace(replacement=SPACE, prepend_scheme="always")
+    return tokenizer
+
+
+def _words(tokenizer: Tokenizer, text: str) -> list[str]:
+    normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    return (
+        [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [normal]
+    )
+
+
+def _count_units(scratch: Tokenizer, texts: Iterable[str]) -> Counter[str]:
+    units: Counter[str] = Counter()
+    for raw, count in Counter(raw for text in texts for raw in text.split()).items():
+        for word in _words(scratch, raw):
+            for unit in _UNIT.findall(word):
+                units[unit] += count
+    return units
+
+
+def _without_rare(units: Counter[str], min_character_count: int) -> dict[str, int]:
+    characters: Counter[str] = Counter()
+    for unit, count in units.items():
+        for character in unit:
+            characters[character] += count
+    rare = {character for character, count in characters.items() if count < min_character_count}
+    return {unit: count for unit, count in units.items() if rare.isdisjoint(unit)}
+
+
+def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10) -> Tokenizer:
+    """Train Unigram, uncased and set up as ALBERT's, with the same result at every run.
+
+    Args:
+        texts: the training text, in any portions.
+        vocab_size: how many pieces at most: 5 special tokens, alphabet and longer ones together.
+        min_character_count: a character seen less often is left out of the alphabet, and a part of a word that has one
+            out of training. Such characters will be `<unk>`, but not the whole word, as in WordPiece.
+
+    Returns:
+        A tokenizer that makes `[CLS] A [SEP]` (segment 0) and, of a pair, `[CLS] A [SEP] B [SEP]` (B: segment 1). A
+        `[MASK]` takes the white space before it.
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet.
+    """
+    units = _count_units(_albert_tokenizer(models.Unigram()), texts)
+    # Special tokens are found before a text is lower-cased. So "<PAD>" is none; it stays so if it can be spelled.
+    units.update(dict.fromkeys("<>", min_character_count))
+    vocabulary = train_scores(_without_rare(units, min_character_count), vocab_size, SPECIAL_TOKENS)
+    tokenizer = _albert_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>")))
+    tokenizer.add_special_tokens([*SPECIAL_TOKENS[:-1], AddedToken(SPECIAL_TOKENS[-1], lstrip=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def train_t5_unigram(
+    texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10, num_sentinels: int = 100
+) -> Tokenizer:
+    """Train Unigram, set up as T5's. It differs from ALBERT's in four ways.
+
+    Case and accents stay: what a model writes should look like what it has read. The special tokens are `<pad>` 0,
+    `</s>` 1 and `<unk>` 2. A text ends with `</s>` and begins with nothing. And the highest ids are those of the
+    sentinels, from the top down: `<extra_id_0>` is the last.
+
+    Args:
+        texts, min_character_count: as for `train_unigram`.
+        vocab_size: how many pieces at most: 3 special tokens, alphabet, longer ones and sentinels together. T5 has
+            32,000 and 100 sentinels, for which its model has 28 rows too many: see `T5Config`.
+        num_sentinels: how many sentinels.
+
+    Returns:
+        A tokenizer that makes `A </s>` and, of a pair, `A </s> B </s>`.
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold even the special tokens, the alphabet and the sentinels.
+    """
+    scratch = _t5_tokenizer(models.Unigram())
+    kept = _without_rare(_count_units(scratch, texts), min_character_count)
+    vocabulary = train_scores(kept, vocab_size - num_sentinels, T5_SPECIAL_TOKENS)
+    sentinels = [f"<extra_id_{number}>" for number in reversed(range(num_sentinels))]
+    vocabulary += [(sentinel, SPECIAL_SCORE) for sentinel in sentinels]
+    tokenizer = _t5_tokenizer(models.Unigram(vocabulary, unk_id=T5_SPECIAL_TOKENS.index("<unk>")))
+    tokenizer.add_special_tokens([*T5_SPECIAL_TOKENS, *sentinels])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A:0 </s>:0", pair="$A:0 </s>:0 $B:0 </s>:0", special_tokens=[("</s>", T5_SPECIAL_TOKENS.index("</s>"))]
+    )
+    return tokenizer
+
+
+def segmentations(tokenizer: Tokenizer, word: str, top: int = 5) -> list[tuple[tuple[str, ...], float]]:
+    """Show how Unigram cuts one word: the most probable of all ways.
+
+    Args:
+        tokenizer: a Unigram tokenizer.
+        word: one word; it is normalised and gets its "▁" here.
+        top: how many ways at most.
+
+    Returns:
+        The ways, the most probable first, each as its pieces and the natural logarithm of its probability. The first is
+        the one that the tokenizer takes. Over all ways, the probabilities sum to that of the word.
+
+    Raises:
+        ValueError: if the tokenizer is no Unigram, `word` is not one word or has a character that is not in the
+            alphabet, or `top` is less than 1.
+    """
+    if not isinstance(tokenizer.model, models.Unigram):
+        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be Unigram")
+    if top < 1:
+        raise ValueError(f"top is {top}; it must be at least 1")
+    parts = _words(tokenizer, word)
+    if len(parts) != 1:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(parts)}")
+    (normal,) = parts
+    scores: dict[str, float] = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
+    for character in normal:
+        if character not in scores:
+            raise ValueError(f"word is {word!r}; {character!r} is not in the alphabet of the tokenizer")
+    # Up to each place, only the best ways so far: the rest of the word adds the same to all of them.
+    best: list[list[tuple[tuple[str, ...], float]]] = [[((), 0.0)]]
+    for end in range(1, len(normal) + 1):
+        ways = (
+            ((*pieces, piece), score + scores[piece])
+            for start in range(end)
+            if (piece := normal[start:end]) in scores
+            for pieces, score in best[start]
+        )
+        best.append(heapq.nlargest(top, ways, key=itemgetter(1)))
+    return best[-1]

@@ -1,0 +1,184 @@
+"""Training a unigram language model of pieces (Kudo 2018, arXiv:1804.10959, section 3.2): from many pieces to few.
+
+The model gives each piece a probability, and a word cut into pieces the product of theirs. Where to cut is not known,
+so the probabilities are learnt by expectation-maximisation (EM), which weighs each way to cut by how probable it is:
+
+1. Begin with far too many pieces: all characters, and the longer parts of words that cover most of the text.
+2. E: how often is each piece expected in the text, over all ways to cut it? M: that count, divided by the sum of all,
+   is the piece's new probability. Repeat.
+3. Leave out the quarter of the pieces whose absence costs least, if each is cut in the next best way instead.
+   Characters stay, so that every word can still be spelled.
+4. Go back to 2, until as few are left as wanted.
+
+Why not by the library? The `UnigramTrainer` of `tokenizers` works the same way, but it sums in the order of a hash
+table: from run to run its scores differ in the third digit after the point, and with them the ids. Here no such order
+has a say, and numbers are rounded at every step, so that the last bits of a sum, in which processors differ, decide
+nothing.
+
+SentencePiece (google/sentencepiece, src/unigram_model_trainer.cc) differs in details: its M step takes a little from
+all counts (by the digamma function) and drops pieces with less than half a one, it estimates what an absence costs from
+the best way to cut alone, and it stops at 1.1 times the wanted number to keep the most probable.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+LONGEST_PIECE = 16  # characters, as in SentencePiece
+SEED_PIECES = 50_000  # longer than a character, to begin with
+KEPT = 0.75  # of the pieces, in each round, as in SentencePiece
+STEPS = 2  # of EM in each round, as in SentencePiece
+LEAST_COUNT = 0.5  # what a piece counts at least, so that its logarithm is finite
+DIGITS = 6  # after the point, of scores and losses
+SPECIAL_SCORE = -100.0  # so low that a special token, a piece too, is never the best way to cut its own name
+
+
+class Lattice:
+    """All ways to cut some words into pieces, as one graph.
+
+    In a word of n characters there are n + 1 places to cut, the first and the last included: the nodes. Each piece that
+    fits between two of them is an edge. So each path from the first node of a word to its last is one way to cut it.
+    """
+
+    def __init__(self, words: Sequence[str], numbers: Mapping[str, int], whole: bool = True) -> None:
+        """Find the pieces in the words.
+
+        Args:
+            words: what is to be cut.
+            numbers: the pieces, each with its number.
+            whole: whether a word may stay in one piece.
+        """
+        lengths = np.array([len(word) for word in words])
+        self.last = np.cumsum(lengths + 1) - 1
+        self.first = self.last - lengths
+        edges = [
+            (end, node + end, node + start, number)
+            for word, node in zip(words, self.first.tolist(), strict=True)
+            for start, end in _spans(word)
+            if (number := numbers.get(word[start:end])) is not None and (whole or end - start < len(word))
+        ]
+        # In the order of how far into their words they end: what leads to a node is done when its turn comes.
+        table = np.array(edges, dtype=np.int64).reshape(-1, 4)
+        self.depth, self.end, self.start, self.piece = table[np.lexsort((table[:, 1], table[:, 0]))].T.copy()
+
+    def keep(self, pieces: NDArray[np.bool_]) -> None:
+        """Leave out the edges of all pieces that are not marked True."""
+        kept = pieces[self.piece]
+        self.depth, self.end, self.start, self.piece = (
+            values[kept] for values in (self.depth, self.end, self.start, self.piece)
+        )
+
+    def _groups(self) -> list[slice]:
+        bounds = [0, *_changes(self.depth), len(self.depth)]
+        return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+    def forward(self, scores: Floats, combine: np.ufunc) -> Floats:
+        """For each node, over all paths to it: their sum (`np.logaddexp`) or the best (`np.maximum`), as logarithms."""
+        reached = np.full(self.last[-1] + 1, -np.inf)
+        reached[self.first] = 0.0
+        for group in self._groups():
+            runs = [0, *_changes(self.end[group])]
+            through = reached[self.start[group]] + scores[self.piece[group]]
+            reached[self.end[group][runs]] = combine.reduceat(through, runs)
+        return reached
+
+    def expected_counts(self, scores: Floats, word_counts: Floats) -> Floats:
+        """How often each piece is expected, over all ways to cut the words, if each word occurs as often as said."""
+        reached = self.forward(scores, np.logaddexp)
+        # How often a node is passed: the last always; where an edge starts, as often as is come from there.
+        passed = np.zeros(len(reached))
+        passed[self.last] = word_counts
+        counts = np.zeros(len(scores))
+        for group in reversed(self._groups()):
+            start, end, piece = self.start[group], self.end[group], self.piece[group]
+            share = passed[end] * np.exp(reached[start] + scores[piece] - reached[end])
+            np.add.at(passed, start, share)
+            counts += np.bincount(piece, share, len(scores))
+        return counts
+
+
+def _spans(word: str) -> list[tuple[int, int]]:
+    ends = len(word) + 1
+    return [
+        (start, end) for start in range(len(word)) for end in range(start + 1, min(start + LONGEST_PIECE + 1, ends))
+    ]
+
+
+def _changes(values: NDArray[np.int64]) -> list[int]:
+    return (np.flatnonzero(np.diff(values)) + 1).tolist()
+
+
+def _log_probabilities(counts: Floats, alive: NDArray[np.bool_]) -> Floats:
+    scores = np.full(len(counts), -np.inf)
+    scores[alive] = np.round(np.log(counts[alive] / counts[alive].sum()), DIGITS)
+    return scores
+
+
+def seed_pieces(words: Mapping[str, int]) -> dict[str, int]:
+    """What training begins with: all characters of the words, then longer parts, each with its count.
+
+    A longer part must occur twice at least, and not always inside the same longer one (as "overnmen" in "government").
+    Of these, the ones that cover most characters of the text are taken.
+    """
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for start, end in _spans(word):
+            counts[word[start:end]] += count
+    inside = {less for part in counts for less in (part[1:], part[:-1]) if counts[less] == counts[part]}
+    characters = sorted(part for part in counts if len(part) == 1)
+    longer = [part for part, count in counts.items() if len(part) > 1 and count > 1 and part not in inside]
+    longer.sort(key=lambda part: (-len(part) * counts[part], part))
+    return {part: counts[part] for part in characters + longer[:SEED_PIECES]}
+
+
+def train_scores(words: Mapping[str, int], vocab_size: int, special_tokens: Sequence[str]) -> list[tuple[str, float]]:
+    """Train, with the same result at every run.
+
+    Args:
+        words: how often each word occurs. No piece reaches across the end of a word.
+        vocab_size: how many pieces at most.
+        special_tokens: the pieces that come first.
+
+    Returns:
+        The pieces in the order of their ids, each with its score, the natural logarithm of its probability: first the
+        special tokens, then the most probable.
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold the special tokens and the characters of the words.
+    """
+    words = dict(sorted(words.items()))
+    seed = seed_pieces(words)
+    pieces, counts = list(seed), np.array(list(seed.values()), dtype=np.float64)
+    single = np.array([len(piece) == 1 for piece in pieces])
+    size = vocab_size - len(special_tokens)
+    if size < single.sum():
+        needed = len(special_tokens) + single.sum()
+        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {needed}: special tokens and alphabet")
+    numbers = {piece: number for number, piece in enumerate(pieces)}
+    text, alone = Lattice(list(words), numbers), Lattice(pieces, numbers, whole=False)
+    word_counts = np.array(list(words.values()), dtype=np.float64)
+    alive = np.ones(len(pieces), dtype=bool)
+    while True:
+        for _ in range(STEPS):
+            scores = _log_probabilities(counts, alive)
+            counts = np.maximum(text.expected_counts(scores, word_counts), LEAST_COUNT)
+        scores = _log_probabilities(counts, alive)
+        if alive.sum() <= size:
+            break
+        longer = np.flatnonzero(alive & ~single)
+        instead = alone.forward(scores, np.maximum)[alone.last[longer]]
+        losses = np.round(counts[longer] * (scores[longer] - instead), DIGITS)
+        most = max(size, int(KEPT * alive.sum())) - single.sum()
+        alive[longer[np.argsort(-losses, kind="stable")[most:]]] = False
+        text.keep(alive)
+        alone.keep(alive)
+    trained = [(pieces[number], float(scores[number])) for number in np.flatnonzero(alive)]
+    trained.sort(key=lambda pair: (-pair[1], pair[0]))
+    return [(token, SPECIAL_SCORE) for token in special_tokens] + trained

@@ -1,0 +1,129 @@
+"""WordPiece, as BERT uses it (Devlin et al. 2019, arXiv:1810.04805, section 3).
+
+It has two halves that are easily confused:
+
+* *Training* chooses the pieces. Schuster and Nakajima (2012), "Japanese and Korean voice search", add at each step
+  the piece that raises the likelihood of the training text most. The code that made BERT's vocabulary was not released
+  (google-research/bert, README: it depends on internal libraries). `tokenizers` trains its WordPiece as byte-pair
+  encoding does, by the most frequent pair: see `training_merges`. So ours is trained that way too.
+* *Using* it is greedy: from the left, the longest piece that fits, again and again: see `longest_match`.
+  Here the library and BERT's own `tokenization.py` agree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from plm_lessons.tokenization.merges import alphabet, train_pieces
+
+# Their ids are their places: [PAD] = 0 ... [MASK] = 4.
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PREFIX = "##"  # marks a piece that goes on with a word
+
+
+@dataclass(frozen=True, slots=True)
+class MatchStep:
+    """One step of the greedy longest match.
+
+    Attributes:
+        start: where in the word the step begins.
+        tried: the pieces looked up, longest first; all but the last are not in the vocabulary.
+        piece: the piece taken, the last one tried; None if nothing fits, which makes the whole word `[UNK]`.
+    """
+
+    start: int
+    tried: tuple[str, ...]
+    piece: str | None
+
+
+def _bert_tokenizer(model: models.Model) -> Tokenizer:
+    # Lower case without accents; white space and every punctuation mark part words; CJK characters are words.
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10) -> Tokenizer:
+    """Train WordPiece with `tokenizers`, uncased and set up as BERT's, with the same result at every run.
+
+    Args:
+        texts: the training text, in any portions.
+        vocab_size: how many pieces at most: special tokens, alphabet and merges together.
+        min_character_count: a character seen less often is left out of the alphabet, and a word that has one out of
+            training: it will be `[UNK]`. So no place goes to characters that are too rare to be learnt.
+
+    Returns:
+        A tokenizer that makes `[CLS] A [SEP]` (segment 0) and, of a pair, `[CLS] A [SEP] B [SEP]` (B: segment 1).
+
+    Raises:
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet.
+    """
+    scratch = _bert_tokenizer(models.WordPiece())
+    words: Counter[str] = Counter()
+    for text in texts:
+        normal = scratch.normalizer.normalize_str(text)
+        words.update(word for word, _ in scratch.pre_tokenizer.pre_tokenize_str(normal))
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            characters[character] += count
+    rare = {character for character, count in characters.items() if count < min_character_count}
+    kept = {word: count for word, count in words.items() if rare.isdisjoint(word)}
+    pieces, _ = train_pieces(kept, vocab_size, [*SPECIAL_TOKENS, *alphabet(kept, PREFIX)], PREFIX)
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+
+    tokenizer = _bert_tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix=PREFIX))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    tokenizer.decoder = decoders.WordPiece(prefix=PREFIX)
+    return tokenizer
+
+
+def longest_match(tokenizer: Tokenizer, word: str) -> list[MatchStep]:
+    """Show how WordPiece cuts one word: from the left, always the longest piece in the vocabulary.
+
+    Args:
+        tokenizer: a WordPiece tokenizer.
+        word: one word as the pre-tokenizer leaves it (lower case, no white space, no punctuation attached).
+
+    Returns:
+        The steps. If in one of them no piece fits, that is the last, with `piece=None`: the whole word is `[UNK]`,
+        the pieces found before it included.
+
+    Raises:
+        ValueError: if the tokenizer is no WordPiece, or the word empty, longer than the model's limit (it is `[UNK]`
+            unseen), or changed by the normalizer or pre-tokenizer.
+    """
+    if not isinstance(tokenizer.model, models.WordPiece):
+        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be WordPiece")
+    normal = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
+    parts = (
+        [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [word]
+    )
+    if parts != [word]:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, such as {parts[:1]}")
+    if len(word) > tokenizer.model.max_input_chars_per_word:
+        limit = tokenizer.model.max_input_chars_per_word
+        raise ValueError(f"word has {len(word)} characters; longer than {limit} is [UNK] without a search")
+    steps, start = [], 0
+    while start < len(word):
+        tried = []
+        prefix = tokenizer.model.continuing_subword_prefix if start else ""
+        for end in range(len(word), start, -1):
+            tried.append(prefix + word[start:end])
+            if tokenizer.token_to_id(tried[-1]) is not None:
+                steps.append(MatchStep(start, tuple(tried), tried[-1]))
+                start = end
+                break
+        else:
+            return [*steps, MatchStep(start, tuple(tried), None)]
+    return steps

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from chance import assert_plausible, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,24 +27,6 @@ from plm_lessons.objectives import (
 )
 
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
-FALSE_ALARM = 1e-8  # chance that a right programme fails one statistical test; all of them together stay below 1e-6
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def assert_plausible(count: int, trials: int, probability: float, checks: int = 1) -> None:
-    """Fail if `count` successes in `trials` independent trials are too far from `probability`.
-
-    Chernoff: a share at least as far off on that side has a chance of at most exp(-trials * KL(share, probability)),
-    for any number of trials. So a right programme fails here with a chance below FALSE_ALARM / checks.
-    """
-    share = count / trials
-    outcomes = ((share, probability), (1 - share, 1 - probability))
-    divergence = sum(seen * math.log(seen / expected) for seen, expected in outcomes if seen > 0)
-    allowed = FALSE_ALARM / (2 * checks)  # by two, for too many and too few
-    assert math.exp(-trials * divergence) > allowed, f"share {share:.5f}, expected {probability:.5f}"
 
 
 def text_batch(rows: int, length: int, vocab_size: int, seed: int = 0) -> torch.Tensor:
@@ -310,7 +293,7 @@ GOOD_CANDIDATES = torch.tensor([[False, True, True, False]])
         ({"mask_share": 0.8, "random_share": 0.3}, r"mask_share \+ random_share must be at most 1"),
         ({"max_predictions": 0}, "max_predictions must be at least 1 or None, got 0"),
         ({"selection": "bernoulli", "max_predictions": 20}, "max_predictions must be None"),
-        ({"selection": "poisson"}, "selection must be 'fixed_count' or 'bernoulli', got 'poisson'"),
+        ({"selection": "poisson"}, "selection must be 'fixed_count', 'rounded' or 'bernoulli', got 'poisson'"),
     ],
 )
 def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:

@@ -13,45 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from chance import FALSE_ALARM, assert_plausible, numbered, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plm_lessons.objectives import IS_NEXT, IS_RANDOM, SentencePair, next_sentence_pairs, pair_batch
 
 CLS, SEP, PAD = 2, 3, 0
-FALSE_ALARM = 1e-8  # chance that a right programme fails one statistical test; all of them together stay below 1e-6
-
 
 Outcome = tuple[int, int, tuple[int, ...], tuple[int, ...]]  # document, label, first segment, second segment
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def assert_plausible(count: int, trials: int, probability: float, checks: int = 1) -> None:
-    """Fail if `count` successes in `trials` independent trials are too far from `probability`.
-
-    Chernoff: a share at least as far off on that side has a chance of at most exp(-trials * KL(share, probability)),
-    for any number of trials. So a right programme fails here with a chance below FALSE_ALARM / checks.
-    """
-    share = count / trials
-    outcomes = ((share, probability), (1 - share, 1 - probability))
-    divergence = sum(seen * math.log(seen / expected) for seen, expected in outcomes if seen > 0)
-    allowed = FALSE_ALARM / (2 * checks)  # by two, for too many and too few
-    assert math.exp(-trials * divergence) > allowed, f"share {share:.5f}, expected {probability:.5f}"
-
-
-def numbered(shapes: list[list[int]]) -> list[list[list[int]]]:
-    """Documents with sentences of these lengths, whose tokens are 0, 1, 2, ... throughout."""
-    documents, token = [], 0
-    for shape in shapes:
-        document = []
-        for length in shape:
-            document.append(list(range(token, token + length)))
-            token += length
-        documents.append(document)
-    return documents
 
 
 def by_document(pairs: list[SentencePair], count: int) -> list[list[SentencePair]]:
@@ -277,7 +247,7 @@ def test_pair_batch() -> None:
     assert wider.attention_mask.sum(dim=1).tolist() == [6, 5]
     with pytest.raises(ValueError, match=r"max_length must be at least 6, the length of pairs\[0\].*got 5"):
         pair_batch(pairs, cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD, max_length=5)
-    with pytest.raises(ValueError, match="pairs must hold at least one pair"):
+    with pytest.raises(ValueError, match="pairs must hold at least one row"):
         pair_batch([], cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD)
 
 

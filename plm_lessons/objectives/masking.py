@@ -14,19 +14,22 @@ Sources: BERT (arXiv 1810.04805), section 3.1 and appendices A.1, A.2; google-re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from plm_lessons.objectives.checks import as_bool, check_ids, check_share
+from plm_lessons.objectives.draws import Generator, integers, uniform
+from plm_lessons.objectives.prediction_counts import prediction_counts, row_lengths
+from plm_lessons.objectives.whole_words import choose_whole_words
 
 IGNORE_INDEX = -100
 """The label of a position that is not scored: the `ignore_index` that `torch.nn.functional.cross_entropy` has anyway.
 It can never be a token id. A usual slip is to use 0, which is a real token ([PAD]) and a real NSP class."""
 
-Selection = Literal["fixed_count", "bernoulli"]
+Selection = Literal["fixed_count", "rounded", "bernoulli"]
 
 
 class MaskedBatch(NamedTuple):
@@ -62,22 +65,11 @@ def candidate_positions(
     return candidates
 
 
-def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: int | None = None) -> int:
-    """How many tokens the reference code chooses in a sequence of `length` tokens, [CLS] and [SEP] counted.
-
-    `min(max_predictions, max(1, round(length * masking_rate)))`: 19 at length 128, 77 at 512, and at least one in the
-    shortest text. Python's `round` takes halves to the even neighbour: 10 tokens (1.5) give 2, and 30 (4.5) give 4.
-    The cap is a flag of the reference code, 20 unless set, and has to be raised by hand for length 512.
-    """
-    count = max(1, round(length * masking_rate))
-    return count if max_predictions is None else min(max_predictions, count)
-
-
 def choose_positions(
     candidates: Tensor,
     *,
     attention_mask: Tensor | None,
-    generator: torch.Generator,
+    generator: Generator,
     masking_rate: float = 0.15,
     max_predictions: int | None = None,
     selection: Selection = "fixed_count",
@@ -88,6 +80,10 @@ def choose_positions(
     drawn without replacement, all sets being equally likely. The length that counts is the number of tokens that are
     not padding, [CLS] and [SEP] included, though these are no candidates. A row with fewer candidates than that has
     them all chosen; a row without any has none.
+
+    `selection="rounded"` is what fairseq does for RoBERTa: as above, but the count is `masking_rate` times the length,
+    rounded up or down by chance, so that its mean is exact; a very short text may get no position. There <s> and </s>
+    may be chosen too: let `candidates` be everything that is not padding.
 
     `selection="bernoulli"` chooses every candidate by itself with probability `masking_rate`, as Hugging Face's
     `DataCollatorForLanguageModeling` does: 15% of the candidates on average, but a short text may get no position.
@@ -100,8 +96,8 @@ def choose_positions(
             because a padded batch without its mask would count the padding and choose too many positions.
         generator: source of randomness. One on the CPU gives the same choice whatever device the batch is on.
         masking_rate: share of the tokens to choose, in [0, 1].
-        max_predictions: cap on the positions of a row ("fixed_count" only). None: no cap.
-        selection: "fixed_count" or "bernoulli".
+        max_predictions: cap on the positions of a row (not with "bernoulli"). None: no cap.
+        selection: "fixed_count", "rounded" or "bernoulli".
 
     Returns:
         [B, S] bool, True where chosen; never True where `candidates` is False.
@@ -110,31 +106,26 @@ def choose_positions(
     if candidates.dim() != 2:
         raise ValueError(f"candidates must have shape [B, S], got {list(candidates.shape)}")
     check_share("masking_rate", masking_rate)
-    rows, width = candidates.shape
-    if attention_mask is None:
-        lengths = torch.full((rows,), width, device=candidates.device)
-    else:
-        attended = as_bool("attention_mask", attention_mask, candidates.shape)
-        if bool((candidates & ~attended).any()):
-            raise ValueError("candidates must be False wherever attention_mask is 0: padding cannot be predicted")
-        lengths = attended.sum(dim=1)
+    if selection not in get_args(Selection):
+        raise ValueError(f"selection must be 'fixed_count', 'rounded' or 'bernoulli', got {selection!r}")
+    if selection == "bernoulli" and max_predictions is not None:
+        raise ValueError(f"max_predictions must be None with selection='bernoulli', got {max_predictions!r}")
+    lengths = row_lengths(candidates, attention_mask)
 
-    scores = _uniform(candidates.shape, generator, candidates.device)
+    scores = uniform(candidates.shape, generator, candidates.device)
     if selection == "bernoulli":
-        if max_predictions is not None:
-            raise ValueError(f"max_predictions must be None with selection='bernoulli', got {max_predictions!r}")
         return candidates & (scores < masking_rate)
-    if selection != "fixed_count":
-        raise ValueError(f"selection must be 'fixed_count' or 'bernoulli', got {selection!r}")
-    if max_predictions is not None and max_predictions < 1:
-        raise ValueError(f"max_predictions must be at least 1 or None, got {max_predictions!r}")
-
-    count_at = [prediction_count(length, masking_rate, max_predictions) for length in range(width + 1)]
-    counts = torch.tensor(count_at, device=candidates.device)[lengths]  # [B]
+    counts = prediction_counts(
+        lengths,
+        masking_rate=masking_rate,
+        max_predictions=max_predictions,
+        selection=selection,
+        generator=generator,
+    )
     # Drawing without replacement, for all rows at once: give every candidate a random score and take the `count`
     # lowest. Those that are no candidates get a score above all others, and are taken out again if it came to them.
     order = scores.masked_fill(~candidates, 2.0).argsort(dim=1)  # [B, S] positions, lowest score first
-    taken = torch.arange(width, device=candidates.device) < counts[:, None]  # [B, S] by rank
+    taken = torch.arange(candidates.shape[1], device=candidates.device) < counts[:, None]  # [B, S] by rank
     return torch.zeros_like(candidates).scatter(1, order, taken) & candidates
 
 
@@ -144,15 +135,19 @@ def corrupt_positions(
     *,
     mask_token_id: int,
     vocab_size: int,
-    generator: torch.Generator,
+    generator: Generator,
     mask_share: float = 0.8,
     random_share: float = 0.1,
+    random_token_ids: Sequence[int] | Tensor | None = None,
 ) -> MaskedBatch:
     """Corrupt the chosen positions: 80% `[MASK]`, 10% a random token, 10% unchanged, each decided by itself.
 
     The random token is drawn evenly from the whole vocabulary, as in the reference code: special and unused tokens
-    included, and once in `vocab_size` draws it is the original. The paper just says "a random token". The unchanged
-    tokens are predicted too: the model cannot tell them from the rest, so it must keep a sense of every token.
+    included, and once in `vocab_size` draws it is the original. The paper just says "a random token". fairseq leaves
+    <s>, <pad>, </s> and <unk> out; `random_token_ids` says which ids may come.
+
+    The unchanged tokens are predicted too: the model cannot tell them from the rest, so it must keep a sense of every
+    token.
 
     Args:
         input_ids: [B, S] int64, each in [0, vocab_size).
@@ -162,6 +157,8 @@ def corrupt_positions(
         generator: source of randomness.
         mask_share: share of the chosen that become [MASK].
         random_share: share of the chosen that become a random token; what is left stays unchanged.
+        random_token_ids: the ids that a random token is drawn from, evenly, such as
+            `torch.arange(4, vocab_size)`. None: all.
 
     Returns:
         The corrupted ids and the labels, as new tensors. Putting the labels back where they are not `IGNORE_INDEX`
@@ -176,14 +173,19 @@ def corrupt_positions(
     if not 0 <= mask_token_id < vocab_size:
         raise ValueError(f"mask_token_id must be in [0, vocab_size={vocab_size}), got {mask_token_id!r}")
 
+    allowed = torch.arange(vocab_size) if random_token_ids is None else torch.as_tensor(random_token_ids)
+    if allowed.numel() == 0 or int(allowed.min()) < 0 or int(allowed.max()) >= vocab_size:
+        limits = f"[0, vocab_size={vocab_size})"
+        raise ValueError(f"random_token_ids must hold at least one id, all in {limits}, got {random_token_ids!r:.80}")
+
     # One draw decides among the three fates. Two draws ("80% get [MASK], then 10% a random token") that may hit the
     # same token would give other shares, a slip that several from-scratch BERTs have made.
-    fate = _uniform(input_ids.shape, generator, input_ids.device)
-    random_ids = torch.randint(vocab_size, input_ids.shape, generator=generator, device=generator.device)
+    fate = uniform(input_ids.shape, generator, input_ids.device)
+    random_ids = allowed.to(input_ids.device)[integers(len(allowed), input_ids.shape, generator, input_ids.device)]
     masked = chosen & (fate < mask_share)
     randomised = chosen & (fate >= mask_share) & (fate < mask_share + random_share)
     corrupted = input_ids.masked_fill(masked, mask_token_id)
-    corrupted = torch.where(randomised, random_ids.to(input_ids.device), corrupted)
+    corrupted = torch.where(randomised, random_ids, corrupted)
     return MaskedBatch(corrupted, input_ids.masked_fill(~chosen, IGNORE_INDEX))
 
 
@@ -194,27 +196,42 @@ def mask_tokens(
     attention_mask: Tensor | None,
     mask_token_id: int,
     vocab_size: int,
-    generator: torch.Generator,
+    generator: Generator,
     masking_rate: float = 0.15,
     mask_share: float = 0.8,
     random_share: float = 0.1,
     max_predictions: int | None = None,
     selection: Selection = "fixed_count",
+    random_token_ids: Sequence[int] | Tensor | None = None,
+    word_ids: Tensor | None = None,
+    max_ngram: int = 1,
 ) -> MaskedBatch:
     """BERT's corruption of a batch: `choose_positions`, then `corrupt_positions`; see there for every argument.
 
     All rows are drawn together from one generator, so the mask of a row depends on its place in the batch and on the
     shape of the batch, as well as on the generator's state. The same call with the same seed gives the same masks.
+    `dynamic_mask` gives each row random numbers of its own instead.
+
+    With `word_ids` [B, S] whole words are chosen (`choose_whole_words` instead of `choose_positions`), `max_ngram` of
+    them in a row at most.
     """
     check_ids(input_ids, vocab_size)
-    chosen = choose_positions(
-        as_bool("candidates", candidates, input_ids.shape),
-        attention_mask=attention_mask,
-        generator=generator,
-        masking_rate=masking_rate,
-        max_predictions=max_predictions,
-        selection=selection,
-    )
+    candidates = as_bool("candidates", candidates, input_ids.shape)
+    counting: dict[str, Any] = {
+        "attention_mask": attention_mask,
+        "generator": generator,
+        "masking_rate": masking_rate,
+        "max_predictions": max_predictions,
+        "selection": selection,
+    }
+    if word_ids is None:
+        if max_ngram != 1:
+            raise ValueError(f"max_ngram must be 1 without word_ids, got {max_ngram!r}")
+        chosen = choose_positions(candidates, **counting)
+    else:
+        if word_ids.shape != candidates.shape or bool(((word_ids >= 0) & ~candidates).any()):
+            raise ValueError("word_ids must have the shape of candidates, and be -1 wherever these are False")
+        chosen = choose_whole_words(word_ids, max_ngram=max_ngram, **counting)
     return corrupt_positions(
         input_ids,
         chosen,
@@ -223,40 +240,8 @@ def mask_tokens(
         generator=generator,
         mask_share=mask_share,
         random_share=random_share,
+        random_token_ids=random_token_ids,
     )
-
-
-def static_copy(
-    input_ids: Tensor, candidates: Tensor, *, epoch: int, seed: int, copies: int = 10, **masking: Any
-) -> MaskedBatch:
-    """Static masking: the masked data set as `epoch` sees it, when `copies` masked copies were made beforehand.
-
-    BERT masked its data before training. To soften that, the data were written out ten times (`dupe_factor=10`), each
-    copy with masks of its own: over BERT's 40 epochs each mask is met four times (RoBERTa, section 4.1). Here a copy
-    is not stored but made again from `(seed, epoch % copies)`: the same masks each time, for a tenth of the memory.
-
-    The reference code differs in two ways. It shuffles the ten copies together, where here they take turns, one an
-    epoch. And each of its copies also draws the sentence pairs anew; for that, call `next_sentence_pairs` once per
-    copy, since this function varies only the masks.
-
-    Args:
-        input_ids: [B, S] the whole data set: a row's masks depend on its place in it.
-        candidates: [B, S] bool.
-        epoch: from 0 up; epochs 0, 10, 20, ... see the same masks when `copies` is 10.
-        seed: other seeds give other copies.
-        copies: number of distinct copies, at least 1.
-        **masking: the other arguments of `mask_tokens`, save `generator`.
-
-    Returns:
-        The masked data set of this epoch.
-    """
-    if copies < 1:
-        raise ValueError(f"copies must be at least 1, got {copies!r}")
-    if epoch < 0:
-        raise ValueError(f"epoch must be at least 0, got {epoch!r}")
-    # Not `seed + copy`: copy 1 of seed 0 would then be copy 0 of seed 1.
-    generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
-    return mask_tokens(input_ids, candidates, generator=generator, **masking)
 
 
 def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -281,8 +266,3 @@ def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
     filled = torch.arange(largest, device=labels.device) < counts[:, None]
     masked_labels = labels.gather(1, positions).masked_fill(~filled, IGNORE_INDEX)
     return positions.masked_fill(~filled, 0), masked_labels
-
-
-def _uniform(shape: torch.Size, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
-    return torch.rand(shape, generator=generator, device=generator.device).to(device)

@@ -13,7 +13,7 @@ Sources: BERT (arXiv 1810.04805), section 3.1 and appendix A.2; google-research/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from plm_lessons.objectives.checks import check_share
+from plm_lessons.objectives.draws import SingleDraws
+from plm_lessons.objectives.padding import pad_rows
 
 IS_NEXT = 0
 """Label of a pair whose second segment follows the first. Mind the direction: 0, not 1, means "is next"."""
@@ -37,11 +39,16 @@ class SentencePair(NamedTuple):
     first: tuple[int, ...]
     second: tuple[int, ...]
     label: int
-    """`IS_NEXT` or `IS_RANDOM`."""
+    """`IS_NEXT` or `IS_RANDOM` (sentence order: `IN_ORDER` or `SWAPPED`)."""
     document: int
     """Index of the document that `first` comes from."""
     second_document: int
-    """Index of the document that `second` comes from: the same one if and only if the label is `IS_NEXT`."""
+    """Index of the document that `second` comes from: in NSP the same one if and only if the label is `IS_NEXT`."""
+
+    @property
+    def crosses_documents(self) -> bool:
+        """Whether the segments come from two documents."""
+        return self.document != self.second_document
 
 
 class SentencePairBatch(NamedTuple):
@@ -54,7 +61,7 @@ class SentencePairBatch(NamedTuple):
     attention_mask: Tensor
     """[N, S]: 1 on tokens, 0 on padding."""
     labels: Tensor
-    """[N]: `IS_NEXT` or `IS_RANDOM`."""
+    """[N]: the labels of the pairs."""
 
 
 def next_sentence_pairs(
@@ -98,36 +105,13 @@ def next_sentence_pairs(
     Returns:
         The pairs, each with 2 to `max_length - 3` tokens.
     """
-    _check_documents(documents)
-    if max_length < 5:
-        raise ValueError(f"max_length must be at least 5 ([CLS] A [SEP] B [SEP]), got {max_length!r}")
-    check_share("short_sequence_probability", short_sequence_probability)
+    check_documents(documents, at_least=2)
+    draws = SingleDraws(generator)
 
-    draws = _Draws(generator)
-    room = max_length - 3
-    pairs = []
-    for index, document in enumerate(documents):
-        target = room
-        if draws.chance(short_sequence_probability):
-            target = 2 + draws.below(room - 1)
-        start = 0
-        while start < len(document):
-            end = _chunk_end(document, start, target)
-            split = _split_point(start, end, draws)
-            first = _tokens(document[start:split])
-            if end - start == 1 or draws.chance(0.5):
-                label = IS_RANDOM
-                other = draws.below(len(documents) - 1)
-                other += other >= index  # evenly among all documents but this one
-                second = _random_stretch(documents[other], target - len(first), draws)
-                start = split  # what follows A was not used: put it back
-            else:
-                label, other = IS_NEXT, index
-                second = _tokens(document[split:end])
-                start = end
-            first, second = _truncated_pair(first, second, room, draws)
-            pairs.append(SentencePair(tuple(first), tuple(second), label, index, other))
-    return pairs
+    def make_pair(chunk: Chunk) -> SentencePair:
+        return next_or_random_pair(chunk, documents, draws)
+
+    return cut_into_pairs(documents, max_length, short_sequence_probability, draws, make_pair)
 
 
 def pair_batch(
@@ -147,91 +131,114 @@ def pair_batch(
         pad_token_id: id of [PAD].
         max_length: S. None: the longest pair decides. A pair that does not fit is an error, never cut here.
     """
-    if not pairs:
-        raise ValueError("pairs must hold at least one pair, got none")
-    lengths = [len(pair.first) + len(pair.second) + 3 for pair in pairs]
-    longest = max(lengths)
-    width = longest if max_length is None else max_length
-    if longest > width:
-        raise ValueError(
-            f"max_length must be at least {longest}, the length of pairs[{lengths.index(longest)}] with its three "
-            f"special tokens, got {max_length!r}"
-        )
-    length = torch.tensor(lengths)[:, None]  # [N, 1]
-    second_start = torch.tensor([len(pair.first) + 2 for pair in pairs])[:, None]
-    position = torch.arange(width)
-    attended = position < length  # [N, S]
-    rows = ([cls_token_id, *pair.first, sep_token_id, *pair.second, sep_token_id] for pair in pairs)
-    input_ids = torch.full((len(pairs), width), pad_token_id)
-    input_ids[attended] = torch.tensor(list(chain.from_iterable(rows)))  # row by row, left to right
+    rows = [[cls_token_id, *pair.first, sep_token_id, *pair.second, sep_token_id] for pair in pairs]
+    input_ids, attention_mask = pad_rows("pairs", rows, pad_token_id, max_length)
+    second_start = torch.tensor([len(pair.first) + 2 for pair in pairs])[:, None]  # [N, 1]
+    in_second = torch.arange(input_ids.shape[1]) >= second_start  # [N, S]
     return SentencePairBatch(
         input_ids,
-        token_type_ids=(attended & (position >= second_start)).long(),
-        attention_mask=attended.long(),
+        token_type_ids=attention_mask * in_second,
+        attention_mask=attention_mask,
         labels=torch.tensor([pair.label for pair in pairs]),
     )
 
 
-class _Draws:
-    """Single random numbers from a torch generator, 4,096 at a time: a call for each would cost more than the work."""
+class Chunk(NamedTuple):
+    """Consecutive sentences of a document, cut in two at a sentence boundary."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self._uniforms = self._blocks(generator)
-
-    @staticmethod
-    def _blocks(generator: torch.Generator) -> Iterator[float]:
-        while True:
-            yield from torch.rand(4096, generator=generator, device=generator.device, dtype=torch.float64).tolist()
-
-    def chance(self, probability: float) -> bool:
-        """True with this probability."""
-        return next(self._uniforms) < probability
-
-    def below(self, bound: int) -> int:
-        """One of 0, 1, ..., bound - 1, evenly."""
-        return int(next(self._uniforms) * bound)
+    document: int
+    """Index of the document."""
+    first: tuple[int, ...]
+    """Tokens of the first sentences, at least one."""
+    rest: tuple[int, ...]
+    """Tokens of the sentences after them; empty if the chunk is a single sentence."""
+    target: int
+    """Tokens that the pair is to have, give or take a sentence."""
 
 
-def _tokens(sentences: Sequence[Sentence]) -> list[int]:
-    return list(chain.from_iterable(sentences))
+def cut_into_pairs(
+    documents: Sequence[Document],
+    max_length: int,
+    short_sequence_probability: float,
+    draws: SingleDraws,
+    make_pair: Callable[[Chunk], SentencePair],
+    min_sentences: int = 1,
+) -> list[SentencePair]:
+    """What objectives on pairs of segments share: steps 1 to 3 and 5 of `next_sentence_pairs`; `make_pair` is step 4.
+
+    Where a pair takes its second segment from another document, the rest of the chunk is put back. Every chunk has at
+    least `min_sentences`, if its document has: it overshoots the target for it, and the last one takes in the rest.
+    """
+    check_room_for_pairs(max_length)
+    check_share("short_sequence_probability", short_sequence_probability)
+    room = max_length - 3
+    pairs = []
+    for index, document in enumerate(documents):
+        target = room
+        if draws.chance(short_sequence_probability):
+            target = 2 + draws.below(room - 1)
+        start = 0
+        while start < len(document):
+            end = chunk_end(document, start, target, min_sentences)
+            if len(document) - end < min_sentences:
+                end = len(document)
+            # A ends after at least one sentence, and before the last unless that is the only one.
+            split = start + 1 + (draws.below(end - start - 1) if end - start > 1 else 0)
+            pair = make_pair(Chunk(index, _tokens(document[start:split]), _tokens(document[split:end]), target))
+            pairs.append(truncated_pair(pair, room, draws))
+            start = end if pair.second_document == index else split
+    return pairs
 
 
-def _chunk_end(document: Document, start: int, target: int) -> int:
+def next_or_random_pair(chunk: Chunk, documents: Sequence[Document], draws: SingleDraws) -> SentencePair:
+    """Half of the time the two parts of the chunk, else, or where there is no second part, a `random_pair`."""
+    if not chunk.rest or draws.chance(0.5):
+        return random_pair(chunk, documents, draws)
+    return SentencePair(chunk.first, chunk.rest, IS_NEXT, chunk.document, chunk.document)
+
+
+def random_pair(chunk: Chunk, documents: Sequence[Document], draws: SingleDraws) -> SentencePair:
+    """The first part of the chunk with a stretch of another document; `documents` holds at least two."""
+    other = draws.below(len(documents) - 1)
+    other += other >= chunk.document  # evenly among all documents but this one
+    start = draws.below(len(documents[other]))
+    end = chunk_end(documents[other], start, chunk.target - len(chunk.first))
+    return SentencePair(chunk.first, _tokens(documents[other][start:end]), IS_RANDOM, chunk.document, other)
+
+
+def chunk_end(document: Document, start: int, target: int, min_sentences: int = 1) -> int:
     """Index after the last sentence of the chunk that starts at `start` and has at least `target` tokens, if it can."""
     length, end = 0, start
-    while end < len(document) and (length < target or end == start):
+    while end < len(document) and (length < target or end - start < min_sentences):
         length += len(document[end])
         end += 1
     return end
 
 
-def _split_point(start: int, end: int, draws: _Draws) -> int:
-    """Where A ends: after at least one sentence, and before the last unless that is the only one."""
-    return start + 1 + (draws.below(end - start - 1) if end - start > 1 else 0)
-
-
-def _random_stretch(document: Document, target: int, draws: _Draws) -> list[int]:
-    """Sentences from a random one on, at least one, until there are `target` tokens or the document ends."""
-    start = draws.below(len(document))
-    return _tokens(document[start : _chunk_end(document, start, target)])
-
-
-def _truncated_pair(first: list[int], second: list[int], room: int, draws: _Draws) -> tuple[list[int], list[int]]:
+def truncated_pair(pair: SentencePair, room: int, draws: SingleDraws) -> SentencePair:
     """Cut tokens until both fit into `room`, one at a time from the longer segment, at its front or back by chance."""
-    fronts, lengths = [0, 0], [len(first), len(second)]
+    fronts, lengths = [0, 0], [len(pair.first), len(pair.second)]
     while sum(lengths) > room:
         longer = 0 if lengths[0] > lengths[1] else 1
         lengths[longer] -= 1
         fronts[longer] += draws.chance(0.5)  # count what goes at the front; the slice below takes off the rest
-    return first[fronts[0] : fronts[0] + lengths[0]], second[fronts[1] : fronts[1] + lengths[1]]
+    first = pair.first[fronts[0] : fronts[0] + lengths[0]]
+    second = pair.second[fronts[1] : fronts[1] + lengths[1]]
+    return pair._replace(first=first, second=second)
 
 
-def _check_documents(documents: Sequence[Document]) -> None:
-    if len(documents) < 2:
-        raise ValueError(
-            f"documents must hold at least 2 documents, got {len(documents)}: the second segment of a random pair "
-            "comes from another document, or its label would be false"
-        )
+def check_room_for_pairs(max_length: int) -> None:
+    """A pair needs three special tokens and one token in either segment."""
+    if max_length < 5:
+        raise ValueError(f"max_length must be at least 5 ([CLS] A [SEP] B [SEP]), got {max_length!r}")
+
+
+def check_documents(documents: Sequence[Document], at_least: int = 1) -> None:
+    """Documents hold sentences, and these token ids; none of them is empty."""
+    if len(documents) < at_least:
+        needed = "1 document" if at_least == 1 else f"{at_least} documents"
+        reason = "" if at_least == 1 else ": the second segment of a random pair comes from another one"
+        raise ValueError(f"documents must hold at least {needed}, got {len(documents)}{reason}")
     for index, document in enumerate(documents):
         if len(document) == 0:
             raise ValueError(f"documents[{index}] must hold at least one sentence, got none")
@@ -243,3 +250,7 @@ def _check_documents(documents: Sequence[Document]) -> None:
                     f"documents[{index}][{position}] must be a sequence of token ids (int, not negative), "
                     f"got {sentence!r:.80}"
                 )
+
+
+def _tokens(sentences: Sequence[Sentence]) -> tuple[int, ...]:
+    return tuple(chain.from_iterable(sentences))

@@ -1,0 +1,93 @@
+"""Where random numbers come from: one generator for a whole batch, or a stream for each row of the data set.
+
+A `torch.Generator` deals its numbers out in order, so what a row of a batch gets depends on the rows before it. That
+serves a data set that is made once. Masks that are made while training runs must not depend on the way in which rows
+happen to be batched: `RowGenerators` gives each row numbers of its own.
+
+B  batch: sequences (rows)
+S  sequence length, padding included
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_APART = 2**32  # numbers between the starts of two draws from one stream; a row is never that long
+
+
+class RowGenerators:
+    """Random numbers for some rows of a data set, fixed by (seed, epoch, index of the row) alone.
+
+    Each row has a stream of its own, PCG64 seeded with the three numbers. NumPy's `SeedSequence` mixes them, so that
+    neighbours (the next seed, epoch or row) have nothing in common. The k-th draw takes a row's numbers from a fixed
+    place of its stream, one for each position from the left: padding on the right changes nothing.
+
+    fairseq does likewise with NumPy's older generator, seeded by `hash((seed, epoch, index))`
+    (`mask_tokens_dataset.py`).
+
+    Args:
+        seed: like `epoch` and every index in [0, 2**32).
+        epoch: pass over the data.
+        indices: [B] the places of the rows in the data set.
+    """
+
+    def __init__(self, seed: int, epoch: int, indices: Sequence[int] | Tensor) -> None:
+        places = [int(index) for index in indices]
+        for name, numbers in (("seed", [seed]), ("epoch", [epoch]), ("indices", places)):
+            for number in numbers:
+                if not 0 <= number < 2**32:  # the limit within which SeedSequence keeps the three numbers apart
+                    raise ValueError(f"{name} must be in [0, 2**32), got {number!r}")
+        self._streams = [np.random.PCG64((seed, epoch, place)) for place in places]
+
+    def uniform(self, shape: Sequence[int]) -> Tensor:
+        """The next draw: [B, S] float64 in [0, 1)."""
+        rows, width = shape
+        if rows != len(self._streams):
+            raise ValueError(f"indices must name one row of the data set for each of {rows}, got {len(self._streams)}")
+        numbers = np.empty((rows, width))
+        for stream, row in zip(self._streams, numbers, strict=True):
+            np.random.Generator(stream).random(out=row)
+            stream.advance(_APART - width)
+        return torch.from_numpy(numbers)
+
+
+Generator = torch.Generator | RowGenerators
+"""A source of randomness for a batch."""
+
+
+def uniform(shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:
+    """Numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
+    if isinstance(generator, RowGenerators):
+        return generator.uniform(shape).to(device)
+    return torch.rand(*shape, generator=generator, device=generator.device).to(device)
+
+
+def integers(bound: int, shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:
+    """Integers from 0 to `bound - 1`, each as likely as the next, int64; drawn as by `uniform`."""
+    if isinstance(generator, RowGenerators):
+        return (generator.uniform(shape) * bound).long().to(device)
+    return torch.randint(bound, tuple(shape), generator=generator, device=generator.device).to(device)
+
+
+class SingleDraws:
+    """Single random numbers from a torch generator, 4,096 at a time: a call for each would cost more than the work."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self._uniforms = self._blocks(generator)
+
+    @staticmethod
+    def _blocks(generator: torch.Generator) -> Iterator[float]:
+        while True:
+            yield from torch.rand(4096, generator=generator, device=generator.device, dtype=torch.float64).tolist()
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return next(self._uniforms) < probability
+
+    def below(self, bound: int) -> int:
+        """One of 0, 1, ..., bound - 1, evenly."""
+        return int(next(self._uniforms) * bound)

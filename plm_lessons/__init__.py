@@ -4,8 +4,16 @@
 `widgets` are beside: they know nothing of models.
 """
 
+from plm_lessons.models.albert import (
+    AlbertConfig,
+    AlbertForMaskedLM,
+    AlbertForPreTraining,
+    AlbertForQuestionAnswering,
+    AlbertForSequenceClassification,
+    AlbertForTokenClassification,
+    AlbertModel,
+)
 from plm_lessons.models.bert import (
-    BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
     BertForQuestionAnswering,
@@ -13,10 +21,27 @@ from plm_lessons.models.bert import (
     BertForTokenClassification,
     BertModel,
 )
+from plm_lessons.models.bert_configuration import BertConfig
+from plm_lessons.models.roberta import (
+    RobertaConfig,
+    RobertaForMaskedLM,
+    RobertaForQuestionAnswering,
+    RobertaForSequenceClassification,
+    RobertaForTokenClassification,
+    RobertaModel,
+)
+from plm_lessons.models.t5 import T5Config, T5ForConditionalGeneration
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AlbertConfig",
+    "AlbertForMaskedLM",
+    "AlbertForPreTraining",
+    "AlbertForQuestionAnswering",
+    "AlbertForSequenceClassification",
+    "AlbertForTokenClassification",
+    "AlbertModel",
     "BertConfig",
     "BertForMaskedLM",
     "BertForPreTraining",
@@ -24,4 +49,12 @@ __all__ = [
     "BertForSequenceClassification",
     "BertForTokenClassification",
     "BertModel",
+    "RobertaConfig",
+    "RobertaForMaskedLM",
+    "RobertaForQuestionAnswering",
+    "RobertaForSequenceClassification",
+    "RobertaForTokenClassification",
+    "RobertaModel",
+    "T5Config",
+    "T5ForConditionalGeneration",
 ]

@@ -57,7 +57,7 @@ def batches(draw: st.DrawFn, config: Any, class_name: str, longest: int) -> dict
         labels[0, 1] = 0  # at least one
         batch["labels"] = labels
     if class_name.endswith("ForPreTraining"):
-        batch["next_sentence_label"] = whole(2, rows)
+        batch["sentence_order_label" if class_name.startswith("Albert") else "next_sentence_label"] = whole(2, rows)
     if class_name.endswith("ForQuestionAnswering"):
         batch |= {"start_positions": whole(length, rows), "end_positions": whole(length, rows)}
     if class_name.endswith("ForSequenceClassification"):

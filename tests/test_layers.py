@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
+from transformers.models.t5.modeling_t5 import T5Attention, T5LayerNorm
 
 from plm_lessons.layers.activations import ACTIVATIONS, activation, gelu, quick_gelu
-from plm_lessons.layers.attention import MultiHeadAttention, additive_mask
-from plm_lessons.layers.feed_forward import FeedForward
-from plm_lessons.layers.positions import RelativePositionScores
+from plm_lessons.layers.attention import KeyValueCache, MultiHeadAttention, UnscaledAttention, additive_mask
+from plm_lessons.layers.feed_forward import FeedForward, GatedFeedForward, UnbiasedFeedForward
+from plm_lessons.layers.normalization import RMSNorm
+from plm_lessons.layers.positions import RelativePositionBias, RelativePositionScores, relative_position_bucket
 
 GRID = torch.linspace(-12, 12, 240_001, dtype=torch.float64)
 seeds = st.integers(0, 2**32 - 1)
@@ -282,3 +284,122 @@ def test_relative_scores_refuse_what_is_longer_than_their_table(name: str) -> No
     module, lengths = RelativePositionScores(4, 3, False), {"query": 3, "key": 3} | {name: 4}
     with pytest.raises(ValueError, match=f"{name} has 4 positions: must be at most max_position_embeddings = 3"):
         module(torch.zeros(1, 1, lengths["query"], 4), torch.zeros(1, 1, lengths["key"], 4))
+
+
+# --- T5: norm, position buckets, attention, feed-forward networks ---
+
+
+def test_rms_norm_is_its_formula_and_needs_no_mean() -> None:
+    norm, hidden = RMSNorm(6, eps=1e-3).double(), normal(2, 4, 6)
+    randomise(norm)
+    expected = norm.weight * hidden / (hidden.pow(2).sum(-1, keepdim=True) / 6 + 1e-3).sqrt()
+    torch.testing.assert_close(norm(hidden), expected, rtol=0, atol=1e-14)
+    torch.testing.assert_close(norm(hidden), F.rms_norm(hidden, (6,), norm.weight, 1e-3), rtol=0, atol=1e-14)
+    assert [tuple(parameter.shape) for parameter in norm.parameters()] == [(6,)]
+    assert not torch.allclose(norm(hidden + 1), norm(hidden))  # a layer norm would not see it
+    torch.testing.assert_close(RMSNorm(6, eps=0.0).double()(hidden).pow(2).mean(-1), torch.ones(2, 4).double())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rms_norm_is_that_of_transformers_bit_by_bit_also_where_squares_overflow(dtype: torch.dtype) -> None:
+    norm, theirs, hidden = RMSNorm(6).to(dtype), T5LayerNorm(6).to(dtype), (300 * normal(3, 6)).to(dtype)
+    randomise(norm)
+    theirs.load_state_dict(norm.state_dict())
+    result = norm(hidden)
+    assert result.dtype == dtype and result.isfinite().all()
+    assert torch.equal(result, theirs(hidden))
+
+
+def test_buckets_of_t5_begin_where_the_book_says() -> None:
+    far = torch.arange(1000)
+    past, future = relative_position_bucket(-far), relative_position_bucket(far)
+    starts = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91]
+    assert [int((past == bucket).nonzero()[0]) for bucket in range(16)] == starts
+    assert past.max() == 15 and torch.equal(future[1:], past[1:] + 16)
+    assert set(relative_position_bucket(torch.arange(-999, 1000)).tolist()) == set(range(32)) - {16}
+
+    one_sided = relative_position_bucket(-far, bidirectional=False)
+    assert one_sided[:17].tolist() == [*range(17)] and set(one_sided.tolist()) == set(range(32))
+    assert int((one_sided == 31).nonzero()[0]) == 113
+    assert (relative_position_bucket(far, bidirectional=False) == 0).all()
+
+
+@given(st.booleans(), st.integers(2, 64), st.integers(2, 2000))
+@settings(deadline=None, max_examples=80)
+def test_buckets_are_those_of_transformers_for_every_setting(both: bool, buckets: int, farthest: int) -> None:
+    exact = buckets // 4 if both else buckets // 2
+    distances = torch.arange(-300, 300).reshape(3, -1)
+    if exact < 1 or farthest <= exact:
+        with pytest.raises(ValueError, match="num_buckets=|max_distance="):
+            relative_position_bucket(distances, both, buckets, farthest)
+        return
+    found = relative_position_bucket(distances, both, buckets, farthest)
+    expected = T5Attention._relative_position_bucket(distances, both, buckets, farthest)
+    assert found.dtype == torch.int64 and torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_a_position_bias_is_one_number_a_bucket_and_head(bidirectional: bool) -> None:
+    module = RelativePositionBias(3, 8, 20, bidirectional)
+    randomise(module)
+    bias = module(30, 30)
+    assert bias.shape == (1, 3, 30, 30) and module.table.weight.numel() == 8 * 3
+    for query, key in ((0, 0), (4, 2), (2, 4), (29, 0), (0, 29)):
+        bucket = relative_position_bucket(torch.tensor(key - query), bidirectional, 8, 20)
+        assert torch.equal(bias[0, :, query, key], module.table.weight[bucket])
+    assert torch.equal(module(2, 30), bias[:, :, -2:])  # the queries are the last positions
+
+
+def unscaled(seed: int = 0) -> UnscaledAttention:
+    module = UnscaledAttention(10, 3, 4).double().eval()  # 3 heads of 4 numbers are not 10
+    randomise(module, seed)
+    return module
+
+
+def test_unscaled_attention_is_that_of_torch_with_scale_1() -> None:
+    module, hidden, source, bias = (
+        unscaled(),
+        normal(2, 5, 10) / 3,
+        normal(2, 7, 10, seed=1),
+        normal(2, 3, 5, 7, seed=2),
+    )
+
+    def split(projected: Tensor) -> Tensor:
+        return projected.reshape(*projected.shape[:2], 3, 4).transpose(1, 2)
+
+    key, value = module.keys_and_values(source)
+    assert torch.equal(key, split(module.key(source))) and torch.equal(value, split(module.value(source)))
+    output, weights = module(hidden, key, value, bias)
+    context = F.scaled_dot_product_attention(split(module.query(hidden)), key, value, attn_mask=bias, scale=1.0)
+    expected = module.output(context.transpose(1, 2).reshape(2, 5, 12))
+    torch.testing.assert_close(output, expected, rtol=0, atol=1e-11)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5).double())
+    assert all("bias" not in name for name, _ in module.named_parameters())
+    torch.testing.assert_close(module(hidden, key, value, None)[0], module(hidden, key, value, 0 * bias)[0])
+
+
+def test_a_cache_gives_what_all_tokens_at_once_give() -> None:
+    module, hidden, cache = unscaled(), normal(2, 6, 10) / 3, KeyValueCache()
+    causal = additive_mask(torch.ones(1, 6, 6).tril(), hidden.dtype)
+    expected, _ = module(hidden, *module.keys_and_values(hidden), causal)
+    for start, end in ((0, 2), (2, 3), (3, 6)):
+        assert cache.length == start
+        kept = cache.append(*module.keys_and_values(hidden[:, start:end]))
+        output, _ = module(hidden[:, start:end], *kept, causal[:, :, start:end, :end])
+        torch.testing.assert_close(output, expected[:, start:end], rtol=0, atol=1e-12)
+    cache.reorder(torch.tensor([1, 1, 0]))
+    assert cache.length == 6 and cache.own is not None
+    assert all(torch.equal(new, old[[1, 1, 0]]) for new, old in zip(cache.own, kept, strict=True))
+
+
+def test_feed_forward_networks_of_t5_have_no_biases_and_the_gate_multiplies() -> None:
+    hidden = normal(2, 4, 6)
+    plain, gated = UnbiasedFeedForward(6, 11, "relu").double(), GatedFeedForward(6, 11, "gelu_new").double()
+    randomise(plain)
+    randomise(gated)
+    expected = (hidden @ plain.expand.weight.T).relu() @ plain.contract.weight.T
+    torch.testing.assert_close(plain(hidden), expected, rtol=0, atol=1e-12)
+    inner = F.gelu(hidden @ gated.gate.weight.T, approximate="tanh") * (hidden @ gated.linear.weight.T)
+    torch.testing.assert_close(gated(hidden), inner @ gated.contract.weight.T, rtol=0, atol=1e-12)
+    counts = [sum(parameter.numel() for parameter in module.parameters()) for module in (plain, gated)]
+    assert counts == [2 * 6 * 11, 3 * 6 * 11]

@@ -1,6 +1,6 @@
-"""Multi-head scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2).
+"""Multi-head scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), and T5's form of it.
 
-Letters: B batch, S sequence length, H hidden size, A heads, D head size (A * D = H).
+Letters: B batch, S sequence length, H hidden size, A heads, D head size (A * D = H, but for T5), T query positions.
 """
 
 from __future__ import annotations
@@ -90,4 +90,91 @@ class MultiHeadAttention(nn.Module):
 
     def _split_heads(self, projected: Tensor) -> Tensor:
         """[B, S, H] -> [B, A, S, D]."""
+        return projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)
+
+
+class KeyValueCache:
+    """What one layer of a decoder keeps while a text is written token by token.
+
+    What a token offers to the later ones depends on nothing behind it. So its key and value are computed once, when it
+    is read, and each step has a single token to compute.
+
+    Attributes:
+        own: Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first.
+        encoded: Keys and values of the encoder's output, two tensors [B, A, S, D]; None before the first use.
+    """
+
+    def __init__(self) -> None:
+        self.own: tuple[Tensor, Tensor] | None = None
+        self.encoded: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def length(self) -> int:
+        """T, the number of tokens read so far."""
+        return 0 if self.own is None else self.own[0].shape[2]
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add what some further tokens offer; returns all."""
+        if self.own is not None:
+            key, value = torch.cat([self.own[0], key], dim=2), torch.cat([self.own[1], value], dim=2)
+        self.own = key, value
+        return self.own
+
+    def reorder(self, rows: Tensor) -> None:
+        """Go on with these rows of the batch, in this order; the encoder's output must be the same for old and new."""
+        if self.own is not None:
+            self.own = self.own[0][rows], self.own[1][rows]
+
+
+class UnscaledAttention(nn.Module):
+    """T5's attention. It differs from `MultiHeadAttention` in four ways.
+
+    The scores are not divided by sqrt(D): the query's initial weights are smaller by that factor instead. No map has a
+    bias term. D is free: in T5-11B 128 heads of 128 numbers stand on a hidden size of 1024. And keys and values are
+    given, so that they can come from the same tokens, from the encoder, or from a cache.
+
+    Source: tensorflow/mesh, attention.py L435-438 and L495 at commit da90793.
+
+    Args:
+        hidden_size: H.
+        num_attention_heads: A.
+        head_size: D.
+        dropout: Probability with which an attention weight is dropped in training.
+    """
+
+    def __init__(self, hidden_size: int, num_attention_heads: int, head_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.num_attention_heads = num_attention_heads
+        inner_size = num_attention_heads * head_size
+        self.query = nn.Linear(hidden_size, inner_size, bias=False)
+        self.key = nn.Linear(hidden_size, inner_size, bias=False)
+        self.value = nn.Linear(hidden_size, inner_size, bias=False)
+        self.output = nn.Linear(inner_size, hidden_size, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def keys_and_values(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tokens offer to queries: [B, S, H] -> two tensors [B, A, S, D]."""
+        return self._split_heads(self.key(hidden_states)), self._split_heads(self.value(hidden_states))
+
+    def forward(self, hidden_states: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Let every query gather from the keys.
+
+        Args:
+            hidden_states: [B, T, H], of the queries.
+            key, value: [B, A, S, D], from `keys_and_values`.
+            bias: Numbers added to the scores, for position and mask; broadcast to [B, A, T, S].
+
+        Returns:
+            The output, [B, T, H], and the attention weights before dropout, [B, A, T, S].
+        """
+        query = self._split_heads(self.query(hidden_states))  # [B, A, T, D]
+        scores = query @ key.transpose(-1, -2)  # [B, A, T, S]
+        if bias is not None:
+            scores = scores + bias
+        weights = scores.softmax(dim=-1)
+        context = self.dropout(weights) @ value  # [B, A, T, D]
+        return self.output(context.transpose(1, 2).flatten(2)), weights
+
+    def _split_heads(self, projected: Tensor) -> Tensor:
+        """[B, S, A * D] -> [B, A, S, D]."""
         return projected.unflatten(-1, (self.num_attention_heads, -1)).transpose(1, 2)

@@ -22,3 +22,38 @@ class FeedForward(nn.Module):
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, S, H] -> [B, S, H]."""
         return self.contract(self.activation(self.expand(hidden_states)))
+
+
+class UnbiasedFeedForward(nn.Module):
+    """T5's first form (v1.0, with ReLU): no bias terms, and dropout on the inner vector."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.expand = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.contract = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.activation = activation(hidden_act)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, S, H] -> [B, S, H]."""
+        return self.contract(self.dropout(self.activation(self.expand(hidden_states))))
+
+
+class GatedFeedForward(nn.Module):
+    """T5's second form (v1.1, with the tanh form of GELU): the inner vector is multiplied by a second one, its gate.
+
+    `contract(act(gate(x)) * linear(x))`, which has three matrices instead of two, and therefore a smaller F. Source:
+    Shazeer, "GLU Variants Improve Transformer" (arXiv:2002.05202), equation 6.
+    """
+
+    def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.gate = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.linear = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.contract = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.activation = activation(hidden_act)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[B, S, H] -> [B, S, H]."""
+        return self.contract(self.dropout(self.activation(self.gate(hidden_states)) * self.linear(hidden_states)))

@@ -1,16 +1,20 @@
 """What tells attention where a token stands: scores that depend on the distance between query and key.
 
 BERT itself needs none of this: it adds one learned vector per absolute position at the input (`BertEmbeddings`).
-The two relative forms below are later proposals, kept here so that they can be compared with it.
+`RelativePositionScores` are two later proposals, kept here so that they can be compared with it.
+`RelativePositionBias` is T5's: one number for each head and range of distances, and no vector at all.
 
 Letters: B batch, A heads, T query positions, S key positions, D head size, P the longest sequence, R distances.
 
 References:
+    T5: Raffel et al. (arXiv:1910.10683), section 2.1; tensorflow/mesh, transformer_layers.py L1000-1042 at da90793.
     relative_key: Shaw, Uszkoreit & Vaswani (arXiv:1803.02155), equation 5, without clipping of the distance.
     relative_key_query: Huang et al. (arXiv:2009.13658), method 4.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -63,3 +67,65 @@ class RelativePositionScores(nn.Module):
             by_key = (key @ table.T).gather(-1, row_of.T.expand(*shape[:-2], source_length, target_length))
             scores = scores + by_key.transpose(-1, -2)  # [B, A, S, T] -> [B, A, T, S]
         return scores
+
+
+def relative_position_bucket(
+    relative_position: Tensor, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128
+) -> Tensor:
+    """The bucket of each distance: one each for the near ones, wider and wider ones for those further away.
+
+    Of the N buckets of a direction the first N/2 hold one distance each, and the others ranges that widen
+    logarithmically up to `max_distance`; all that is further shares the last. With the defaults N is 16: the last
+    bucket begins at distance 91 already, and bucket 16 (key behind the query, at distance 0) is never used.
+
+    Args:
+        relative_position: Position of the key minus that of the query, whole numbers of any shape.
+        bidirectional: Whether keys behind the query have buckets of their own: the upper half, so that N is half of
+            `num_buckets`. Otherwise, as in a decoder, they share the bucket of distance 0.
+        num_buckets: Number of buckets, at least 4, or 2 if not bidirectional.
+        max_distance: Distance from which on all keys share one bucket at the latest; more than N/2.
+
+    Returns:
+        From 0 to `num_buckets` - 1, int64, of the shape of `relative_position`.
+
+    Raises:
+        ValueError: There are too few buckets, or `max_distance` is within the exact ones.
+    """
+    per_direction = num_buckets // 2 if bidirectional else num_buckets
+    exact = per_direction // 2
+    if exact < 1:
+        raise ValueError(f"num_buckets={num_buckets}: must be at least {4 if bidirectional else 2}")
+    if max_distance <= exact:
+        raise ValueError(f"max_distance={max_distance}: must be more than {exact}, the number of exact buckets")
+    distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
+    # In float32 and in this order, as in the reference: on the border of two buckets rounding decides.
+    share = torch.log(distance.clamp(min=exact).float() / exact) / math.log(max_distance / exact)  # 0 to 1 and above
+    wide = (exact + (share * (per_direction - exact)).long()).clamp(max=per_direction - 1)
+    bucket = torch.where(distance < exact, distance, wide)
+    return bucket + per_direction * (relative_position > 0) if bidirectional else bucket
+
+
+class RelativePositionBias(nn.Module):
+    """A number for each bucket and head, added to the attention scores: one table, shared by the layers of a stack.
+
+    Args:
+        num_attention_heads: A.
+        num_buckets, max_distance, bidirectional: As for `relative_position_bucket`.
+    """
+
+    def __init__(
+        self, num_attention_heads: int, num_buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
+    ) -> None:
+        super().__init__()
+        self.bidirectional = bidirectional
+        self.max_distance = max_distance
+        self.table = nn.Embedding(num_buckets, num_attention_heads)
+
+    def forward(self, query_length: int, key_length: int) -> Tensor:
+        """Scores to add, [1, A, T, S]; the queries are the last T of the S positions."""
+        device = self.table.weight.device
+        positions_s = torch.arange(key_length, device=device)
+        positions_t = positions_s[key_length - query_length :]
+        distances = positions_s[None, :] - positions_t[:, None]  # [T, S]
+        buckets = relative_position_bucket(distances, self.bidirectional, self.table.num_embeddings, self.max_distance)
+        return self.table(buckets).permute(2, 0, 1)[None]  # [T, S, A] -> [1, A, T, S]

@@ -37,18 +37,20 @@ def check_ids(name: str, ids: Tensor, shape: torch.Size | None, size: int, size_
         )
 
 
-def check_mask(name: str, mask: Tensor, shape: torch.Size) -> None:
-    """Ones and zeros, [B, S] or [B, S, S].
+def check_mask(name: str, mask: Tensor, shape: torch.Size, per_query: bool = True) -> None:
+    """Ones and zeros, [B, S], or if it may differ from query to query [B, S, S].
 
     Raises:
-        ValueError: The shape does not fit `shape` [B, S], or there are other numbers.
+        ValueError: The shape does not fit `shape` [B, S] of the ids, or there are other numbers.
     """
     if not isinstance(mask, Tensor):
         raise ValueError(f"{name} is of type {type(mask).__name__}: must be a tensor of ones and zeros")
     batch, sequence = shape
-    if tuple(mask.shape) not in ((batch, sequence), (batch, sequence, sequence)):
-        allowed = f"{(batch, sequence)} or {(batch, sequence, sequence)}"
-        raise ValueError(f"{name} has shape {tuple(mask.shape)}: must be {allowed}, to fit input_ids")
+    shapes = [(batch, sequence), (batch, sequence, sequence)][: 2 if per_query else 1]
+    if tuple(mask.shape) not in shapes:
+        allowed = " or ".join(map(str, shapes))
+        ids = name.replace("attention_mask", "input_ids")
+        raise ValueError(f"{name} has shape {tuple(mask.shape)}: must be {allowed}, to fit {ids}")
     if mask.is_meta:
         return
     wrong = mask[(mask != 0) & (mask != 1)]

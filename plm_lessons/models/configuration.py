@@ -63,13 +63,16 @@ class ModelConfig:
     """Base of the configuration dataclasses.
 
     A subclass is a frozen dataclass that lists the fields of its family's `config.json`, names its family
-    (`model_type`), and gives its published sizes as differences from the defaults.
+    (`model_type`), and gives its published sizes as differences from the defaults. `bookkeeping` and `fixed` say which
+    further entries of a `config.json` describe nothing of the network, and which must have the one value that is built.
     """
 
     model_type: ClassVar[str]
     published_sizes: ClassVar[dict[str, dict[str, Any]]]
+    bookkeeping: ClassVar[frozenset[str]] = BOOKKEEPING
+    fixed: ClassVar[dict[str, Any]] = FIXED
 
-    # Every family has these; what is shared reads them.
+    # What is shared reads these.
     vocab_size: int
     initializer_range: float
 
@@ -110,8 +113,9 @@ class ModelConfig:
         family = values.get("model_type", cls.model_type)
         if family != cls.model_type:
             raise ValueError(f"model_type={family!r}: {cls.__name__} reads only {cls.model_type!r}")
-        fields = {name: value for name, value in values.items() if name not in BOOKKEEPING and name not in FIXED}
-        for name, allowed in FIXED.items():
+        no_fields = cls.bookkeeping | cls.fixed.keys()
+        fields = {name: value for name, value in values.items() if name not in no_fields}
+        for name, allowed in cls.fixed.items():
             if values.get(name, allowed) != allowed:
                 raise ValueError(f"{name}={values[name]!r}: {cls.__name__} supports only {allowed!r}")
         if "id2label" in fields:

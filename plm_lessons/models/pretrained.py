@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from plm_lessons.files import write_atomically
+from plm_lessons.layers.normalization import RMSNorm
 from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder, read_tensors
 from plm_lessons.models.configuration import ModelConfig
 
@@ -45,7 +46,7 @@ class PretrainedModel(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if not isinstance(config, self.config_class):
+        if type(config) is not self.config_class:  # not isinstance: RoBERTa's is also a BertConfig
             raise ValueError(
                 f"config is a {type(config).__name__}: {type(self).__name__} needs a {self.config_class.__name__}"
             )
@@ -83,22 +84,25 @@ class PretrainedModel(nn.Module):
             only: Names of the parameters to draw; all if None.
         """
         generator = generator or torch.Generator().manual_seed(0)
-        std = self.config.initializer_range
         for prefix, module in self.named_modules():
             for name, parameter in module.named_parameters(recurse=False):
                 full_name = f"{prefix}.{name}" if prefix else name
                 if parameter.is_meta or (only is not None and full_name not in only):
                     continue
-                if isinstance(module, nn.LayerNorm):
+                if isinstance(module, nn.LayerNorm | RMSNorm):
                     parameter.fill_(1.0 if name == "weight" else 0.0)
                 elif parameter.dim() == 1:
                     parameter.zero_()
                 else:
-                    values = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
-                    nn.init.trunc_normal_(values, a=-2.0, b=2.0, generator=generator)
-                    parameter.copy_(std * values)
+                    parameter.copy_(self.draw_matrix(full_name, parameter.shape, generator))
                     if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                         parameter[module.padding_idx].zero_()
+
+    def draw_matrix(self, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """Initial values of the matrix of that name, float32; a family with another rule states it here."""
+        values = torch.empty(shape, dtype=torch.float32, device="cpu")
+        nn.init.trunc_normal_(values, a=-2.0, b=2.0, generator=generator)
+        return self.config.initializer_range * values
 
     def num_parameters(self) -> int:
         """How many numbers the model learns; a matrix used twice counts once."""
@@ -153,12 +157,18 @@ class PretrainedModel(nn.Module):
         """
         folder = checkpoint_folder(folder_or_hub_name)
         config = dataclasses.replace(cls.config_class.from_pretrained(folder), **config_fields)  # type: ignore[type-var]
+        tensors = read_tensors(folder)
         with torch.device("meta"):
-            model = cls(config)
+            model = cls(cls._fit_config(config, tensors))
         model.to_empty(device="cpu")
-        fresh = model._copy_from(read_tensors(folder), folder)
+        fresh = model._copy_from(tensors, folder)
         model.initialise(only=fresh)
         return model.eval()
+
+    @classmethod
+    def _fit_config(cls, config: Any, tensors: dict[str, Tensor]) -> Any:
+        """The configuration, or another one if what the checkpoint holds tells more than its `config.json`."""
+        return config
 
     @torch.no_grad()
     def _copy_from(self, tensors: dict[str, Tensor], folder: Path) -> set[str]:
@@ -207,8 +217,8 @@ class PretrainedModel(nn.Module):
         tensors = {
             self.checkpoint_name(name): value.detach().cpu().contiguous() for name, value in self.named_parameters()
         }
+        self.config.save_pretrained(folder, architectures=[type(self).__name__])  # first, for it may refuse
         write_atomically(Path(folder) / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-        self.config.save_pretrained(folder, architectures=[type(self).__name__])
 
 
 def _modern_name(name: str) -> str:

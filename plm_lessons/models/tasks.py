@@ -47,8 +47,9 @@ class MaskedLMModel(TaskModel):
 
     def add_head(self, config: Any) -> None:
         """One head, whose output matrix is the embedding of the words."""
+        size = self.encoder.embeddings.word_embeddings.embedding_dim  # H, but for ALBERT
         self.masked_lm_head = MaskedLMHead(
-            config.hidden_size, config.hidden_size, config.vocab_size, config.hidden_act, config.layer_norm_eps
+            config.hidden_size, size, config.vocab_size, config.hidden_act, config.layer_norm_eps
         )
 
     def predict_words(self, hidden_states: Tensor, masked_positions: Tensor | None) -> Tensor:
@@ -81,15 +82,32 @@ class MaskedLMModel(TaskModel):
         return ModelOutput(
             loss=None if labels is None else class_loss(logits, labels),
             logits=logits,
+            pooler_output=encoded.pooler_output,
             hidden_states=encoded.hidden_states,
             attentions=encoded.attentions,
         )
 
 
 class PreTrainingModel(MaskedLMModel):
-    """Masked language modelling and next-sentence prediction at once."""
+    """Masked language modelling, and a question about the two segments, which each family chooses, at once."""
 
     needs_pooler = True
+
+    def combine(self, words: ModelOutput, pair_loss: Tensor | None, **pair: Any) -> ModelOutput:
+        """The results of both: `loss` is the sum of the two mean losses, or the one whose labels are given."""
+        losses = [loss for loss in (words.loss, pair_loss) if loss is not None]
+        return ModelOutput(
+            loss=torch.stack(losses).sum() if losses else None,
+            masked_lm_loss=words.loss,
+            prediction_logits=words.logits,
+            hidden_states=words.hidden_states,
+            attentions=words.attentions,
+            **pair,
+        )
+
+
+class NextSentenceModel(PreTrainingModel):
+    """Asks whether the second segment is what follows the first ([paper of BERT] section 3.1, task 2)."""
 
     def add_head(self, config: Any) -> None:
         """The words' head, and two scores for the pair: 0 is next, 1 is random."""
@@ -117,23 +135,14 @@ class PreTrainingModel(MaskedLMModel):
             `prediction_logits` [B, S or P, V], `seq_relationship_logits` [B, 2], and `loss`, the sum of the two mean
             losses ([paper of BERT] appendix A.2), or of the one whose labels are given.
         """
-        encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
-        words = self.predict_words(encoded.last_hidden_state, masked_positions)
-        pair = self.next_sentence_head(encoded.pooler_output)
-        masked_lm_loss = None if labels is None else class_loss(words, labels)
-        next_sentence_loss = None
-        if next_sentence_label is not None:
-            next_sentence_loss = class_loss(pair, next_sentence_label, "next_sentence_label")
-        losses = [loss for loss in (masked_lm_loss, next_sentence_loss) if loss is not None]
-        return ModelOutput(
-            loss=torch.stack(losses).sum() if losses else None,
-            masked_lm_loss=masked_lm_loss,
-            next_sentence_loss=next_sentence_loss,
-            prediction_logits=words,
-            seq_relationship_logits=pair,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
+        words = super().forward(
+            input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions, output_hidden_states
         )
+        pair = self.next_sentence_head(words.pooler_output)
+        loss = None
+        if next_sentence_label is not None:
+            loss = class_loss(pair, next_sentence_label, "next_sentence_label")
+        return self.combine(words, loss, next_sentence_loss=loss, seq_relationship_logits=pair)
 
 
 class ClassifierModel(TaskModel):

@@ -1,0 +1,194 @@
+"""What a model costs: parameters, work, and memory in training, each by a formula of the sizes in its configuration.
+
+The formulas hold exactly for BERT, RoBERTa and ALBERT as they are built here. `head` says what stands on the encoder:
+
+- "none": the bare encoder with its pooler, `BertModel`.
+- "masked_lm": the masked-language-modelling head without a pooler, `BertForMaskedLM`.
+- "pre_training": that head, the pooler and the question about two segments, `BertForPreTraining`; not in RoBERTa.
+
+Letters: B batch, S sequence length, H hidden size, E embedding size (H but for ALBERT), A heads, F intermediate size,
+L layers, V vocabulary, P positions predicted.
+"""
+
+from __future__ import annotations
+
+from plm_lessons.models.albert import AlbertConfig
+from plm_lessons.models.bert_configuration import BertConfig
+from plm_lessons.models.roberta import RobertaConfig
+
+# Adam keeps for each parameter a running mean of its gradient and one of the gradient's square.
+BYTES_PER_PARAMETER = {"weights": 4, "gradients": 4, "Adam moments": 8}
+
+# Vectors kept for the backward pass of an activation and of the map behind it: mostly the input of the one and the
+# input of the other. The derivative of some follows from the output, which is the input of what is behind.
+KEPT_BY_ACTIVATION = {"relu": 1, "tanh": 1, "quick_gelu": 3}
+
+
+def _check(config: BertConfig, head: str) -> None:
+    if not isinstance(config, BertConfig):
+        raise ValueError(f"config is a {type(config).__name__}: must be that of a BERT, RoBERTa or ALBERT")
+    if config.position_embedding_type != "absolute":
+        raise ValueError(f"position_embedding_type={config.position_embedding_type!r}: only 'absolute' is counted")
+    heads = ("none", "masked_lm") if isinstance(config, RobertaConfig) else ("none", "masked_lm", "pre_training")
+    if head not in heads:
+        raise ValueError(f"head={head!r}: must be one of {', '.join(heads)}")
+
+
+def _check_length(config: BertConfig, sequence_length: int, positions_predicted: int | None) -> int:
+    """Returns P: all S positions if `positions_predicted` is None."""
+    longest = config.max_position_embeddings
+    if isinstance(config, RobertaConfig):
+        longest -= (config.pad_token_id or 0) + 1
+    if not 1 <= sequence_length <= longest:
+        raise ValueError(f"sequence_length={sequence_length}: must be from 1 to {longest}")
+    predicted = sequence_length if positions_predicted is None else positions_predicted
+    if not 1 <= predicted <= sequence_length:
+        raise ValueError(f"positions_predicted={predicted}: must be from 1 to sequence_length = {sequence_length}")
+    return predicted
+
+
+def _embedding_size(config: BertConfig) -> int:
+    return config.embedding_size if isinstance(config, AlbertConfig) else config.hidden_size
+
+
+def _maps_embeddings(config: BertConfig) -> bool:
+    return isinstance(config, AlbertConfig) and config.maps_embeddings
+
+
+def _layers_applied(config: BertConfig) -> int:
+    return config.num_hidden_layers * (config.inner_group_num if isinstance(config, AlbertConfig) else 1)
+
+
+def _layers_stored(config: BertConfig, part: str) -> int:
+    """How many different attentions, or feed-forward networks, there are."""
+    if isinstance(config, AlbertConfig) and config.shared_parameters in ("all", part):
+        return config.num_hidden_groups * config.inner_group_num
+    return _layers_applied(config)
+
+
+def count_parameters(config: BertConfig, head: str = "none") -> dict[str, int]:
+    """The parameters of each part; their sum is `num_parameters()` of the model.
+
+    Raises:
+        ValueError: There is no such head, or the positions are not absolute.
+    """
+    _check(config, head)
+    size, hidden, inner = _embedding_size(config), config.hidden_size, config.intermediate_size
+    attentions, feed_forwards = _layers_stored(config, "attention"), _layers_stored(config, "feed_forward")
+    words, has_pooler = head != "none", head != "masked_lm"
+    return {
+        "word embeddings": config.vocab_size * size,
+        "position and segment embeddings": (config.max_position_embeddings + config.type_vocab_size) * size,
+        "embedding mapping": _maps_embeddings(config) * (size * hidden + hidden),
+        "attention": attentions * 4 * (hidden * hidden + hidden),
+        "feed-forward": feed_forwards * (2 * hidden * inner + inner + hidden),
+        "layer norms": 2 * size + (attentions + feed_forwards) * 2 * hidden,
+        "pooler": has_pooler * (hidden * hidden + hidden),
+        # The output matrix is that of the word embeddings.
+        "masked-LM head": words * (hidden * size + size + 2 * size + config.vocab_size),
+        "pair head": (head == "pre_training") * (2 * hidden + 2),
+    }
+
+
+def count_multiply_adds(
+    config: BertConfig, head: str = "none", sequence_length: int = 128, positions_predicted: int | None = None
+) -> dict[str, int]:
+    """Multiply-adds of each part in a forward pass over one sequence; sharing parameters saves none.
+
+    One multiplication and one addition count as one (two "FLOPs"). A backward pass takes twice as many again. What is
+    not a product of matrices (norms, softmax, activations, sums, looking up an embedding) is not counted.
+
+    Args:
+        config, head: What model.
+        sequence_length: S. Divide by it for the costs of a token, which grow with S in "attention scores" only.
+        positions_predicted: P, at how many positions the words are scored; all S if None.
+
+    Raises:
+        ValueError: There is no such head, a length is not possible, or the positions are not absolute.
+    """
+    _check(config, head)
+    predicted = _check_length(config, sequence_length, positions_predicted)
+    size, hidden, inner = _embedding_size(config), config.hidden_size, config.intermediate_size
+    length, layers = sequence_length, _layers_applied(config)
+    words, has_pooler = head != "none", head != "masked_lm"
+    return {
+        "embedding mapping": _maps_embeddings(config) * length * size * hidden,
+        "attention": layers * length * 4 * hidden * hidden,
+        # Query times key, then weights times value: S numbers for each of S tokens, H = A heads * their size.
+        "attention scores": layers * length * length * 2 * hidden,
+        "feed-forward": layers * length * 2 * hidden * inner,
+        "pooler": has_pooler * hidden * hidden,
+        "masked-LM head": words * predicted * (hidden * size + size * config.vocab_size),
+        "pair head": (head == "pre_training") * 2 * hidden,
+    }
+
+
+def count_activations(
+    config: BertConfig,
+    head: str = "none",
+    batch_size: int = 1,
+    sequence_length: int = 128,
+    positions_predicted: int | None = None,
+) -> dict[str, int]:
+    """Numbers that each part of a training step's forward pass keeps for the backward pass.
+
+    Sharing parameters saves none of these either, for each application of a layer keeps its own. Not counted: the
+    batch, single numbers, what the caller holds (such as the logits) and what lives for a moment only.
+
+    A dropout mask is counted as a number for each place; so PyTorch stores it on a CPU (on a GPU as one byte). Fused
+    attention, which is not used here, would not keep the attention weights.
+
+    Args:
+        config, head, sequence_length, positions_predicted: As for `count_multiply_adds`.
+        batch_size: B.
+
+    Raises:
+        ValueError: As for `count_multiply_adds`, or the batch is empty.
+    """
+    _check(config, head)
+    predicted = batch_size * _check_length(config, sequence_length, positions_predicted)
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    size, hidden, layers = _embedding_size(config), config.hidden_size, _layers_applied(config)
+    tokens = batch_size * sequence_length
+    weights = layers * config.num_attention_heads * tokens * sequence_length
+    by_activation = KEPT_BY_ACTIVATION.get(config.hidden_act, 2)
+    # RoBERTa's head has the exact GELU, whatever the layers have.
+    by_heads_activation = 2 if isinstance(config, RobertaConfig) else by_activation
+    words, pair, has_pooler = head != "none", head == "pre_training", head != "masked_lm"
+    gathers = words and positions_predicted is not None
+    hidden_dropout, attention_dropout = config.hidden_dropout_prob > 0, config.attention_probs_dropout_prob > 0
+    pair_dropout = pair and isinstance(config, AlbertConfig) and config.classifier_dropout_prob > 0
+    return {
+        "embedding mapping": _maps_embeddings(config) * tokens * size,
+        # What comes in; query, key and value; what goes into the output map.
+        "attention": layers * tokens * 5 * hidden,
+        "attention weights": weights * (1 + attention_dropout),
+        "feed-forward": layers * tokens * (hidden + by_activation * config.intermediate_size),
+        # What comes in, and the mean and the deviation of each token.
+        "layer norms": tokens * (size + 2) + layers * tokens * 2 * (hidden + 2),
+        "dropout masks": hidden_dropout * tokens * (size + layers * 2 * hidden)
+        + attention_dropout * weights
+        + pair_dropout * batch_size * hidden,
+        "last hidden state": tokens * hidden,
+        "pooler": has_pooler * batch_size * hidden,
+        "masked-LM head": gathers * predicted * hidden
+        + words * predicted * ((by_heads_activation + 1) * size + 2 + config.vocab_size),
+        "pair head": pair * batch_size * 2 + pair_dropout * batch_size * hidden,
+    }
+
+
+def training_bytes(
+    config: BertConfig,
+    head: str = "none",
+    batch_size: int = 1,
+    sequence_length: int = 128,
+    positions_predicted: int | None = None,
+) -> dict[str, int]:
+    """Bytes that training with Adam in float32 needs: 16 a parameter, and 4 a number of `count_activations`.
+
+    Arguments and errors as for `count_activations`.
+    """
+    parameters = sum(count_parameters(config, head).values())
+    kept = sum(count_activations(config, head, batch_size, sequence_length, positions_predicted).values())
+    return {name: size * parameters for name, size in BYTES_PER_PARAMETER.items()} | {"activations": 4 * kept}

@@ -1,0 +1,145 @@
+"""Models that write: `generate`, and the cache that makes it cheap. How tokens are chosen: see `decoding`.
+
+Letters: B batch, S source length, T tokens so far, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from plm_lessons.layers.attention import KeyValueCache
+from plm_lessons.models.decoding import beam_search, most_likely, sample, write
+from plm_lessons.models.pretrained import PretrainedModel
+
+
+class GenerativeModel(PretrainedModel):
+    """A model with an encoder and a decoder.
+
+    It has `encode` and `score_next`, and `decoder.layers`; see `t5`.
+    """
+
+    config: Any
+    encode: Any
+    score_next: Any
+    decoder: Any
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        max_new_tokens: int = 20,
+        num_beams: int = 1,
+        length_penalty: float = 1.0,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+        use_cache: bool = True,
+    ) -> Tensor:
+        """Write a target for each source, without dropout.
+
+        Args:
+            input_ids, attention_mask: As for `forward`.
+            max_new_tokens: The largest number of tokens to write.
+            num_beams: 1 for the likeliest token at each step, more for `beam_search`. (T5 is used with 1, and with 4
+                for translation and summaries: section 3.7 of its paper.)
+            length_penalty: Of beam search: the larger, the longer the texts. (T5: 0.6.)
+            do_sample: Draw each token instead.
+            temperature, top_k, top_p: See `sample`; only with `do_sample`.
+            generator: Draws the tokens; seed 0 if None, so that the same call gives the same texts.
+            use_cache: Keep keys and values, so that a step reads one token. False reads all tokens anew at each step,
+                and gives the same texts.
+
+        Returns:
+            [B, 1 + up to `max_new_tokens`]: the start token, the text with its end token, and padding.
+
+        Raises:
+            ValueError: An argument has the wrong shape, type or range, or does not go with another.
+        """
+        _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p)
+        was_training = self.training
+        self.eval()
+        try:
+            encoded = self.encode(input_ids, attention_mask).last_hidden_state
+            next_token = CachedNextToken(self, encoded, attention_mask, num_beams, use_cache)
+            start = torch.full_like(input_ids[:, :1], self.config.decoder_start_token_id)
+            limits: dict[str, Any] = {
+                "max_new_tokens": max_new_tokens,
+                "eos_token_id": self.config.eos_token_id,
+                "pad_token_id": self.config.pad_token_id,
+            }
+            if num_beams > 1:
+                return beam_search(next_token, start, num_beams=num_beams, length_penalty=length_penalty, **limits)
+            if not do_sample:
+                return write(next_token, start, most_likely, **limits)
+            generator = generator or torch.Generator().manual_seed(0)
+            draw = partial(sample, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+            return write(next_token, start, draw, **limits)
+        finally:
+            self.train(was_training)
+
+
+class CachedNextToken:
+    """What a model says about the next token, given an encoded source and the tokens so far; a `NextToken`.
+
+    Args:
+        model: With an encoder and a decoder.
+        encoded, attention_mask: The encoder's output, [B, S, H], and where in it there is padding.
+        num_beams: Rows of the decoder for each row of the encoder.
+        use_cache: Whether a token is read only once.
+    """
+
+    def __init__(
+        self,
+        model: GenerativeModel,
+        encoded: Tensor,
+        attention_mask: Tensor | None,
+        num_beams: int = 1,
+        use_cache: bool = True,
+    ) -> None:
+        self.model = model
+        self.encoded = encoded.repeat_interleave(num_beams, dim=0)
+        self.mask = None if attention_mask is None else attention_mask.repeat_interleave(num_beams, dim=0)
+        self.caches = [KeyValueCache() for _ in model.decoder.layers] if use_cache else None
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """[B, T] -> logits [B, V], float32 at least."""
+        unread = tokens[:, self.caches[0].length :] if self.caches else tokens
+        logits = self.model.score_next(unread, self.encoded, self.mask, self.caches)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def reorder(self, rows: Tensor) -> None:
+        """Go on with these rows. Beams of one text share its source, so that what is kept of it stays as it is."""
+        for cache in self.caches or []:
+            cache.reorder(rows)
+
+
+def _check_arguments(
+    max_new_tokens: int,
+    num_beams: int,
+    length_penalty: float,
+    do_sample: bool,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+) -> None:
+    """Raise a `ValueError` for what is impossible, and for what would have no effect."""
+    for name, count in (("max_new_tokens", max_new_tokens), ("num_beams", num_beams), ("top_k", top_k)):
+        if count is not None and (type(count) is not int or count < 1):
+            raise ValueError(f"{name}={count!r}: must be a whole number of at least 1")
+    if not -float("inf") < length_penalty < float("inf"):
+        raise ValueError(f"length_penalty={length_penalty!r}: must be a finite number")
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature={temperature!r}: must be a finite number above 0")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p!r}: must be in (0, 1], or None")
+    if do_sample and num_beams > 1:
+        raise ValueError(f"num_beams={num_beams}: must be 1 with do_sample=True")
+    if not do_sample and (temperature != 1.0 or top_k is not None or top_p is not None):
+        raise ValueError(f"temperature={temperature}, top_k={top_k}, top_p={top_p}: only with do_sample=True")

@@ -1,0 +1,288 @@
+"""Span corruption, the objective of T5: hide stretches of the text, ask for what stood there, and for nothing else.
+
+    text     Thank you for inviting me to your party last week .
+    inputs   Thank you <X> me to your party <Y> week .
+    targets  <X> for inviting <Y> last <Z>
+
+The work has two steps. A mask says which tokens are noise: `span_mask`, or `iid_mask`. Then a function makes inputs and
+targets: `corrupt_spans` as above, or one of the alternatives that T5's authors compared with it, `bert_style`,
+`mass_style` and `drop_tokens`. Where BERT answers at every hidden position, T5 writes a text. It is short: 114 tokens
+for an input of 512.
+
+B  batch: examples (rows)
+S  length of a text, or of the longest input
+T  length of the longest target
+
+Sources: T5 (arXiv 1910.10683), section 3.1.4 (the objective), 3.3 (the alternatives; examples in table 3);
+google-research/text-to-text-transfer-transformer at commit e081111, `t5/data/preprocessors.py`: `random_spans_helper`,
+`random_spans_noise_mask`, `noise_span_to_unique_sentinel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from plm_lessons.objectives.checks import as_bool, check_share
+from plm_lessons.objectives.draws import Generator, integers, uniform
+from plm_lessons.objectives.masking import IGNORE_INDEX
+from plm_lessons.objectives.padding import pad_rows
+
+CPU = torch.device("cpu")
+
+
+class TextToText(NamedTuple):
+    """An example: what the encoder reads, and what the decoder is to write."""
+
+    inputs: list[int]
+    targets: list[int]
+
+
+class TextToTextBatch(NamedTuple):
+    """Examples as the model takes them, padded on the right. All int64."""
+
+    input_ids: Tensor
+    """[B, S]"""
+    attention_mask: Tensor
+    """[B, S]: 1 on tokens, 0 on padding."""
+    labels: Tensor
+    """[B, T]: the targets, and `IGNORE_INDEX` on padding."""
+
+
+# --- how much, and where ---
+
+
+def span_counts(length: int, noise_density: float = 0.15, mean_span_length: float = 3.0) -> tuple[int, int]:
+    """How many tokens of a text are noise, and in how many spans: 85 in 28 for 568 tokens.
+
+    Both are rounded (halves to the even neighbour), not drawn. There is at least one token of noise, and one that is
+    none. A text of 20 tokens has a single span. (The reference code multiplies in float32: at 39 of the lengths below
+    5,000, such as 190, a half comes out a trifle larger there, and it takes a token more.)
+
+    Args:
+        length: tokens of the text, at least 2.
+        noise_density: share of the tokens that is noise, in [0, 1].
+        mean_span_length: tokens of a span on average, at least 1.
+
+    Raises:
+        ValueError: an argument is impossible, or there would be more spans than tokens between them.
+    """
+    check_share("noise_density", noise_density)
+    if length < 2:
+        raise ValueError(f"length must be at least 2 (one token of noise and one that is none), got {length!r}")
+    if not mean_span_length >= 1:
+        raise ValueError(f"mean_span_length must be at least 1, got {mean_span_length!r}")
+    tokens = min(max(round(length * noise_density), 1), length - 1)
+    spans = max(round(tokens / mean_span_length), 1)
+    if spans > length - tokens:
+        raise ValueError(
+            f"mean_span_length={mean_span_length!r} gives {spans} spans: must be at most the {length - tokens} "
+            f"other tokens at noise_density={noise_density!r}, for one at least stands between two spans"
+        )
+    return tokens, spans
+
+
+def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_length: float = 3.0) -> tuple[int, int]:
+    """How long a text must be to fill the inputs after `corrupt_spans`, and how long the targets then are.
+
+    Each span becomes one sentinel, and both sides get an end token: inputs of 512 take 568 tokens and give targets of
+    114; 128 take 141 and give 29; 64 take 70 and give 14. So a model that reads 512 tokens learns from 568.
+
+    Args:
+        inputs_length: the largest length of the inputs, at least 3.
+        noise_density, mean_span_length: as for `span_counts`.
+
+    Returns:
+        The length of the text, and of the targets.
+    """
+    if inputs_length < 3:
+        raise ValueError(f"inputs_length must be at least 3 (a token, a sentinel, an end token), got {inputs_length!r}")
+    length = inputs_length - 1
+    while True:
+        tokens, spans = span_counts(length + 1, noise_density, mean_span_length)
+        if length + 1 - tokens + spans + 1 > inputs_length:
+            break
+        length += 1
+    tokens, spans = span_counts(length, noise_density, mean_span_length)
+    return length, tokens + spans + 1
+
+
+def random_partition(total: int, parts: int, generator: Generator) -> Tensor:
+    """Cut `total` tokens into `parts` stretches that are not empty; all ways to do so are equally likely.
+
+    There are `total - 1` places to cut at, and `parts - 1` of them are drawn. The lengths are neither geometric nor
+    Poisson numbers: they add up exactly. Short ones are the most frequent.
+
+    Returns:
+        [parts] int64, the lengths in order.
+    """
+    if not 1 <= parts <= total:
+        raise ValueError(f"parts must be in [1, total={total}], got {parts!r}")
+    order = uniform((1, total - 1), generator, CPU)[0].argsort()
+    cuts = order[: parts - 1].sort().values + 1
+    return torch.cat([cuts, torch.tensor([total])]).diff(prepend=torch.tensor([0]))
+
+
+def span_mask(
+    length: int, *, generator: Generator, noise_density: float = 0.15, mean_span_length: float = 3.0
+) -> Tensor:
+    """Random spans of noise, as many as `span_counts` says: T5's own mask.
+
+    Stretches alternate, text first and noise last, and none is empty. So the first token is never noise and the last
+    one always is: the model always reads how a text begins, and never how it ends (issue 905 of the reference code).
+    Among the masks of that kind all are equally likely.
+
+    Args:
+        length: tokens of the text, at least 2. (The reference code leaves a text of one token as it is.)
+        generator: source of randomness. `RowGenerators(seed, epoch, [index])` gives each text of a data set its own
+            mask in each epoch, whatever the batches are.
+        noise_density, mean_span_length: as for `span_counts`.
+
+    Returns:
+        [S] bool, True on noise.
+    """
+    tokens, spans = span_counts(length, noise_density, mean_span_length)
+    noise = random_partition(tokens, spans, generator)
+    text = random_partition(length - tokens, spans, generator)
+    return torch.tensor([False, True]).repeat(spans).repeat_interleave(torch.stack([text, noise], dim=1).flatten())
+
+
+def iid_mask(length: int, *, generator: Generator, noise_density: float = 0.15) -> Tensor:
+    """Each token is noise or not by itself, as in T5's baseline: 15% on average, and perhaps none.
+
+    Returns:
+        [S] bool, True on noise.
+    """
+    check_share("noise_density", noise_density)
+    return uniform((1, length), generator, CPU)[0] < noise_density
+
+
+# --- with what ---
+
+
+def sentinel_ids(vocab_size: int = 32_100, num_sentinels: int = 100) -> range:
+    """The last ids of a vocabulary, in the order of their use: from the top down.
+
+    <extra_id_0>, which replaces the first span, is the very last token: 32,099 in T5. The vocabulary meant here is the
+    tokenizer's, of 32,100; the model's table has 28 rows more, which are never used.
+    """
+    return range(vocab_size - 1, vocab_size - 1 - num_sentinels, -1)
+
+
+def corrupt_spans(
+    tokens: Sequence[int],
+    noise_mask: Tensor,
+    *,
+    sentinels: Sequence[int],
+    eos_token_id: int,
+    final_sentinel: bool = False,
+) -> TextToText:
+    """Replace each span by a sentinel; the targets are the sentinels, each followed by what it replaced.
+
+    If the text goes on after the last span, a further sentinel ends the targets, as in the example of the paper. After
+    `span_mask` it never does, so that the reference code never writes that sentinel in training; `final_sentinel` adds
+    it there too, as in the examples of `transformers`.
+
+    Args:
+        tokens: S ids, none of them a sentinel.
+        noise_mask: [S] bool, True on noise; adjacent noise is one span. (If the first token is noise, the reference
+            code leaves out the first sentinel of the targets, and numbers the others one too low.)
+        sentinels: the ids of <extra_id_0>, <extra_id_1>, ...: see `sentinel_ids`.
+        eos_token_id: ends inputs and targets.
+        final_sentinel: whether the targets always end with a sentinel.
+
+    Returns:
+        Inputs and targets.
+
+    Raises:
+        ValueError: there are more spans than sentinels, or a sentinel in the text.
+    """
+    runs = _runs(tokens, noise_mask, sentinels)
+    closed = final_sentinel or not (runs and runs[-1][0])
+    needed = sum(is_noise for is_noise, _ in runs) + closed
+    if needed > len(sentinels):
+        raise ValueError(f"sentinels must be at least {needed}, one for each span, got {len(sentinels)}")
+    unused = iter(sentinels)
+    inputs: list[int] = []
+    targets: list[int] = []
+    for is_noise, run in runs:
+        if is_noise:
+            sentinel = next(unused)
+            inputs.append(sentinel)
+            targets += [sentinel, *run]
+        else:
+            inputs += run
+    if closed:
+        targets.append(next(unused))
+    return TextToText([*inputs, eos_token_id], [*targets, eos_token_id])
+
+
+def bert_style(
+    tokens: Sequence[int],
+    noise_mask: Tensor,
+    *,
+    sentinels: Sequence[int],
+    eos_token_id: int,
+    generator: Generator,
+    random_token_ids: Sequence[int],
+    random_share: float = 0.1,
+) -> TextToText:
+    """BERT's masking: each token of noise becomes the mask token or a random one; the targets are all the text.
+
+    Args:
+        tokens, noise_mask, eos_token_id: as for `corrupt_spans`.
+        sentinels: the first of them serves as the mask token, for every token of noise.
+        generator: source of randomness.
+        random_token_ids: what a random token is drawn from, evenly; `range(3, 32_100)` in the reference code.
+        random_share: share of the noise that becomes random. The rest becomes the mask token: T5's version knows no
+            third kind that stays as it is.
+    """
+    check_share("random_share", random_share)
+    masked = mass_style(tokens, noise_mask, sentinels=sentinels, eos_token_id=eos_token_id)
+    shape = (1, len(tokens))
+    is_random = noise_mask & (uniform(shape, generator, CPU)[0] < random_share)
+    drawn = integers(len(random_token_ids), shape, generator, CPU)[0]
+    for place in is_random.nonzero().flatten().tolist():
+        masked.inputs[place] = random_token_ids[int(drawn[place])]
+    return masked
+
+
+def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int) -> TextToText:
+    """Every token of noise becomes the mask token (the first sentinel); the targets are all the text, as for MASS."""
+    runs = _runs(tokens, noise_mask, sentinels)
+    inputs = [token for is_noise, run in runs for token in ([sentinels[0]] * len(run) if is_noise else run)]
+    return TextToText([*inputs, eos_token_id], [*map(int, tokens), eos_token_id])
+
+
+def drop_tokens(
+    tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int
+) -> TextToText:
+    """Leave the noise out without a trace; the targets are the noise, one span after the other."""
+    runs = _runs(tokens, noise_mask, sentinels)
+    text, noise = ([token for is_noise, run in runs if is_noise == side for token in run] for side in (False, True))
+    return TextToText([*text, eos_token_id], [*noise, eos_token_id])
+
+
+def text_to_text_batch(examples: Sequence[TextToText], *, pad_token_id: int) -> TextToTextBatch:
+    """Pad examples to the longest input and the longest target of the batch."""
+    input_ids, attention_mask = pad_rows("examples", [example.inputs for example in examples], pad_token_id)
+    labels, _ = pad_rows("examples", [example.targets for example in examples], IGNORE_INDEX)
+    return TextToTextBatch(input_ids, attention_mask, labels)
+
+
+def _runs(tokens: Sequence[int], noise_mask: Tensor, sentinels: Sequence[int]) -> list[tuple[bool, list[int]]]:
+    """The stretches of noise and of text, in order: (whether it is noise, its tokens)."""
+    flags = as_bool("noise_mask", noise_mask, torch.Size([len(tokens)])).tolist()
+    ids = [int(token) for token in tokens]
+    if not sentinels:
+        raise ValueError("sentinels must hold at least one id")
+    reserved = set(sentinels)
+    for token in ids:
+        if token in reserved:
+            raise ValueError(f"tokens must hold no sentinel, got {token}")
+    pairs = groupby(zip(flags, ids, strict=True), key=lambda pair: pair[0])
+    return [(is_noise, [token for _, token in run]) for is_noise, run in pairs]

@@ -1,0 +1,242 @@
+"""The formulas of `costs` give what the built models have, do and keep, for any configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+import plm_lessons
+from plm_lessons import AlbertConfig, BertConfig, RobertaConfig
+from plm_lessons.layers.activations import ACTIVATIONS
+from plm_lessons.models.costs import count_activations, count_multiply_adds, count_parameters, training_bytes
+
+CLASS_NAMES = {"none": "Model", "masked_lm": "ForMaskedLM", "pre_training": "ForPreTraining"}
+SHARED = ("all", "attention", "feed_forward", "none")
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> BertConfig:
+    heads, rates = draw(st.integers(1, 4)), st.sampled_from([0.0, 0.1])
+    sizes: dict[str, Any] = {
+        "vocab_size": draw(st.integers(8, 60)),
+        "hidden_size": heads * draw(st.integers(1, 9)),
+        "num_hidden_layers": draw(st.integers(1, 4)),
+        "num_attention_heads": heads,
+        "intermediate_size": draw(st.integers(1, 40)),
+        "hidden_act": draw(st.sampled_from(sorted(ACTIVATIONS))),
+        "hidden_dropout_prob": draw(rates),
+        "attention_probs_dropout_prob": draw(rates),
+        "max_position_embeddings": draw(st.integers(8, 20)),
+        "type_vocab_size": draw(st.integers(1, 3)),
+    }
+    family = draw(st.sampled_from([BertConfig, RobertaConfig, AlbertConfig]))
+    if family is AlbertConfig:
+        sizes |= {
+            "embedding_size": draw(st.just(sizes["hidden_size"]) | st.integers(1, 20)),
+            "num_hidden_groups": draw(st.integers(1, sizes["num_hidden_layers"])),
+            "inner_group_num": draw(st.integers(1, 2)),
+            "classifier_dropout_prob": draw(rates),
+            "shared_parameters": draw(st.sampled_from(SHARED)),
+            "embedding_mapping": draw(st.sampled_from(["always", "when_sizes_differ"])),
+        }
+    return family(**sizes)
+
+
+def heads_of(config: BertConfig) -> list[str]:
+    return [head for head in CLASS_NAMES if head != "pre_training" or not isinstance(config, RobertaConfig)]
+
+
+def build(config: BertConfig, head: str) -> Any:
+    return getattr(plm_lessons, type(config).__name__.removesuffix("Config") + CLASS_NAMES[head])(config)
+
+
+def batch_for(config: BertConfig, head: str, rows: int, length: int, predicted: int | None) -> dict[str, Tensor]:
+    """A step of training; token 5 everywhere, for only the sizes matter."""
+    ids = torch.full((rows, length), 5)
+    batch = {"input_ids": ids, "token_type_ids": ids * 0, "attention_mask": ids // 5}
+    if head != "none":
+        batch["labels"] = ids.clone()
+        if predicted is not None:
+            batch |= {"labels": ids[:, :predicted].clone(), "masked_positions": torch.arange(predicted).repeat(rows, 1)}
+    if head == "pre_training":
+        name = "sentence_order_label" if isinstance(config, AlbertConfig) else "next_sentence_label"
+        batch[name] = torch.zeros(rows, dtype=torch.int64)
+    return batch
+
+
+PARTS = {  # by what the names of their parameters contain; the first that fits
+    "masked-LM head": ("masked_lm_head",),
+    "pair head": ("next_sentence_head", "sentence_order_head"),
+    "word embeddings": ("word_embeddings",),
+    "position and segment embeddings": ("position_embeddings", "token_type_embeddings"),
+    "embedding mapping": ("mapping",),
+    "layer norms": ("norm",),
+    "attention": ("attention",),
+    "feed-forward": ("feed_forward",),
+    "pooler": ("pooler",),
+}
+
+
+@given(configs())
+@settings(deadline=None, max_examples=60)
+def test_parameters_are_those_of_the_built_model_part_by_part(config: BertConfig) -> None:
+    for head in heads_of(config):
+        with torch.device("meta"):
+            model = build(config, head)
+        expected = dict.fromkeys(PARTS, 0)
+        for name, parameter in model.named_parameters():
+            expected[next(part for part in PARTS if any(word in name for word in PARTS[part]))] += parameter.numel()
+        assert count_parameters(config, head) == expected
+        assert sum(count_parameters(config, head).values()) == model.num_parameters()
+
+
+@given(st.data(), configs(), st.integers(1, 3), st.integers(1, 5))
+@settings(deadline=None, max_examples=25)
+def test_multiply_adds_are_those_that_torch_counts(data: Any, config: BertConfig, rows: int, length: int) -> None:
+    predicted = data.draw(st.none() | st.integers(1, length))
+    for head in heads_of(config):
+        counted = count_multiply_adds(config, head, length, predicted)
+        with torch.device("meta"):
+            model, batch = build(config, head), batch_for(config, head, rows, length, predicted)
+            batch = {name: value.to("meta") for name, value in batch.items()}
+        with FlopCounterMode(display=False) as forward:
+            result = model(**batch)
+        assert forward.get_total_flops() == 2 * rows * sum(counted.values())
+
+        found = forward.get_flop_counts()
+        assert found["Global"].get(torch.ops.aten.bmm, 0) == 2 * rows * counted["attention scores"]
+        for part, module in (
+            ("embedding mapping", "embeddings.mapping"),
+            ("pooler", "pooler"),
+            ("pair head", "next_sentence_head"),
+            ("pair head", "sentence_order_head"),
+        ):
+            flops = [sum(found[name].values()) for name in found if name.endswith("." + module)]
+            assert sum(flops) in (0, 2 * rows * counted[part]), part
+        flops = [sum(found[name].values()) for name in found if name.endswith("feed_forward")]
+        assert sum(flops) == 2 * rows * counted["feed-forward"]
+
+        if head != "none":  # without labels there is no backward pass
+            with FlopCounterMode(display=False) as backward:
+                result.loss.backward()
+            assert backward.get_total_flops() == 2 * forward.get_total_flops()
+
+
+def numbers_kept(model: Any, batch: dict[str, Tensor]) -> int:
+    """Numbers in all storages that a forward pass keeps, but for parameters, the batch, ids and scalars."""
+    known = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *batch.values())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if tensor.dim() and tensor.dtype == torch.float32 and storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes() // 4
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = model(**batch)
+    del result  # alive until here, or a storage could take the place of another
+    return sum(kept.values())
+
+
+@given(st.data(), configs(), st.integers(1, 3), st.integers(1, 5))
+@settings(deadline=None, max_examples=60)
+def test_activations_are_what_autograd_keeps(data: Any, config: BertConfig, rows: int, length: int) -> None:
+    predicted = data.draw(st.none() | st.integers(1, length))
+    for head in heads_of(config):
+        model, batch = build(config, head).train(), batch_for(config, head, rows, length, predicted)
+        torch.manual_seed(0)  # nn.Dropout knows no other generator
+        counted = count_activations(config, head, rows, length, predicted)
+        assert numbers_kept(model, batch) == sum(counted.values()), head
+
+
+@given(configs(), st.integers(1, 4))
+@settings(deadline=None, max_examples=10)
+def test_bytes_are_those_of_weights_gradients_and_adams_state(config: BertConfig, rows: int) -> None:
+    model = build(config, "masked_lm")
+    optimizer = torch.optim.Adam(model.parameters())
+    model(**batch_for(config, "masked_lm", rows, 5, None)).loss.backward()
+    optimizer.step()
+    parameters = list(model.parameters())
+    moments = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
+    expected = {
+        "weights": sum(parameter.nbytes for parameter in parameters),
+        "gradients": sum(parameter.grad.nbytes for parameter in parameters),
+        "Adam moments": sum(moment.nbytes for moment in moments),
+        "activations": 4 * sum(count_activations(config, "masked_lm", rows, 5).values()),
+    }
+    assert training_bytes(config, "masked_lm", rows, 5) == expected
+
+
+# --- published sizes ---
+
+# Million multiply-adds a token at length 128: layers and map, without pooler and heads.
+WORK = {
+    "bert-base-uncased": 87,
+    "bert-large-uncased": 308,
+    "albert-base-v2": 87,
+    "albert-large-v2": 308,
+    "albert-xlarge-v2": 1221,
+    "albert-xxlarge-v2": 2429,
+}
+
+
+@pytest.mark.parametrize(("name", "millions"), WORK.items())
+def test_the_work_of_published_sizes(name: str, millions: int) -> None:
+    config = (BertConfig if name.startswith("bert") else AlbertConfig).published(name)
+    work = count_multiply_adds(config, sequence_length=128)
+    assert round((sum(work.values()) - work["pooler"]) / 128 / 1e6) == millions
+
+
+@pytest.mark.parametrize("config", [BertConfig(), RobertaConfig.published("roberta-large"), AlbertConfig()])
+def test_published_sizes_have_the_parameters_of_the_formula(config: BertConfig) -> None:
+    with torch.device("meta"):
+        for head in heads_of(config):
+            assert sum(count_parameters(config, head).values()) == build(config, head).num_parameters()
+
+
+@pytest.mark.parametrize("shared", SHARED)
+def test_sharing_saves_parameters_and_neither_work_nor_activations(shared: str) -> None:
+    base = AlbertConfig.published("albert-base-v2")
+    config = dataclasses.replace(base, shared_parameters=shared)
+    assert count_multiply_adds(config, "pre_training", 512, 20) == count_multiply_adds(base, "pre_training", 512, 20)
+    assert count_activations(config, "pre_training", 8) == count_activations(base, "pre_training", 8)
+    copies = {"all": (1, 1), "attention": (1, 12), "feed_forward": (12, 1), "none": (12, 12)}[shared]
+    attention, feed_forward = (count_parameters(config)[part] for part in ("attention", "feed-forward"))
+    assert (attention, feed_forward) == (copies[0] * 2_362_368, copies[1] * 4_722_432)
+
+
+# --- what is refused ---
+
+
+@pytest.mark.parametrize(
+    ("config", "arguments", "message"),
+    [
+        (BertConfig(), {"head": "sop"}, "head='sop': must be one of none, masked_lm, pre_training"),
+        (RobertaConfig(), {"head": "pre_training"}, "head='pre_training': must be one of none, masked_lm$"),
+        (BertConfig(position_embedding_type="relative_key"), {}, "position_embedding_type='relative_key'"),
+        ({"hidden_size": 8}, {}, "config is a dict"),
+        (BertConfig(), {"sequence_length": 513}, "sequence_length=513: must be from 1 to 512"),
+        (RobertaConfig(), {"sequence_length": 511}, "sequence_length=511: must be from 1 to 510"),
+        (BertConfig(), {"sequence_length": 0}, "sequence_length=0"),
+        (
+            BertConfig(),
+            {"positions_predicted": 129},
+            "positions_predicted=129: must be from 1 to sequence_length = 128",
+        ),
+        (BertConfig(), {"positions_predicted": 0}, "positions_predicted=0"),
+        (BertConfig(), {"batch_size": 0}, "batch_size=0: must be at least 1"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_by_name(config: Any, arguments: dict[str, Any], message: str) -> None:
+    for count in (count_parameters, count_multiply_adds, count_activations, training_bytes):
+        if arguments.keys() <= set(count.__annotations__):
+            with pytest.raises(ValueError, match=message):
+                count(config, **arguments)

@@ -12,11 +12,13 @@ from tokenizers import Tokenizer
 from plm_lessons import BertConfig, BertForPreTraining, BertForSequenceClassification
 from plm_lessons.corpus import documents
 from plm_lessons.tokenization import encode_documents, load_tokenizer
+from plm_lessons.training.bert_batches import bert_batches
 from plm_lessons.training.evaluation import evaluate_pretraining, unigram_baseline
 from plm_lessons.training.fine_tuning import encode_texts, fine_tune, predict_logits, select_rows
 from plm_lessons.training.inference import fill_mask
+from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
-from plm_lessons.training.pretraining import Batch, bert_batches, pretrain
+from plm_lessons.training.pretraining import pretrain
 
 
 @pytest.fixture(scope="module")

@@ -10,44 +10,53 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from plm_lessons.models.tasks import PreTrainingModel
-from plm_lessons.training.pretraining import Batch
+from plm_lessons.models.tasks import MaskedLMModel
+from plm_lessons.training.large_batches import Batch
+
+# Each kind of labels: what its figures are called, what the predictions are, and the fields that may hold the scores.
+TASKS = {
+    "labels": ("masked_lm", "masked_words", ("prediction_logits", "logits")),
+    "next_sentence_label": ("next_sentence", "pairs", ("seq_relationship_logits",)),
+    "sentence_order_label": ("sentence_order", "pairs", ("sop_logits",)),
+}
 
 
 @torch.no_grad()
-def evaluate_pretraining(model: PreTrainingModel, batches: Iterable[Batch]) -> dict[str, float]:
-    """Held-out figures of a pre-training model, each a mean over its predictions.
+def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict[str, float]:
+    """Held-out figures of a pre-trained model, each a mean over its predictions.
 
     Returns:
-        `masked_lm_loss` in nats, `masked_lm_accuracy`, `next_sentence_loss` in nats, `next_sentence_accuracy`, and how
-        many predictions they rest on: `masked_words`, `pairs`.
+        For words `masked_lm_loss` in nats, `masked_lm_accuracy`, and `masked_words`, how many they rest on; if the
+        batches ask about pairs, also `next_sentence_loss` and `next_sentence_accuracy` (or `sentence_order_...`) and
+        `pairs`.
+
+    Raises:
+        ValueError: One kind of labels, or all, leave nothing to predict.
     """
-    totals = dict.fromkeys(("word_loss", "word_hits", "words", "pair_loss", "pair_hits", "pairs"), 0.0)
+    figures: dict[str, float] = {}
     model.eval()
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
-        labels, pair_labels = inputs.pop("labels"), inputs.pop("next_sentence_label")
+        answers = {kind: inputs.pop(kind) for kind in TASKS if kind in inputs}
         output = model(**inputs)
-        assert output.prediction_logits is not None and output.seq_relationship_logits is not None
-        for prefix, logits, truth in (
-            ("word", output.prediction_logits.flatten(0, 1), labels.flatten()),
-            ("pair", output.seq_relationship_logits, pair_labels),
-        ):
+        for kind, truth in answers.items():
+            name, counted, fields = TASKS[kind]
+            logits = next(scores for field in fields if (scores := getattr(output, field)) is not None)
             asked = truth != -100
             logits, truth = logits[asked].float(), truth[asked]
-            totals[f"{prefix}_loss"] += torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
-            totals[f"{prefix}_hits"] += (logits.argmax(-1) == truth).sum().item()
-            totals[f"{prefix}s"] += len(truth)
-    if not totals["words"] or not totals["pairs"]:
-        raise ValueError("batches: there is nothing to predict in them")
-    return {
-        "masked_lm_loss": totals["word_loss"] / totals["words"],
-        "masked_lm_accuracy": totals["word_hits"] / totals["words"],
-        "next_sentence_loss": totals["pair_loss"] / totals["pairs"],
-        "next_sentence_accuracy": totals["pair_hits"] / totals["pairs"],
-        "masked_words": totals["words"],
-        "pairs": totals["pairs"],
-    }
+            loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
+            hits = (logits.argmax(-1) == truth).sum().item()
+            for figure, value in ((f"{name}_loss", loss), (f"{name}_accuracy", hits), (counted, len(truth))):
+                figures[figure] = figures.get(figure, 0.0) + value
+    for name, counted, _ in TASKS.values():
+        if f"{name}_loss" in figures:
+            if not figures[counted]:
+                raise ValueError(f"batches: there is nothing to predict in them, no {counted}")
+            figures[f"{name}_loss"] /= figures[counted]
+            figures[f"{name}_accuracy"] /= figures[counted]
+    if not figures:
+        raise ValueError(f"batches: there is nothing to predict in them, no {', '.join(TASKS)}")
+    return figures
 
 
 def unigram_baseline(training_ids: Tensor, labels: Tensor, vocab_size: int) -> dict[str, float]:

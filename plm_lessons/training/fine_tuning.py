@@ -16,16 +16,16 @@ from tqdm.auto import tqdm
 
 from plm_lessons.models.tasks import SequenceClassificationModel
 from plm_lessons.tokenization import token_id
+from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
-from plm_lessons.training.pretraining import Batch
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Batch:
-    """Texts as the model reads them: `[CLS] text [SEP]`, padded on the right.
+    """Texts as the model reads them, padded on the right: `[CLS] text [SEP]`, or as the tokenizer frames them.
 
     Args:
-        max_length: S, special tokens included. A longer text keeps its beginning and its `[SEP]`: a model cannot read
-            more than its position table has rows. How many texts that concerns is for the caller to say; the
+        max_length: S, special tokens included. A longer text keeps its beginning and its last token: a model cannot
+            read more than its position table has rows. How many texts that concerns is for the caller to say; the
             `overflowing` part of `tokenizer.encode` tells.
 
     Returns:
@@ -35,7 +35,8 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
         raise ValueError("texts: must hold at least one text")
     tokenizer = Tokenizer.from_str(tokenizer.to_str())  # settings are kept inside a tokenizer: leave the caller's alone
     tokenizer.enable_truncation(max_length)
-    tokenizer.enable_padding(pad_id=token_id(tokenizer, "[PAD]"), pad_token="[PAD]")
+    padding = token_id(tokenizer, "[PAD]", "<pad>")
+    tokenizer.enable_padding(pad_id=padding, pad_token=tokenizer.id_to_token(padding))
     encodings = tokenizer.encode_batch(list(texts))
     return {
         "input_ids": torch.tensor([encoding.ids for encoding in encodings]),

@@ -1,0 +1,101 @@
+"""Batches for the pre-training of BERT: masked sentence pairs, in ten copies made beforehand.
+
+Letters: B batch, S sequence length, P positions predicted.
+
+Source: BERT (arXiv:1810.04805v2), section 3.1; google-research/bert, create_pretraining_data.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, gather_masked, mask_tokens
+from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
+from plm_lessons.tokenization import token_id
+from plm_lessons.training.large_batches import Batch
+
+
+def bert_pairs(
+    documents: Sequence[Document], tokenizer: Tokenizer, max_length: int, generator: torch.Generator
+) -> SentencePairBatch:
+    """All next-sentence pairs of the documents (document -> sentence -> ids) in one batch, padded to `max_length`."""
+    pairs = next_sentence_pairs(documents, max_length=max_length, generator=generator)
+    return pair_batch(
+        pairs,
+        cls_token_id=token_id(tokenizer, "[CLS]"),
+        sep_token_id=token_id(tokenizer, "[SEP]"),
+        pad_token_id=token_id(tokenizer, "[PAD]"),
+        max_length=max_length,
+    )
+
+
+def mask_pairs(pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator) -> MaskedBatch:
+    """Mask every row of `pairs` as BERT does: see `objectives.masking.mask_tokens`."""
+    special = [token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")]
+    return mask_tokens(
+        pairs.input_ids,
+        candidate_positions(pairs.input_ids, special, pairs.attention_mask),
+        attention_mask=pairs.attention_mask,
+        mask_token_id=token_id(tokenizer, "[MASK]"),
+        vocab_size=tokenizer.get_vocab_size(),
+        generator=generator,
+    )
+
+
+def bert_batch(pairs: SentencePairBatch, masked: MaskedBatch, rows: Tensor) -> Batch:
+    """Some rows of the masked pairs, cut to the longest of them.
+
+    Returns:
+        `input_ids`, `attention_mask`, `token_type_ids` [B, S]; `masked_positions`, `labels` [B, P];
+        `next_sentence_label` [B].
+    """
+    attention_mask = pairs.attention_mask[rows]
+    length = int(attention_mask.sum(dim=1).max())  # the columns behind it hold padding only
+    masked_positions, labels = gather_masked(masked.labels[rows])
+    return {
+        "input_ids": masked.input_ids[rows, :length],
+        "attention_mask": attention_mask[:, :length],
+        "token_type_ids": pairs.token_type_ids[rows, :length],
+        "masked_positions": masked_positions,
+        "labels": labels,
+        "next_sentence_label": pairs.labels[rows],
+    }
+
+
+def bert_batches(
+    documents: Sequence[Document],
+    tokenizer: Tokenizer,
+    *,
+    max_length: int,
+    batch_size: int,
+    seed: int = 0,
+    copies: int = 10,
+) -> Iterator[Batch]:
+    """Batches without end, epoch after epoch.
+
+    As in the reference code the data exist in ten copies, each with pairs and masks of its own, used in turn: epoch e
+    reads copy e mod 10. Nothing is stored: a copy is made again from (seed, copy).
+
+    Args:
+        documents: document -> sentence -> token ids.
+        max_length: S, the longest row.
+        batch_size: B; a last, smaller batch of an epoch is used too.
+        seed: Fixes pairs, masks and order.
+        copies: In how many versions an epoch exists.
+    """
+    for name, value in (("batch_size", batch_size), ("copies", copies)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+    epoch = 0
+    while True:
+        generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
+        pairs = bert_pairs(documents, tokenizer, max_length, generator)
+        masked = mask_pairs(pairs, tokenizer, generator)
+        order = torch.randperm(len(pairs.labels), generator=generator.manual_seed(seed + epoch))
+        for rows in order.split(batch_size):
+            yield bert_batch(pairs, masked, rows)
+        epoch += 1

@@ -1,0 +1,90 @@
+"""A large batch in parts: one after the other (gradient accumulation), or side by side (data parallel).
+
+Both rest on one fact: the gradient of a mean over the whole batch is the sum of the parts' gradients, each weighted by
+its share of what is predicted. The share matters. Parts differ in how many masked words they hold, and the plain mean
+of their mean losses would weigh a word in a poor part more than one in a rich part.
+
+Letters: B batch, S sequence length, P positions predicted.
+
+Source: RoBERTa (arXiv:1907.11692), section 4.3, which names both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, distributed, nn
+
+from plm_lessons.training.optimization import mixed_precision
+
+Batch = dict[str, Tensor]
+"""The keyword arguments of one call of a model."""
+
+LOSSES = {
+    "labels": "masked_lm_loss",
+    "next_sentence_label": "next_sentence_loss",
+    "sentence_order_label": "sentence_order_loss",
+}
+"""Each kind of labels, and the loss that a model computes from them as a mean over those that are not -100."""
+
+
+def process_rank() -> tuple[int, int]:
+    """This process's number and how many there are: (0, 1) unless `torch.distributed` has been initialised."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _sum_over_processes(numbers: Tensor) -> Tensor:
+    if process_rank()[1] > 1:
+        distributed.all_reduce(numbers)  # the default operation is the sum
+    return numbers
+
+
+def accumulate_gradients(model: nn.Module, parts: Sequence[Batch]) -> dict[str, float]:
+    """Backpropagate the loss of all parts as if they were one batch, and add the gradients to the parameters' own.
+
+    Only one part at a time is in memory. Where several processes work together (under `torchrun`, after
+    `torch.distributed.init_process_group`), each calls this with parts of its own; the batch is that of all of them,
+    and every process ends with the same gradients.
+
+    Args:
+        model: In training mode. Its loss is the sum of one mean for each kind of labels: see `LOSSES`.
+        parts: At least one; the batch, cut by rows. All have the same kinds of labels.
+
+    Returns:
+        `loss` of the whole batch in nats and, if the model has several, each of its terms by name.
+
+    Raises:
+        ValueError: There is no part, or one lacks the labels that the first has.
+    """
+    kinds = [kind for kind in LOSSES if parts and kind in parts[0]]
+    if not kinds:
+        raise ValueError(f"parts: must hold at least one batch, with labels among {', '.join(LOSSES)}")
+    for number, part in enumerate(parts):
+        if [kind for kind in LOSSES if kind in part] != kinds:
+            raise ValueError(f"parts[{number}] must have the labels that parts[0] has: {', '.join(kinds)}")
+    device = next(model.parameters()).device
+    counts = torch.tensor([[int((part[kind] != -100).sum()) for kind in kinds] for part in parts], device=device)
+    totals = _sum_over_processes(counts.sum(dim=0)).clamp(min=1)
+    shares = counts.double() / totals  # [parts, kinds]
+
+    sums = torch.zeros(len(kinds), dtype=torch.float64, device=device)
+    for part, share in zip(parts, shares, strict=True):
+        with mixed_precision(device):
+            output = model(**{name: value.to(device) for name, value in part.items()})
+            # A model with one task gives its loss as `loss`, one with several also each term by its name.
+            terms = [output.loss] if len(kinds) == 1 else [getattr(output, LOSSES[kind]) for kind in kinds]
+            weighted = torch.stack(terms) * share.to(terms[0].dtype)
+        weighted.sum().backward()
+        sums += weighted.detach()
+
+    if process_rank()[1] > 1:
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                _sum_over_processes(parameter.grad)
+    sums = _sum_over_processes(sums)
+    named = {LOSSES[kind]: value for kind, value in zip(kinds, sums.tolist(), strict=True)} if len(kinds) > 1 else {}
+    return {"loss": sums.sum().item(), **named}

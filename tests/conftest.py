@@ -17,7 +17,11 @@ from urllib.parse import urlsplit
 
 import build_book
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+# The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
+torch.set_num_threads(1)
 
 FLAGS = [
     "--headless",

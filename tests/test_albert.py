@@ -219,9 +219,9 @@ def test_an_impossible_value_is_refused_by_the_fields_name(fields: dict[str, Any
 
 
 def test_a_model_wants_its_own_familys_configuration() -> None:
-    with pytest.raises(ValueError, match="config is a BertConfig: AlbertModel needs a AlbertConfig"):
+    with pytest.raises(ValueError, match="config is of type BertConfig: must be AlbertConfig for AlbertModel"):
         AlbertModel(BertConfig())
-    with pytest.raises(ValueError, match="config is a AlbertConfig: BertModel needs a BertConfig"):
+    with pytest.raises(ValueError, match="config is of type AlbertConfig: must be BertConfig for BertModel"):
         BertModel(TINY)
     with pytest.raises(ValueError, match="num_labels=3: must be 2 in AlbertForPreTraining"):
         AlbertForPreTraining(dataclasses.replace(TINY, num_labels=3))

@@ -609,7 +609,7 @@ def test_both_types_of_whole_numbers_are_taken_everywhere(dtype: torch.dtype) ->
 
 
 def test_a_model_wants_its_own_familys_configuration() -> None:
-    with pytest.raises(ValueError, match="config is a dict: BertModel needs a BertConfig"):
+    with pytest.raises(ValueError, match="config is of type dict: must be BertConfig for BertModel"):
         BertModel({"hidden_size": 24})  # type: ignore[arg-type]
 
 

@@ -185,9 +185,9 @@ def test_an_impossible_configuration_is_refused_by_its_field(fields: dict[str, A
 
 
 def test_each_family_wants_its_own_configuration() -> None:
-    with pytest.raises(ValueError, match="config is a RobertaConfig: BertModel needs a BertConfig"):
+    with pytest.raises(ValueError, match="config is of type RobertaConfig: must be BertConfig for BertModel"):
         BertModel(TINY)
-    with pytest.raises(ValueError, match="config is a BertConfig: RobertaModel needs a RobertaConfig"):
+    with pytest.raises(ValueError, match="config is of type BertConfig: must be RobertaConfig for RobertaModel"):
         RobertaModel(BertConfig())
     with pytest.raises(ValueError, match="model_type='bert': RobertaConfig reads only 'roberta'"):
         RobertaConfig.from_dict(BertConfig().to_dict())

@@ -48,7 +48,7 @@ class PretrainedModel(nn.Module):
         super().__init__()
         if type(config) is not self.config_class:  # not isinstance: RoBERTa's is also a BertConfig
             raise ValueError(
-                f"config is a {type(config).__name__}: {type(self).__name__} needs a {self.config_class.__name__}"
+                f"config is of type {type(config).__name__}: must be {self.config_class.__name__} for {type(self).__name__}"
             )
         self.config = config
 

@@ -7,7 +7,7 @@ Source: BERT (arXiv:1810.04805v2), section 3.1; google-research/bert, create_pre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from tokenizers import Tokenizer
@@ -87,15 +87,36 @@ def bert_batches(
         seed: Fixes pairs, masks and order.
         copies: In how many versions an epoch exists.
     """
+
+    def make_copy(generator: torch.Generator) -> tuple[SentencePairBatch, MaskedBatch]:
+        pairs = bert_pairs(documents, tokenizer, max_length, generator)
+        return pairs, mask_pairs(pairs, tokenizer, generator)
+
+    for pairs, masked, rows in rows_of_copies(make_copy, batch_size=batch_size, seed=seed, copies=copies):
+        yield bert_batch(pairs, masked, rows)
+
+
+def rows_of_copies(
+    make_copy: Callable[[torch.Generator], tuple[SentencePairBatch, MaskedBatch]],
+    *,
+    batch_size: int,
+    seed: int,
+    copies: int,
+) -> Iterator[tuple[SentencePairBatch, MaskedBatch, Tensor]]:
+    """Epoch after epoch, the copy whose turn it is and the rows of each of its batches, in an order of the epoch's own.
+
+    Args:
+        make_copy: Draws the pairs and masks of a copy from a generator; always the same ones from the same state.
+        batch_size, seed, copies: As for `bert_batches`.
+    """
     for name, value in (("batch_size", batch_size), ("copies", copies)):
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1")
     epoch = 0
     while True:
         generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
-        pairs = bert_pairs(documents, tokenizer, max_length, generator)
-        masked = mask_pairs(pairs, tokenizer, generator)
+        pairs, masked = make_copy(generator)
         order = torch.randperm(len(pairs.labels), generator=generator.manual_seed(seed + epoch))
         for rows in order.split(batch_size):
-            yield bert_batch(pairs, masked, rows)
+            yield pairs, masked, rows
         epoch += 1

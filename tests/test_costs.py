@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import plm_lessons
-from plm_lessons import AlbertConfig, BertConfig, RobertaConfig
+from plm_lessons import AlbertConfig, BertConfig, RobertaConfig, T5Config, T5ForConditionalGeneration
 from plm_lessons.layers.activations import ACTIVATIONS
 from plm_lessons.models.costs import count_activations, count_multiply_adds, count_parameters, training_bytes
 
@@ -37,6 +38,8 @@ def configs(draw: st.DrawFn) -> BertConfig:
         "type_vocab_size": draw(st.integers(1, 3)),
     }
     family = draw(st.sampled_from([BertConfig, RobertaConfig, AlbertConfig]))
+    if family is not RobertaConfig:
+        sizes["position_embedding_type"] = draw(st.sampled_from(["absolute", "relative_key", "relative_key_query"]))
     if family is AlbertConfig:
         sizes |= {
             "embedding_size": draw(st.just(sizes["hidden_size"]) | st.integers(1, 20)),
@@ -75,7 +78,7 @@ PARTS = {  # by what the names of their parameters contain; the first that fits
     "masked-LM head": ("masked_lm_head",),
     "pair head": ("next_sentence_head", "sentence_order_head"),
     "word embeddings": ("word_embeddings",),
-    "position and segment embeddings": ("position_embeddings", "token_type_embeddings"),
+    "position and segment embeddings": ("position_embeddings", "token_type_embeddings", "distance_embedding"),
     "embedding mapping": ("mapping",),
     "layer norms": ("norm",),
     "attention": ("attention",),
@@ -111,7 +114,8 @@ def test_multiply_adds_are_those_that_torch_counts(data: Any, config: BertConfig
         assert forward.get_total_flops() == 2 * rows * sum(counted.values())
 
         found = forward.get_flop_counts()
-        assert found["Global"].get(torch.ops.aten.bmm, 0) == 2 * rows * counted["attention scores"]
+        flops = [sum(found[name].values()) for name in found if name.endswith(".position_scores")]
+        assert found["Global"][torch.ops.aten.bmm] + sum(flops) == 2 * rows * counted["attention scores"]
         for part, module in (
             ("embedding mapping", "embeddings.mapping"),
             ("pooler", "pooler"),
@@ -129,8 +133,8 @@ def test_multiply_adds_are_those_that_torch_counts(data: Any, config: BertConfig
             assert backward.get_total_flops() == 2 * forward.get_total_flops()
 
 
-def numbers_kept(model: Any, batch: dict[str, Tensor]) -> int:
-    """Numbers in all storages that a forward pass keeps, but for parameters, the batch, ids and scalars."""
+def numbers_kept(model: Any, batch: dict[str, Tensor], run: Callable[..., Any] | None = None) -> int:
+    """Numbers in all storages that a forward pass, or `run`, keeps, but for parameters, the batch, ids and scalars."""
     known = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *batch.values())}
     kept: dict[int, int] = {}
 
@@ -141,13 +145,13 @@ def numbers_kept(model: Any, batch: dict[str, Tensor]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = model(**batch)
+        result = (run or model)(**batch)
     del result  # alive until here, or a storage could take the place of another
     return sum(kept.values())
 
 
 @given(st.data(), configs(), st.integers(1, 3), st.integers(1, 5))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 def test_activations_are_what_autograd_keeps(data: Any, config: BertConfig, rows: int, length: int) -> None:
     predicted = data.draw(st.none() | st.integers(1, length))
     for head in heads_of(config):
@@ -157,12 +161,137 @@ def test_activations_are_what_autograd_keeps(data: Any, config: BertConfig, rows
         assert numbers_kept(model, batch) == sum(counted.values()), head
 
 
-@given(configs(), st.integers(1, 4))
-@settings(deadline=None, max_examples=10)
-def test_bytes_are_those_of_weights_gradients_and_adams_state(config: BertConfig, rows: int) -> None:
-    model = build(config, "masked_lm")
+# --- T5 ---
+
+
+@st.composite
+def t5_configs(draw: st.DrawFn) -> T5Config:
+    activation = draw(st.sampled_from(sorted(ACTIVATIONS)))
+    return T5Config(
+        vocab_size=draw(st.integers(8, 60)),
+        d_model=draw(st.integers(1, 20)),
+        d_kv=draw(st.integers(1, 9)),
+        d_ff=draw(st.integers(1, 40)),
+        num_layers=draw(st.integers(1, 3)),
+        num_decoder_layers=draw(st.integers(1, 3)),
+        num_heads=draw(st.integers(1, 4)),
+        relative_attention_num_buckets=draw(st.integers(4, 32)),
+        dropout_rate=draw(st.sampled_from([0.0, 0.1])),
+        feed_forward_proj=draw(st.sampled_from(["", "gated-"])) + activation,
+        tie_word_embeddings=draw(st.booleans()),
+        scale_decoder_outputs=draw(st.booleans()),
+    )
+
+
+def t5_batch(rows: int, source: int, target: int, masks: bool = True) -> dict[str, Tensor]:
+    batch = {"input_ids": torch.full((rows, source), 5), "labels": torch.full((rows, target), 5)}
+    if masks:
+        batch |= {"attention_mask": batch["input_ids"] // 5, "decoder_attention_mask": batch["labels"] // 5}
+    return batch
+
+
+def stacks_part(counted: dict[str, int], stack: str) -> int:
+    """What belongs to the encoder, or to the decoder, of all that is counted."""
+    own = {"encoder": ("encoder ",), "decoder": ("decoder ", "cross-")}[stack]
+    return sum(number for part, number in counted.items() if part.startswith(own))
+
+
+T5_PARTS = {  # as PARTS; those of a stack stand under its name
+    "word embeddings": ("shared",),
+    "output matrix": ("lm_head",),
+    "norms": ("norm",),
+    "position biases": ("position_bias",),
+    "cross-attention": ("cross_attention",),
+    "attention": (".attention",),
+    "feed-forward": ("feed_forward",),
+}
+
+
+@given(t5_configs())
+@settings(deadline=None, max_examples=40)
+def test_parameters_of_a_t5_part_by_part(config: T5Config) -> None:
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+    counted = count_parameters(config)
+    expected = dict.fromkeys(counted, 0)
+    for name, parameter in model.named_parameters():
+        part = next(part for part in T5_PARTS if any(word in name for word in T5_PARTS[part]))
+        stack = name.split(".")[0]
+        expected[f"{stack} {part}" if f"{stack} {part}" in expected else part] += parameter.numel()
+    assert counted == expected
+    assert sum(counted.values()) == model.num_parameters()
+
+
+@given(t5_configs(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6))
+@settings(deadline=None, max_examples=25)
+def test_multiply_adds_of_a_t5_are_those_that_torch_counts(
+    config: T5Config, rows: int, source: int, target: int
+) -> None:
+    counted = count_multiply_adds(config, sequence_length=source, target_length=target)
+    with torch.device("meta"):
+        model = T5ForConditionalGeneration(config)
+        batch = {name: value.to("meta") for name, value in t5_batch(rows, source, target).items()}
+    with FlopCounterMode(display=False) as forward:
+        result = model(**batch)
+    found = forward.get_flop_counts()
+
+    def flops(stack: str, module: str, *operations: Any) -> int:
+        """Of all modules of this name in the stack; of these operations, or of all."""
+        names = [name for name in found if f".{stack}" in name and name.endswith(f".{module}")]
+        counts = [found[name] for name in names]
+        return sum(by[operation] for by in counts for operation in by if operation in (operations or by))
+
+    assert forward.get_total_flops() == 2 * rows * sum(counted.values())
+    mm, bmm = torch.ops.aten.mm, torch.ops.aten.bmm
+    for stack in ("encoder", "decoder"):
+        assert flops(stack, stack) == 2 * rows * stacks_part(counted, stack)
+        assert flops(stack, "feed_forward") == 2 * rows * counted[f"{stack} feed-forward"]
+        assert flops(stack, "attention", bmm) == 2 * rows * counted[f"{stack} attention scores"]
+        # Two of four maps, for keys and values are made before the module is called.
+        assert 2 * flops(stack, "attention", mm) == 2 * rows * counted[f"{stack} attention"]
+    assert flops("decoder", "cross_attention", bmm) == 2 * rows * counted["cross-attention scores"]
+
+    with FlopCounterMode(display=False) as backward:
+        result.loss.backward()
+    assert backward.get_total_flops() == 2 * forward.get_total_flops()
+
+
+@given(t5_configs(), st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_activations_of_a_t5_are_what_autograd_keeps(
+    config: T5Config, rows: int, source: int, target: int, masks: bool
+) -> None:
+    model, batch = T5ForConditionalGeneration(config).train(), t5_batch(rows, source, target, masks)
+    counted = count_activations(config, batch_size=rows, sequence_length=source, target_length=target)
+    torch.manual_seed(0)  # nn.Dropout knows no other generator
+    assert numbers_kept(model, batch) == sum(counted.values())
+    # The encoder by itself keeps the same, but for its output, which the decoder looks at.
+    of_encoder = stacks_part(counted, "encoder") - counted["encoder output"]
+    assert numbers_kept(model, {"input_ids": batch["input_ids"]}, model.encode) == of_encoder
+
+
+def test_the_target_of_a_t5_is_as_long_as_the_source_if_nothing_is_said() -> None:
+    config = T5Config()
+    for count in (count_multiply_adds, count_activations, training_bytes):
+        assert count(config, sequence_length=9) == count(config, sequence_length=9, target_length=9)
+        assert count(config, sequence_length=9) != count(config, sequence_length=9, target_length=8)
+
+
+# --- all families ---
+
+
+@given(configs() | t5_configs(), st.integers(1, 4))
+@settings(deadline=None, max_examples=20)
+def test_bytes_are_those_of_weights_gradients_and_adams_state(config: BertConfig | T5Config, rows: int) -> None:
+    model: Any
+    if isinstance(config, T5Config):
+        model, batch = T5ForConditionalGeneration(config), t5_batch(rows, 5, 3)
+        arguments: dict[str, Any] = {"batch_size": rows, "sequence_length": 5, "target_length": 3}
+    else:
+        model, batch = build(config, "masked_lm"), batch_for(config, "masked_lm", rows, 5, None)
+        arguments = {"head": "masked_lm", "batch_size": rows, "sequence_length": 5}
     optimizer = torch.optim.Adam(model.parameters())
-    model(**batch_for(config, "masked_lm", rows, 5, None)).loss.backward()
+    model(**batch).loss.backward()
     optimizer.step()
     parameters = list(model.parameters())
     moments = [state[name] for state in optimizer.state.values() for name in ("exp_avg", "exp_avg_sq")]
@@ -170,9 +299,9 @@ def test_bytes_are_those_of_weights_gradients_and_adams_state(config: BertConfig
         "weights": sum(parameter.nbytes for parameter in parameters),
         "gradients": sum(parameter.grad.nbytes for parameter in parameters),
         "Adam moments": sum(moment.nbytes for moment in moments),
-        "activations": 4 * sum(count_activations(config, "masked_lm", rows, 5).values()),
+        "activations": 4 * sum(count_activations(config, **arguments).values()),
     }
-    assert training_bytes(config, "masked_lm", rows, 5) == expected
+    assert training_bytes(config, **arguments) == expected
 
 
 # --- published sizes ---
@@ -202,6 +331,34 @@ def test_published_sizes_have_the_parameters_of_the_formula(config: BertConfig) 
             assert sum(count_parameters(config, head).values()) == build(config, head).num_parameters()
 
 
+# Raffel et al. count 60M, 220M, 770M (an output matrix of its own included, which the released model has not), 3B, 11B.
+T5_SIZES = {
+    "t5-small": 60_506_624,
+    "t5-base": 222_903_552,
+    "t5-large": 737_668_096,
+    "t5-3b": 2_851_598_336,
+    "t5-11b": 11_307_321_344,
+    "google/t5-v1_1-small": 76_961_152,
+    "google/t5-v1_1-base": 247_577_856,
+    "google/t5-v1_1-large": 783_150_080,
+    "google/t5-v1_1-xl": 2_849_757_184,
+    "google/t5-v1_1-xxl": 11_135_332_352,
+}
+
+
+@pytest.mark.parametrize(("name", "parameters"), T5_SIZES.items())
+def test_the_parameters_of_published_t5s(name: str, parameters: int) -> None:
+    assert sum(count_parameters(T5Config.published(name)).values()) == parameters
+
+
+def test_the_parameters_of_t5_small_and_large_by_stack() -> None:
+    small = count_parameters(T5Config.published("t5-small"))
+    assert small["word embeddings"] == 16_449_536 and small["output matrix"] == 0
+    assert (stacks_part(small, "encoder"), stacks_part(small, "decoder")) == (18_881_280, 25_175_808)
+    untied = dataclasses.replace(T5Config.published("t5-large"), tie_word_embeddings=False)
+    assert sum(count_parameters(untied).values()) == 770_567_168
+
+
 @pytest.mark.parametrize("shared", SHARED)
 def test_sharing_saves_parameters_and_neither_work_nor_activations(shared: str) -> None:
     base = AlbertConfig.published("albert-base-v2")
@@ -221,8 +378,8 @@ def test_sharing_saves_parameters_and_neither_work_nor_activations(shared: str) 
     [
         (BertConfig(), {"head": "sop"}, "head='sop': must be one of none, masked_lm, pre_training"),
         (RobertaConfig(), {"head": "pre_training"}, "head='pre_training': must be one of none, masked_lm$"),
-        (BertConfig(position_embedding_type="relative_key"), {}, "position_embedding_type='relative_key'"),
-        ({"hidden_size": 8}, {}, "config is a dict"),
+        (T5Config(), {"head": "masked_lm"}, "head='masked_lm': must be one of none$"),
+        ({"hidden_size": 8}, {}, "config is a dict: must be that of a BERT, RoBERTa, ALBERT or T5"),
         (BertConfig(), {"sequence_length": 513}, "sequence_length=513: must be from 1 to 512"),
         (RobertaConfig(), {"sequence_length": 511}, "sequence_length=511: must be from 1 to 510"),
         (BertConfig(), {"sequence_length": 0}, "sequence_length=0"),
@@ -233,6 +390,11 @@ def test_sharing_saves_parameters_and_neither_work_nor_activations(shared: str) 
         ),
         (BertConfig(), {"positions_predicted": 0}, "positions_predicted=0"),
         (BertConfig(), {"batch_size": 0}, "batch_size=0: must be at least 1"),
+        (BertConfig(), {"target_length": 8}, "target_length=8: must be None, only a T5 has a target"),
+        (T5Config(), {"positions_predicted": 8}, "positions_predicted=8: must be None"),
+        (T5Config(), {"sequence_length": 0}, "sequence_length=0: must be at least 1"),
+        (T5Config(), {"target_length": 0}, "target_length=0: must be at least 1"),
+        (T5Config(), {"batch_size": 0}, "batch_size=0: must be at least 1"),
     ],
 )
 def test_what_cannot_be_counted_is_refused_by_name(config: Any, arguments: dict[str, Any], message: str) -> None:

@@ -1,41 +1,57 @@
 """What a model costs: parameters, work, and memory in training, each by a formula of the sizes in its configuration.
 
-The formulas hold exactly for BERT, RoBERTa and ALBERT as they are built here. `head` says what stands on the encoder:
+The formulas hold exactly for every configuration of BERT, RoBERTa, ALBERT and T5, as they are built here. `head` says
+what stands on the encoder:
 
 - "none": the bare encoder with its pooler, `BertModel`.
 - "masked_lm": the masked-language-modelling head without a pooler, `BertForMaskedLM`.
 - "pre_training": that head, the pooler and the question about two segments, `BertForPreTraining`; not in RoBERTa.
 
-Letters: B batch, S sequence length, H hidden size, E embedding size (H but for ALBERT), A heads, F intermediate size,
-L layers, V vocabulary, P positions predicted.
+T5 has no heads to choose from, so `head` must be "none": it is always counted whole, `T5ForConditionalGeneration`, with
+its encoder, its decoder and the scores of the words. Its parts have names of their own: see `costs_t5`.
+
+Letters: B batch, S sequence length (T5: source length), T target length, H hidden size, E embedding size (H but for
+ALBERT), A heads, D head size, F intermediate size, L layers, V vocabulary, P positions predicted.
 """
 
 from __future__ import annotations
 
+from plm_lessons.models import costs_t5
 from plm_lessons.models.albert import AlbertConfig
 from plm_lessons.models.bert_configuration import BertConfig
+from plm_lessons.models.costs_activation import vectors_kept
 from plm_lessons.models.roberta import RobertaConfig
+from plm_lessons.models.t5_configuration import T5Config
 
 # Adam keeps for each parameter a running mean of its gradient and one of the gradient's square.
 BYTES_PER_PARAMETER = {"weights": 4, "gradients": 4, "Adam moments": 8}
 
-# Vectors kept for the backward pass of an activation and of the map behind it: mostly the input of the one and the
-# input of the other. The derivative of some follows from the output, which is the input of what is behind.
-KEPT_BY_ACTIVATION = {"relu": 1, "tanh": 1, "quick_gelu": 3}
 
-
-def _check(config: BertConfig, head: str) -> None:
-    if not isinstance(config, BertConfig):
-        raise ValueError(f"config is a {type(config).__name__}: must be that of a BERT, RoBERTa or ALBERT")
-    if config.position_embedding_type != "absolute":
-        raise ValueError(f"position_embedding_type={config.position_embedding_type!r}: only 'absolute' is counted")
-    heads = ("none", "masked_lm") if isinstance(config, RobertaConfig) else ("none", "masked_lm", "pre_training")
+def _check(config: BertConfig | T5Config, head: str) -> None:
+    if not isinstance(config, BertConfig | T5Config):
+        raise ValueError(f"config is a {type(config).__name__}: must be that of a BERT, RoBERTa, ALBERT or T5")
+    heads = ["none"]
+    if isinstance(config, BertConfig):
+        heads += ["masked_lm"] if isinstance(config, RobertaConfig) else ["masked_lm", "pre_training"]
     if head not in heads:
         raise ValueError(f"head={head!r}: must be one of {', '.join(heads)}")
 
 
-def _check_length(config: BertConfig, sequence_length: int, positions_predicted: int | None) -> int:
-    """Returns P: all S positions if `positions_predicted` is None."""
+def _check_lengths(
+    config: BertConfig | T5Config, sequence_length: int, positions_predicted: int | None, target_length: int | None
+) -> int:
+    """Returns at how many positions words are scored: P, or T of a T5; all S if None."""
+    if isinstance(config, T5Config):
+        if positions_predicted is not None:
+            raise ValueError(f"positions_predicted={positions_predicted}: must be None, a T5 predicts its whole target")
+        if sequence_length < 1:
+            raise ValueError(f"sequence_length={sequence_length}: must be at least 1")
+        target = sequence_length if target_length is None else target_length
+        if target < 1:
+            raise ValueError(f"target_length={target}: must be at least 1")
+        return target
+    if target_length is not None:
+        raise ValueError(f"target_length={target_length}: must be None, only a T5 has a target")
     longest = config.max_position_embeddings
     if isinstance(config, RobertaConfig):
         longest -= (config.pad_token_id or 0) + 1
@@ -59,6 +75,11 @@ def _layers_applied(config: BertConfig) -> int:
     return config.num_hidden_layers * (config.inner_group_num if isinstance(config, AlbertConfig) else 1)
 
 
+def _distances_used(config: BertConfig) -> int:
+    """How many vectors of a token, of its query and its key, are multiplied with the embeddings of distances."""
+    return {"absolute": 0, "relative_key": 1, "relative_key_query": 2}[config.position_embedding_type]
+
+
 def _layers_stored(config: BertConfig, part: str) -> int:
     """How many different attentions, or feed-forward networks, there are."""
     if isinstance(config, AlbertConfig) and config.shared_parameters in ("all", part):
@@ -66,19 +87,27 @@ def _layers_stored(config: BertConfig, part: str) -> int:
     return _layers_applied(config)
 
 
-def count_parameters(config: BertConfig, head: str = "none") -> dict[str, int]:
+def count_parameters(config: BertConfig | T5Config, head: str = "none") -> dict[str, int]:
     """The parameters of each part; their sum is `num_parameters()` of the model.
 
+    Relative positions have a table of distances in each attention that is stored, instead of one at the input.
+
     Raises:
-        ValueError: There is no such head, or the positions are not absolute.
+        ValueError: There is no such configuration or head.
     """
     _check(config, head)
+    if isinstance(config, T5Config):
+        return costs_t5.count_parameters(config)
     size, hidden, inner = _embedding_size(config), config.hidden_size, config.intermediate_size
     attentions, feed_forwards = _layers_stored(config, "attention"), _layers_stored(config, "feed_forward")
     words, has_pooler = head != "none", head != "masked_lm"
+    positions = config.max_position_embeddings * size
+    if _distances_used(config):
+        distances = 2 * config.max_position_embeddings - 1
+        positions = attentions * distances * (hidden // config.num_attention_heads)
     return {
         "word embeddings": config.vocab_size * size,
-        "position and segment embeddings": (config.max_position_embeddings + config.type_vocab_size) * size,
+        "position and segment embeddings": positions + config.type_vocab_size * size,
         "embedding mapping": _maps_embeddings(config) * (size * hidden + hidden),
         "attention": attentions * 4 * (hidden * hidden + hidden),
         "feed-forward": feed_forwards * (2 * hidden * inner + inner + hidden),
@@ -91,31 +120,42 @@ def count_parameters(config: BertConfig, head: str = "none") -> dict[str, int]:
 
 
 def count_multiply_adds(
-    config: BertConfig, head: str = "none", sequence_length: int = 128, positions_predicted: int | None = None
+    config: BertConfig | T5Config,
+    head: str = "none",
+    sequence_length: int = 128,
+    positions_predicted: int | None = None,
+    target_length: int | None = None,
 ) -> dict[str, int]:
     """Multiply-adds of each part in a forward pass over one sequence; sharing parameters saves none.
 
     One multiplication and one addition count as one (two "FLOPs"). A backward pass takes twice as many again. What is
-    not a product of matrices (norms, softmax, activations, sums, looking up an embedding) is not counted.
+    not a product of matrices (norms, softmax, activations, sums, looking up an embedding) is not counted. Those of
+    relative positions, with the embeddings of distances, are among the "attention scores".
 
     Args:
         config, head: What model.
-        sequence_length: S. Divide by it for the costs of a token, which grow with S in "attention scores" only.
-        positions_predicted: P, at how many positions the words are scored; all S if None.
+        sequence_length: S, of T5 the length of the source. Divide by it for the costs of a token, which grow with S in
+            "attention scores" only.
+        positions_predicted: P, at how many positions the words are scored; all S if None. Not of T5.
+        target_length: T, how many tokens T5's decoder reads and predicts; S if None. Of T5 only.
 
     Raises:
-        ValueError: There is no such head, a length is not possible, or the positions are not absolute.
+        ValueError: There is no such configuration or head, or a length is not possible.
     """
     _check(config, head)
-    predicted = _check_length(config, sequence_length, positions_predicted)
+    predicted = _check_lengths(config, sequence_length, positions_predicted, target_length)
+    if isinstance(config, T5Config):
+        return costs_t5.count_multiply_adds(config, sequence_length, target_length=predicted)
     size, hidden, inner = _embedding_size(config), config.hidden_size, config.intermediate_size
     length, layers = sequence_length, _layers_applied(config)
     words, has_pooler = head != "none", head != "masked_lm"
+    # From -(S-1) to S-1: relative positions score every distance for each token, and pick those of its pairs.
+    distances = _distances_used(config) * (2 * length - 1)
     return {
         "embedding mapping": _maps_embeddings(config) * length * size * hidden,
         "attention": layers * length * 4 * hidden * hidden,
         # Query times key, then weights times value: S numbers for each of S tokens, H = A heads * their size.
-        "attention scores": layers * length * length * 2 * hidden,
+        "attention scores": layers * length * (2 * length + distances) * hidden,
         "feed-forward": layers * length * 2 * hidden * inner,
         "pooler": has_pooler * hidden * hidden,
         "masked-LM head": words * predicted * (hidden * size + size * config.vocab_size),
@@ -124,46 +164,56 @@ def count_multiply_adds(
 
 
 def count_activations(
-    config: BertConfig,
+    config: BertConfig | T5Config,
     head: str = "none",
     batch_size: int = 1,
     sequence_length: int = 128,
     positions_predicted: int | None = None,
+    target_length: int | None = None,
 ) -> dict[str, int]:
     """Numbers that each part of a training step's forward pass keeps for the backward pass.
 
     Sharing parameters saves none of these either, for each application of a layer keeps its own. Not counted: the
-    batch, single numbers, what the caller holds (such as the logits) and what lives for a moment only.
+    batch, whole numbers (such as which row of a table is whose), single numbers, what the caller holds (such as the
+    logits) and what lives for a moment only.
 
     A dropout mask is counted as a number for each place; so PyTorch stores it on a CPU (on a GPU as one byte). Fused
     attention, which is not used here, would not keep the attention weights.
 
     Args:
-        config, head, sequence_length, positions_predicted: As for `count_multiply_adds`.
+        config, head, sequence_length, positions_predicted, target_length: As for `count_multiply_adds`.
         batch_size: B.
 
     Raises:
         ValueError: As for `count_multiply_adds`, or the batch is empty.
     """
     _check(config, head)
-    predicted = batch_size * _check_length(config, sequence_length, positions_predicted)
+    predicted = _check_lengths(config, sequence_length, positions_predicted, target_length)
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    if isinstance(config, T5Config):
+        return costs_t5.count_activations(config, batch_size, sequence_length, target_length=predicted)
+    predicted *= batch_size
     size, hidden, layers = _embedding_size(config), config.hidden_size, _layers_applied(config)
     tokens = batch_size * sequence_length
     weights = layers * config.num_attention_heads * tokens * sequence_length
-    by_activation = KEPT_BY_ACTIVATION.get(config.hidden_act, 2)
+    by_activation = vectors_kept(config.hidden_act)
     # RoBERTa's head has the exact GELU, whatever the layers have.
-    by_heads_activation = 2 if isinstance(config, RobertaConfig) else by_activation
+    by_heads_activation = vectors_kept("gelu") if isinstance(config, RobertaConfig) else by_activation
+    distances = _distances_used(config)
+    copies = distances * (config.num_attention_heads > 1 and sequence_length > 1)
+    by_distance = distances * layers * config.num_attention_heads * tokens * (2 * sequence_length - 1)
     words, pair, has_pooler = head != "none", head == "pre_training", head != "masked_lm"
     gathers = words and positions_predicted is not None
     hidden_dropout, attention_dropout = config.hidden_dropout_prob > 0, config.attention_probs_dropout_prob > 0
     pair_dropout = pair and isinstance(config, AlbertConfig) and config.classifier_dropout_prob > 0
     return {
         "embedding mapping": _maps_embeddings(config) * tokens * size,
-        # What comes in; query, key and value; what goes into the output map.
-        "attention": layers * tokens * 5 * hidden,
-        "attention weights": weights * (1 + attention_dropout),
+        # What comes in; query, key and value; what goes into the output map. Relative positions take heads and tokens
+        # in another order, which needs a copy of the query (and of the key) if there are several of both.
+        "attention": layers * tokens * (5 + copies) * hidden,
+        # And the scores of all distances, of which those of the pairs are picked.
+        "attention weights": weights * (1 + attention_dropout) + by_distance,
         "feed-forward": layers * tokens * (hidden + by_activation * config.intermediate_size),
         # What comes in, and the mean and the deviation of each token.
         "layer norms": tokens * (size + 2) + layers * tokens * 2 * (hidden + 2),
@@ -179,16 +229,19 @@ def count_activations(
 
 
 def training_bytes(
-    config: BertConfig,
+    config: BertConfig | T5Config,
     head: str = "none",
     batch_size: int = 1,
     sequence_length: int = 128,
     positions_predicted: int | None = None,
+    target_length: int | None = None,
 ) -> dict[str, int]:
     """Bytes that training with Adam in float32 needs: 16 a parameter, and 4 a number of `count_activations`.
 
     Arguments and errors as for `count_activations`.
     """
     parameters = sum(count_parameters(config, head).values())
-    kept = sum(count_activations(config, head, batch_size, sequence_length, positions_predicted).values())
-    return {name: size * parameters for name, size in BYTES_PER_PARAMETER.items()} | {"activations": 4 * kept}
+    activations = count_activations(config, head, batch_size, sequence_length, positions_predicted, target_length)
+    return {name: size * parameters for name, size in BYTES_PER_PARAMETER.items()} | {
+        "activations": 4 * sum(activations.values())
+    }

@@ -23,7 +23,7 @@ CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cup
 	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint lab notebooks lock
+.PHONY: help book test lint lab notebooks checkpoints lock
 .DELETE_ON_ERROR:
 
 help:  ## show this list
@@ -54,6 +54,9 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 
 notebooks: $(INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
+
+checkpoints: $(INSTALLED)  ## train the small T5 that ships with the package (about half an hour; goes on where it was interrupted)
+	$(PY) tools/train_checkpoints.py t5
 
 lock:  ## compile requirements.in to requirements.txt (needs uv; UPGRADE=--upgrade takes the newest versions)
 	uv pip compile --quiet --universal --python-version 3.10 --custom-compile-command "make lock" \

@@ -119,7 +119,8 @@ def test_loading_by_name_folder_or_file(tmp_path: Path) -> None:
     for place in ("wordpiece", TOKENIZERS / "wordpiece", str(TOKENIZERS / "wordpiece" / "tokenizer.json")):
         assert load_tokenizer(place).encode(text).ids == wordpiece().encode(text).ids
     with pytest.raises(
-        ValueError, match=r"name_or_path is 'wordpieces'; .* \('byte_level_bpe', 't5_unigram', 'unigram', 'wordpiece'\), a"
+        ValueError,
+        match=r"name_or_path is 'wordpieces'; .* \('byte_level_bpe', 't5_unigram', 'unigram', 'wordpiece'\), a",
     ):
         load_tokenizer("wordpieces")
     with pytest.raises(ValueError, match="name_or_path"):

@@ -26,6 +26,20 @@ def adamw(model: nn.Module, learning_rate: float, weight_decay: float = 0.01) ->
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.999), eps=1e-6, fused=True)
 
 
+def adafactor(model: nn.Module, learning_rate: float = 0.01) -> torch.optim.Adafactor:
+    """AdaFactor as T5 uses it: steps are relative to the size of what they change, and little is kept in memory.
+
+    In step n each matrix moves by at most about min(`learning_rate`, 1 / sqrt(n)) of its own root mean square. With
+    0.01 that is T5's rate, 1 / sqrt(max(n, 10,000)) (arXiv:1910.10683, section 3.1.2). So small weights take small
+    steps. T5 needs that: its queries begin far smaller than its embeddings (`T5ForConditionalGeneration.draw_matrix`),
+    and steps of one size for all, as in `adamw`, are too large for the ones or too small for the others. Of the squared
+    gradients only the mean of each row and column is remembered.
+
+    Source: Shazeer & Stern (arXiv:1804.04235), algorithms 4 and 5.
+    """
+    return torch.optim.Adafactor(model.parameters(), lr=learning_rate, weight_decay=0.0)
+
+
 def warmup_then_decay(
     optimizer: torch.optim.Optimizer, warmup_steps: int, total_steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:

@@ -5,7 +5,7 @@ Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, run_pretr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 import torch
@@ -25,6 +25,7 @@ def pretrain(
     warmup_steps: int,
     accumulation_steps: int = 1,
     weight_decay: float = 0.01,
+    make_optimizer: Callable[[nn.Module, float], torch.optim.Optimizer] | None = None,
     max_gradient_norm: float = 1.0,
     seed: int = 0,
     progress: bool = True,
@@ -40,6 +41,8 @@ def pretrain(
         steps: Updates of the weights.
         learning_rate: The peak, reached after `warmup_steps`; from there it falls linearly to 0.
         accumulation_steps: How many batches together make the gradient of one update.
+        weight_decay: Of AdamW.
+        make_optimizer: Makes another optimiser than AdamW from (model, learning_rate): `adafactor`.
         max_gradient_norm: A longer gradient is shortened to this.
         seed: Fixes dropout.
         progress: Whether to show a progress bar.
@@ -54,7 +57,7 @@ def pretrain(
         raise ValueError(f"accumulation_steps={accumulation_steps}: must be at least 1")
     rank, processes = process_rank()
     source = islice(batches, rank, None, processes)
-    optimizer = adamw(model, learning_rate, weight_decay)
+    optimizer = make_optimizer(model, learning_rate) if make_optimizer else adamw(model, learning_rate, weight_decay)
     schedule = warmup_then_decay(optimizer, warmup_steps, steps)
     device, log = next(model.parameters()).device, []
     model.train()

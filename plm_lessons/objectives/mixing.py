@@ -1,0 +1,68 @@
+"""How often each task is drawn, when a model learns several at once.
+
+In proportion to its examples, a large task would leave the small ones next to nothing; in equal shares, a small one
+would be learnt by heart while the large one has hardly begun. T5 compares two ways between: a limit, above which a
+task's size no longer counts, and a temperature, which draws the shares together.
+
+Source: T5 (arXiv 1910.10683), section 3.5.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import torch
+
+from plm_lessons.objectives.draws import RowGenerators
+
+
+def mixing_rates(sizes: Sequence[int], limit: int | None = None, temperature: float = 1.0) -> list[float]:
+    """The probability of drawing each task: r_m = min(e_m, K) ** (1/T), divided by the sum over all tasks.
+
+    Args:
+        sizes: e_m, the number of examples of each task, at least 1.
+        limit: K, as what the size of a larger task counts. None: no limit, examples-proportional.
+        temperature: T, at least 1. 1 leaves the shares as they are; the larger, the nearer they come to equal ones. T5
+            tries 2, 4 and 8, with a limit of 2**21.
+
+    Returns:
+        The rates; their sum is 1.
+
+    Raises:
+        ValueError: there is no task, or an argument is out of its range.
+    """
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes must hold at least one number, each at least 1, got {list(sizes)!r}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, or None, got {limit!r}")
+    if not 1 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be a finite number of at least 1, got {temperature!r}")
+    weights = [(size if limit is None else min(size, limit)) ** (1 / temperature) for size in sizes]
+    return [weight / sum(weights) for weight in weights]
+
+
+def draw_examples(rates: Sequence[float], sizes: Sequence[int], rows: range, seed: int) -> list[tuple[int, int]]:
+    """Which example of which task stands in each row of an endless mixture.
+
+    A row follows from (seed, row) alone: training that was interrupted can go on at any row. Draws are independent,
+    with replacement. (T5 shuffles each task and reads it in turn.)
+
+    Args:
+        rates: of each task, from `mixing_rates`.
+        sizes: the number of examples of each task.
+        rows: numbers of the rows, from 0.
+        seed: like each row in [0, 2**32).
+
+    Returns:
+        For each row (number of the task, number of the example).
+
+    Raises:
+        ValueError: `rates` do not sum to 1, or there are not as many as `sizes`.
+    """
+    if len(rates) != len(sizes) or abs(sum(rates) - 1) > 1e-6 or min(rates) < 0:
+        raise ValueError(f"rates must be {len(sizes)} shares that sum to 1, got {list(rates)!r}")
+    which, place = RowGenerators(seed, 0, rows).uniform((len(rows), 2)).T.contiguous()
+    bounds = torch.tensor(list(accumulate(rates)), dtype=torch.float64)[:-1]  # the last task takes what rounding leaves
+    tasks = torch.bucketize(which, bounds, right=True).tolist()
+    return [(task, int(share * sizes[task])) for task, share in zip(tasks, place.tolist(), strict=True)]

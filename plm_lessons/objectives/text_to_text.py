@@ -1,0 +1,132 @@
+"""Every task as text to text: a prefix names the task, and the answer is written out, whatever it is.
+
+    topic: Carmen is an opera in four acts by ...                      -> Arts
+    describe: Carmen is an opera in four acts by ...                   -> 1875 opera by Georges Bizet
+    sentiment: a gorgeous , witty , seductive movie .                  -> positive
+    order: first: It was ... second: The opera was ...                 -> swapped
+    decade: The Public Debt which had been created by ...              -> 1810
+
+A class becomes its name. Two texts become one, each with its own small prefix. A number becomes its digits, rounded so
+that few different ones are left: here a year to its decade, as T5 rounds the similarity of two sentences (STS-B, from 1
+to 5) to a multiple of 0.2. So one model with one loss learns all of it. If it writes what is no answer of the task,
+that counts as wrong.
+
+Source: T5 (arXiv 1910.10683), section 2.4 and appendix D.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from plm_lessons.corpus import SENTIMENTS, TOPICS, Document, documents, sentiment_examples
+
+MOST_WORDS = 40
+"""An input takes so many words of its text at most: whole sentences, from the beginning."""
+
+ORDERS = ("in order", "swapped")
+DECADES = tuple(str(year) for year in range(1790, 2030, 10))
+
+
+class TextPair(NamedTuple):
+    """An example as text: what is read, with its prefix, and what is to be written."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task in the form of text to text.
+
+    Attributes:
+        prefix: put before every input.
+        question: what is asked.
+        answers: all that can be right; None if any text can be.
+        make: the pairs of a split, without the prefix.
+    """
+
+    prefix: str
+    question: str
+    answers: tuple[str, ...] | None
+    make: Callable[[str], Iterator[TextPair]]
+
+    def examples(self, split: str = "train") -> list[TextPair]:
+        """All examples, the same at every call.
+
+        Args:
+            split: `"train"`, `"held_out"` or `"all"`.
+
+        Raises:
+            ValueError: for any other split.
+        """
+        return [TextPair(self.prefix + source, target) for source, target in self.make(split)]
+
+
+def passages(sentences: tuple[str, ...], most_words: int = MOST_WORDS) -> Iterator[str]:
+    """Cut sentences into passages: each takes as many as stay within `most_words`.
+
+    A longer sentence is left out, for it would have to be cut. No passage reaches across one.
+    """
+    passage: list[str] = []
+    for sentence in sentences:
+        length = len(sentence.split())
+        if passage and sum(len(part.split()) for part in passage) + length > most_words:
+            yield " ".join(passage)
+            passage = []
+        if length <= most_words:
+            passage.append(sentence)
+    if passage:
+        yield " ".join(passage)
+
+
+def _leads(split: str) -> Iterator[tuple[Document, str]]:
+    """Each article whose first sentence is short enough, and the first passage of it."""
+    for document in documents("wikipedia", split):
+        if len(document.sentences[0].split()) <= MOST_WORDS:
+            yield document, next(passages(document.sentences))
+
+
+def _topic(split: str) -> Iterator[TextPair]:
+    return (TextPair(lead, document.topic) for document, lead in _leads(split) if document.topic is not None)
+
+
+def _description(split: str) -> Iterator[TextPair]:
+    return (TextPair(lead, document.description) for document, lead in _leads(split) if document.description)
+
+
+def _sentiment(split: str) -> Iterator[TextPair]:
+    return (TextPair(example.text, SENTIMENTS[example.label]) for example in sentiment_examples(split))
+
+
+def _order(split: str) -> Iterator[TextPair]:
+    """Neighbouring sentences of an article, both ways round: so half of the answers are of each kind."""
+    for document in documents("wikipedia", split):
+        for first, second in pairwise(document.sentences):
+            if len(first.split()) + len(second.split()) <= MOST_WORDS:
+                yield TextPair(f"first: {first} second: {second}", "in order")
+                yield TextPair(f"first: {second} second: {first}", "swapped")
+
+
+def _decade(split: str) -> Iterator[TextPair]:
+    """Passages of the State of the Union addresses, each with its decade. A passage may name a year, or many."""
+    for document in documents("sotu", split):
+        decade = f"{year_of(document) // 10}0"
+        for passage in passages(document.sentences):
+            yield TextPair(passage, decade)
+
+
+def year_of(document: Document) -> int:
+    """The year of an address, from its title: "John Adams, 1797-11-22, spoken"."""
+    return int(document.title.split(", ")[1][:4])
+
+
+TASKS = {
+    "topic": Task("topic: ", "which topic is the article of?", TOPICS, _topic),
+    "describe": Task("describe: ", "what is it, in a few words?", None, _description),
+    "sentiment": Task("sentiment: ", "does the critic like the film?", SENTIMENTS, _sentiment),
+    "order": Task("order: ", "do the sentences stand in their order?", ORDERS, _order),
+    "decade": Task("decade: ", "when was it said?", DECADES, _decade),
+}

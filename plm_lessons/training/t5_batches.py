@@ -1,0 +1,145 @@
+"""Batches for T5: span corruption, tasks as text to text, and any mixture of them.
+
+Each row of a batch is drawn by itself: first from which source, then which example of it. A row, its noise included,
+follows from (seed, number of the row) alone.
+
+Letters: B batch, S source length, T target length.
+
+Source: T5 (arXiv:1910.10683), sections 2.4, 3.1.4 and 3.5.2; google-research/text-to-text-transfer-transformer at
+commit e081111, t5/data/preprocessors.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
+from typing import Protocol
+
+from tokenizers import Tokenizer
+
+from plm_lessons.objectives.draws import Generator, RowGenerators
+from plm_lessons.objectives.mixing import draw_examples
+from plm_lessons.objectives.span_corruption import (
+    TextToText,
+    corrupt_spans,
+    sentinel_ids,
+    span_lengths,
+    span_mask,
+    text_to_text_batch,
+)
+from plm_lessons.objectives.text_to_text import TextPair
+from plm_lessons.tokenization import token_id
+from plm_lessons.training.large_batches import Batch
+
+
+class Examples(Protocol):
+    """A source of examples."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def example(self, index: int, generator: Generator) -> TextToText:
+        """One of them, as ids. What is random in it comes from the generator."""
+
+
+class TaskExamples:
+    """Pairs of texts as ids, each with its end token.
+
+    Args:
+        pairs: From `Task.examples`.
+        tokenizer: T5's.
+    """
+
+    def __init__(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> None:
+        sources, targets = (tokenizer.encode_batch_fast([pair[side] for pair in pairs]) for side in (0, 1))
+        self.rows = [TextToText(source.ids, target.ids) for source, target in zip(sources, targets, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def example(self, index: int, generator: Generator) -> TextToText:
+        """The example; nothing in it is random."""
+        return self.rows[index]
+
+
+class SpanExamples:
+    """The text as one long row, cut so that the inputs are full when their spans are corrupted: see `span_lengths`.
+
+    Documents follow each other without a sign between them, as in the reference code.
+
+    Args:
+        documents: Token ids of each document, without end tokens.
+        tokenizer: T5's.
+        inputs_length: S, exact for all examples but the last, which is what remains. (If that is a single token, which
+            has nothing beside it that could tell what it was, it belongs to no example.)
+        noise_density, mean_span_length: As for `span_mask`.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[Sequence[int]],
+        tokenizer: Tokenizer,
+        inputs_length: int,
+        noise_density: float = 0.15,
+        mean_span_length: float = 3.0,
+    ) -> None:
+        length, self.targets_length = span_lengths(inputs_length, noise_density, mean_span_length)
+        tokens = list(chain.from_iterable(documents))
+        self.rows = [tokens[start : start + length] for start in range(0, len(tokens) - 1, length)]
+        self.noise = {"noise_density": noise_density, "mean_span_length": mean_span_length}
+        self.eos = token_id(tokenizer, "</s>")
+        self.sentinels = sentinel_ids(tokenizer.get_vocab_size())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def example(self, index: int, generator: Generator) -> TextToText:
+        """A row with its spans corrupted, at other places each time."""
+        row = self.rows[index]
+        noise_mask = span_mask(len(row), generator=generator, **self.noise)
+        return corrupt_spans(row, noise_mask, sentinels=self.sentinels, eos_token_id=self.eos)
+
+
+def t5_batches(
+    sources: Sequence[Examples],
+    rates: Sequence[float],
+    tokenizer: Tokenizer,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """Batches of a mixture without end.
+
+    Args:
+        sources: `SpanExamples`, `TaskExamples`, in any number.
+        rates: How often each is drawn: see `mixing_rates`. [1.0] for a single source.
+        tokenizer: T5's.
+        batch_size: B.
+        seed: Fixes what is drawn, and the noise.
+        start: The number of the first batch: training that goes on begins with the batch that was next.
+
+    Returns:
+        Batches of `input_ids`, `attention_mask` [B, S] and `labels` [B, T], as long as the longest row.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    sizes = [len(source) for source in sources]
+    for number in count(start):
+        rows = range(number * batch_size, (number + 1) * batch_size)
+        drawn = zip(rows, draw_examples(rates, sizes, rows, seed), strict=True)
+        examples = [sources[task].example(index, RowGenerators(seed, 1, [row])) for row, (task, index) in drawn]
+        yield _batch(examples, tokenizer)
+
+
+def batches_in_order(source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0) -> Iterator[Batch]:
+    """Each example of one source once, for evaluation; arguments and batches as for `t5_batches`."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    for start in range(0, len(source), batch_size):
+        rows = range(start, min(start + batch_size, len(source)))
+        yield _batch([source.example(row, RowGenerators(seed, 1, [row])) for row in rows], tokenizer)
+
+
+def _batch(examples: Sequence[TextToText], tokenizer: Tokenizer) -> Batch:
+    return text_to_text_batch(examples, pad_token_id=token_id(tokenizer, "<pad>"))._asdict()

@@ -1,0 +1,117 @@
+"""How well a T5 does: on the tokens of its targets, and on the texts that it writes.
+
+Letters: B batch, S source length, T target length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from plm_lessons.models.t5 import T5ForConditionalGeneration
+from plm_lessons.objectives.padding import pad_rows
+from plm_lessons.objectives.text_to_text import Task, TextPair
+from plm_lessons.tokenization import token_id
+from plm_lessons.training.large_batches import Batch
+
+
+@torch.no_grad()
+def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]) -> dict[str, float]:
+    """How well each token of the targets is predicted if all before it are given (teacher forcing).
+
+    Returns:
+        `loss` in nats and `accuracy`, means over all tokens of the targets, and `tokens`, how many they are.
+
+    Raises:
+        ValueError: There is no token to predict.
+    """
+    loss = hits = tokens = 0.0
+    model.eval()
+    for batch in batches:
+        inputs = {name: value.to(model.device) for name, value in batch.items()}
+        asked = inputs["labels"] != -100
+        logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked]
+        loss += torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
+        hits += (logits.argmax(-1) == truth).sum().item()
+        tokens += len(truth)
+    if not tokens:
+        raise ValueError("batches: there is nothing to predict in them")
+    return {"loss": loss / tokens, "accuracy": hits / tokens, "tokens": tokens}
+
+
+def write_texts(
+    model: T5ForConditionalGeneration,
+    tokenizer: Tokenizer,
+    sources: Sequence[str],
+    *,
+    max_new_tokens: int = 40,
+    batch_size: int = 64,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+    keep_sentinels: bool = False,
+) -> list[str]:
+    """What the model writes for each text, prefix included.
+
+    Args:
+        max_new_tokens, num_beams, length_penalty: As for `generate`.
+        keep_sentinels: Whether the texts keep their sentinels and other special tokens.
+    """
+    padding, texts = token_id(tokenizer, "<pad>"), []
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(sources))]
+    for start in range(0, len(encoded), batch_size):
+        ids, mask = pad_rows("sources", encoded[start : start + batch_size], padding)
+        written = model.generate(
+            ids.to(model.device),
+            mask.to(model.device),
+            max_new_tokens=max_new_tokens,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+        )
+        texts += tokenizer.decode_batch(written.tolist(), skip_special_tokens=not keep_sentinels)
+    return texts
+
+
+def rouge_l(written: str, target: str) -> float:
+    """ROUGE-L (Lin 2004): how much two texts share in the same order, from 0 to 1; case and punctuation do not count.
+
+    The F1 score of the longest common subsequence of words, 2 * longest / (words of one + words of the other).
+    """
+    from rapidfuzz.distance import Indel
+
+    one, other = (["".join(filter(str.isalnum, word)) for word in text.lower().split()] for text in (written, target))
+    return Indel.normalized_similarity([word for word in one if word], [word for word in other if word])
+
+
+def task_figures(task: Task, written: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
+    """The figures of a task, each a mean over its examples.
+
+    Returns:
+        `rouge_l` if any text can be right. Otherwise `valid`, the share that is an answer of the task at all, and
+        `accuracy`. If the answers are numbers, also `correlation` (Pearson's) and `mean_error`, the mean distance, over
+        the valid ones.
+
+    Raises:
+        ValueError: There are not as many texts as targets, or none.
+    """
+    if len(written) != len(targets) or not targets:
+        raise ValueError(f"written has {len(written)} texts, targets {len(targets)}: must be as many, at least 1")
+    pairs = list(zip(written, targets, strict=True))
+    if task.answers is None:
+        return {"rouge_l": float(np.mean([rouge_l(text, target) for text, target in pairs]))}
+    valid = [(text, target) for text, target in pairs if text in task.answers]
+    figures = {"valid": len(valid) / len(pairs), "accuracy": sum(text == target for text, target in pairs) / len(pairs)}
+    if all(answer.isdecimal() for answer in task.answers) and valid:
+        numbers = np.array([[int(text), int(target)] for text, target in valid]).T
+        figures["mean_error"] = float(np.abs(numbers[0] - numbers[1]).mean())
+        if numbers.std(axis=1).all():
+            figures["correlation"] = float(np.corrcoef(numbers)[0, 1])
+    return figures
+
+
+def commonest_answer(train: Sequence[TextPair]) -> str:
+    """What a model writes that has looked at targets only: the most frequent one."""
+    return Counter(pair.target for pair in train).most_common(1)[0][0]

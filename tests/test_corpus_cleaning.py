@@ -1,0 +1,84 @@
+"""The rules of C4: which lines and pages stay, why the others go, and what counts as a repetition."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plm_lessons.corpus import documents
+from plm_lessons.corpus_cleaning import clean_page, drop_repeated_spans
+
+GOOD = "The opera has four acts. It was written in Paris. It is sung in French."
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("Home | News | Sport | Weather", "does not end"),
+        ("The opera was first given in", "does not end"),
+        ("Click here now!", "fewer than 5 words"),
+        ("Please switch on JavaScript to see this page.", "Javascript"),
+        ("By reading on you accept our Privacy Policy.", "'privacy policy'"),
+        ("This website uses cookies to improve your visit.", "'uses cookies'"),
+    ],
+)
+def test_a_bad_line_goes_and_the_page_stays(line: str, reason: str) -> None:
+    cleaned = clean_page(f"{GOOD}\n{line}\n\nIs this a second good line?")
+    assert cleaned.text == f"{GOOD}\nIs this a second good line?" and cleaned.reason is None
+    [removed] = cleaned.removed
+    assert removed.line == line and reason in removed.reason
+
+
+@pytest.mark.parametrize("end", [".", "!", "?", '"', "”"])
+def test_lines_that_end_in_punctuation_and_have_five_words_stay(end: str) -> None:
+    line = f"It was given five times{end}"
+    assert clean_page(f"{GOOD}\n{line}").text.endswith(line)
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (f"{GOOD}\nLorem Ipsum dolor sit amet.", "placeholder"),
+        (f"{GOOD}\nif (opera) {{ sing(); }}", "curly bracket"),
+        ("It was written in Paris. It is sung in French.", "fewer than 3 sentences"),
+        (f"{GOOD}\nIt has an Ugly word in it.", "unwanted word"),
+    ],
+)
+def test_a_bad_page_goes_as_a_whole(page: str, reason: str) -> None:
+    cleaned = clean_page(page, unwanted_words={"ugly"})
+    assert cleaned.text == "" and cleaned.reason is not None and reason in cleaned.reason
+    assert clean_page(GOOD, unwanted_words={"ugly"}).reason is None
+    assert clean_page(f"{GOOD}\nIt was not uglydom or art.", unwanted_words={"ugly"}).reason is None
+
+
+def test_citation_marks_go_and_the_line_stays() -> None:
+    page = "The opera has four acts.[1] It was written in Paris.[citation needed] It is sung in French.[23]"
+    assert clean_page(page).text == GOOD
+
+
+def test_encyclopedia_articles_pass() -> None:
+    texts = [document.text for document in documents("wikipedia", "held_out") if len(document.sentences) >= 5]
+    kept = [clean_page(text) for text in texts]
+    assert len(texts) > 200 and sum(page.reason is None for page in kept) > 0.95 * len(texts)
+
+
+def test_three_sentences_that_come_again_go_and_two_stay() -> None:
+    a, b, c, d = ("The first is here.", "A second follows.", "The third ends it.", "Something else.")
+    assert drop_repeated_spans([f"{a} {b} {c}", f"{d} {a.upper()}  {b}\n{c} {d}"]) == [f"{a} {b} {c}", f"{d}\n{d}"]
+    assert drop_repeated_spans([f"{a} {b} {d}", f"{a} {b} {c}"]) == [f"{a} {b} {d}", f"{a} {b} {c}"]
+    assert drop_repeated_spans([f"{a} {b} {c}"] * 3) == [f"{a} {b} {c}", "", ""]
+    assert drop_repeated_spans([f"{a} {b} {c} {a} {b} {c} {d}"]) == [f"{a} {b} {c} {d}"]
+    with pytest.raises(ValueError, match="span is 0"):
+        drop_repeated_spans([a], span=0)
+
+
+@given(st.lists(st.lists(st.sampled_from(["A b.", "C d.", "E f.", "G h."]), max_size=9), max_size=5))
+def test_after_one_pass_the_first_of_each_span_is_there_still(pages: list[list[str]]) -> None:
+    cleaned = drop_repeated_spans([" ".join(page) for page in pages])
+    if pages and pages[0]:
+        distinct = len({tuple(pages[0][i : i + 3]) for i in range(len(pages[0]) - 2)})
+        if distinct == max(0, len(pages[0]) - 2):
+            assert cleaned[0] == " ".join(pages[0]), "nothing in it was a repetition"
+    again = drop_repeated_spans([*cleaned, *(" ".join(page) for page in pages)])
+    assert len(again) == 2 * len(pages)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser, Locator, Page, Route, expect
+from widget_page import CONTRAST, IN_FOCUS, STICKING_OUT, Scales, as_number, bare, path_of, set_theme
 from write_goldens import GELU_CURVES, gelu_at
 
 from plm_lessons.widgets import GeluWidget
@@ -29,9 +30,6 @@ VIEWS = {
 }
 COLUMNS = ("function", "derivative", "difference")
 BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="gelu">.*?</script>\s*</div>(?!\s*<script)', re.DOTALL)
-BARE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>A bare page</title><link rel="icon" href="data:,">{head}</head><body>{body}</body></html>"""
 
 
 def true_value(column: str, name: str, x: float) -> float:
@@ -40,10 +38,6 @@ def true_value(column: str, name: str, x: float) -> float:
     if column == "derivative":
         return slope
     return value - (gelu_at("exact", [x])[0][0] if column == "difference" else 0.0)
-
-
-def as_number(text: str) -> float:
-    return float(text.replace("\u2212", "-"))
 
 
 READ = """root => {
@@ -70,29 +64,6 @@ READ = """root => {
     bottom: +cursor?.getAttribute('y2'),
   };
 }"""
-
-
-def path_of(d: str) -> np.ndarray:
-    """The points of a drawn path in pixels, across and up."""
-    return np.array([[float(part) for part in pair.split()] for pair in re.split("[ML]", d)[1:]]).T
-
-
-class Scales:
-    """From pixels to values, across and up, as the labels of the ticks say it."""
-
-    def __init__(self, labels: list[tuple[str, float, float, str]]) -> None:
-        ticks, names = labels[:-2], labels[-2:]
-        assert all(text for *_, text in names)
-        self.x = self._line([(x, as_number(text)) for anchor, x, _, text in ticks if anchor == "middle"])
-        self.y = self._line([(y - 4, as_number(text)) for anchor, _, y, text in ticks if anchor == "end"])
-        self.pixel = abs(float(self.y(1) - self.y(0)))
-
-    @staticmethod
-    def _line(pairs: list[tuple[float, float]]) -> Callable[[Any], Any]:
-        pixels, values = np.array(pairs).T
-        assert len(values) >= 2
-        slope, start = np.polyfit(pixels, values, 1)
-        return lambda pixel: start + slope * np.asarray(pixel)
 
 
 class Widget:
@@ -187,12 +158,6 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if request.param == "book":
         return str(request.getfixturevalue("book_site")) + "/book/bert.html"
     return bare(tmp_path_factory.mktemp("bare"), GeluWidget())
-
-
-def bare(folder: Path, *widgets: GeluWidget, head: str = "") -> str:
-    path = folder / "page.html"
-    path.write_text(BARE.format(head=head, body="\n".join(widget.html() for widget in widgets)), encoding="utf-8")
-    return path.as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -446,50 +411,6 @@ def test_most_masks_are_said(widget: Widget) -> None:
 
 # --- for every reader -------------------------------------------------------------------------------------------------
 
-CONTRAST = """root => {
-  const numbers = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
-  const light = (colour) => {
-    const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = numbers(colour).map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor, [, , , alpha = 1] = numbers(colour);
-      if (alpha === 1) return colour;
-    }
-  };
-  const worst = [];
-  const note = (what, ink, element) => {
-    const [a, b] = [light(ink), light(ground(element))].sort((p, q) => q - p);
-    worst.push([(a + 0.05) / (b + 0.05), what]);
-  };
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  for (let text; (text = walker.nextNode()); ) {
-    const owner = text.parentElement, style = getComputedStyle(owner);
-    const ink = owner.closest('svg') ? style.fill : style.color;
-    if (text.data.trim() && owner.checkVisibility()) note(text.data, ink, owner);
-  }
-  for (const field of root.querySelectorAll('input[type=number], button'))
-    if (field.checkVisibility()) note('text of a control', getComputedStyle(field).color, field);
-  for (const curve of root.querySelectorAll('.plm-curve'))
-    if (curve.checkVisibility()) note('line of ' + curve.getAttribute('class'), getComputedStyle(curve).stroke, curve);
-  return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length, ground: ground(root.firstElementChild) };
-}"""
-
-
-def set_theme(page: Page, theme: str) -> None:
-    """Uses the switch of the book where there is one."""
-    switch = page.locator("button.theme-switch-button:visible")
-    for _ in range(3):
-        if page.evaluate("document.documentElement.dataset.theme") == theme:
-            return
-        if switch.count():
-            switch.first.click()
-        else:
-            page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
-
 
 def test_themes_are_followed_live_with_enough_contrast(widget: Widget) -> None:
     widget.tick(*NAMES)
@@ -517,14 +438,6 @@ def test_without_a_theme_the_system_decides(tmp_path: Path, open_page: Callable[
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
 
 
-STICKING_OUT = """block => {
-  const edge = block.getBoundingClientRect().right + 0.5;
-  return [...block.querySelectorAll('*:not(svg, svg *, .plm-unseen)')]
-    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > edge)
-    .map((part) => part.outerHTML.slice(0, 80));
-}"""
-
-
 @pytest.mark.parametrize("width", (320, 390, 768, 1600))
 def test_no_sideways_scroll(address: str, open_page: Callable[..., Page], width: int) -> None:
     widget = Widget(open_page(address, width=width))
@@ -550,16 +463,6 @@ def test_plot_follows_the_width(widget: Widget) -> None:
     narrow = widget.plot.bounding_box()
     assert narrow is not None and narrow["x"] + narrow["width"] <= 340
     widget.assert_reads(-0.75)
-
-
-IN_FOCUS = """root => {
-  const at = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(at);
-  return {
-    inside: root.contains(at),
-    outline: outlineStyle === 'none' ? 0 : parseFloat(outlineWidth),
-    name: (at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? at.textContent).trim(),
-  };
-}"""
 
 
 def test_every_control_is_reached_by_tab_named_and_seen_in_focus(widget: Widget) -> None:

@@ -5,7 +5,6 @@ What a reader does with the GELU widget is tested in test_gelu_page.py.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import importlib.util
 import json
@@ -15,11 +14,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
-from xml.etree import ElementTree
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -28,6 +25,7 @@ import traitlets
 from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page
+from widget_page import IMPORT, MARKUP, Strict, close, drawn, render_with_model
 
 from plm_lessons.widgets import GeluWidget
 from plm_lessons.widgets.base import LessonWidget, inert
@@ -46,10 +44,6 @@ def golden_tool() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def close(found: Any, wanted: Any, tolerance: float) -> None:
-    np.testing.assert_allclose(np.array(found, dtype=float), np.array(wanted), rtol=0, atol=tolerance)
 
 
 # --- traits -----------------------------------------------------------------------------------------------------------
@@ -150,37 +144,6 @@ def test_block_and_text_are_the_same_each_time_and_in_every_process() -> None:
         assert hashlib.sha256((first["text/html"] + first["text/plain"]).encode()).hexdigest() == other
 
 
-class Strict(HTMLParser):
-    """Collects what a browser would see, and fails on an element that is closed out of order."""
-
-    VOID: ClassVar[set[str]] = {"input", "br", "meta", "link", "img"}
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: dict[str, str] = {}
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(attrs) == len({name for name, _ in attrs})
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open:
-            self.texts[self.open[-1]] = self.texts.get(self.open[-1], "") + data
-
-
 @pytest.mark.parametrize("view", VIEWS)
 def test_block_is_well_formed_and_points_nowhere(view: str) -> None:
     html = GeluWidget(view=view, draws=30).html()
@@ -276,16 +239,6 @@ def test_picture_draws_and_tells_the_values(view: str, x: float) -> None:
         assert abs(scale(float(at)) - min(high, max(low, wanted))) < 0.003 * (high - low)
 
 
-def drawn(widget: GeluWidget) -> tuple[str, list[tuple[str, str]]]:
-    """The SVG in the picture, and the rows of the table below it."""
-    html = widget.picture()
-    image = re.search(r'<img src="data:image/svg\+xml;base64,([^"]+)"', html)
-    assert image is not None
-    svg = base64.b64decode(image[1]).decode()
-    ElementTree.fromstring(svg)
-    return svg, re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', html)
-
-
 def axis(svg: str) -> Callable[[float], float]:
     """The vertical scale as the labels of its ticks say it: pixels to values."""
     labels = re.findall(r'<text x="44.0" y="([\d.]+)" text-anchor="end">([^<]+)</text>', svg)
@@ -364,10 +317,6 @@ def test_mean_of_masks_goes_to_gelu() -> None:
 
 # --- the mathematics in the page --------------------------------------------------------------------------------------
 
-IMPORT = """async (source) => {
-  window.lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
-}"""
-
 
 @pytest.fixture
 def module(open_page: Callable[..., Page]) -> Page:
@@ -423,46 +372,11 @@ def test_page_and_python_agree(module: Page) -> None:
 
 # --- the model interface of anywidget ---------------------------------------------------------------------------------
 
-# A model as Backbone makes it: an event for each attribute that changed; save_changes sends the kernel what is unsent.
-FAKE = """async ([state, source]) => {
-  const lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
-  const heard = {}, unsent = new Set();
-  const tell = (name) => [...(heard['change:' + name] ?? [])].forEach((callback) => callback());
-  window.sent = [];
-  window.fake = {
-    get: (name) => state[name],
-    set(name, value) {
-      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
-      state[name] = value;
-      unsent.add(name);
-      tell(name);
-    },
-    save_changes() {
-      window.sent.push(Object.fromEntries([...unsent].map((name) => [name, state[name]])));
-      unsent.clear();
-    },
-    on: (event, callback) => (heard[event] ??= []).push(callback),
-    off: (event, callback) => (heard[event] = (heard[event] ?? []).filter((other) => other !== callback)),
-    listeners: () => Object.values(heard).flat().length,
-    fromKernel(name, value) {
-      state[name] = value;
-      tell(name);
-    },
-  };
-  const el = document.createElement('div');
-  document.body.append(el);
-  window.cleanup = lib.default.render({ model: window.fake, el });
-}"""
-
 
 @pytest.fixture
 def with_model(open_page: Callable[..., Page]) -> Callable[..., Page]:
     def start(**state: Any) -> Page:
-        page = open_page("about:blank")
-        widget = GeluWidget()
-        page.add_style_tag(content=widget._css)
-        page.evaluate(FAKE, [{**json.loads(json.dumps(widget.state())), **state}, widget._esm])
-        return page
+        return render_with_model(open_page("about:blank"), GeluWidget(), **state)
 
     return start
 
@@ -534,9 +448,6 @@ def test_closed_view_stops_listening(with_model: Callable[..., Page]) -> None:
     assert page.evaluate("fake.listeners()") == 5
     page.evaluate("cleanup()")
     assert page.evaluate("fake.listeners()") == 0
-
-
-MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 @pytest.mark.parametrize(

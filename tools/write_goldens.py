@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from plm_lessons.files import write_atomically
+from plm_lessons.layers.normalization import RMSNorm
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden"
 
@@ -56,7 +57,39 @@ def gelu() -> dict[str, Any]:
     }
 
 
-GOLDENS: dict[str, Callable[[], dict[str, Any]]] = {"gelu": gelu}
+# Ordinary, all equal, a single component, zero, large beside small, and what the sliders reach at most.
+VECTORS = ([3.0, 1.0, 4.0, -1.0, 2.5, 0.5], [2.0] * 8, [-7.0], [0.0] * 3, [10.0, -0.1, 0.1], [-10.0, 10.0], [9.5, 9.75])
+
+
+def normalised(vector: list[float], eps: float, gain: float) -> dict[str, list[float]]:
+    """What LayerNorm (of torch, without a bias) and RMSNorm (of the package) make of a vector in double precision."""
+    x = torch.tensor(vector, dtype=torch.float64)
+    layers: dict[str, torch.nn.LayerNorm | RMSNorm] = {
+        "layerNorm": torch.nn.LayerNorm(len(vector), eps=eps),
+        "rmsNorm": RMSNorm(len(vector), eps=eps),
+    }
+    found = {}
+    for name, layer in layers.items():
+        with torch.no_grad():
+            layer.double().weight.fill_(gain)
+            found[name] = layer(x).tolist()
+    return found
+
+
+def rms_norm() -> dict[str, Any]:
+    """Both outputs for several vectors at every scale, some eps and gains."""
+    settings = [(-12, 1.0), (-6, 1.0), (-5.5, 0.35), (0, 1.5), (-6, 0.0)]
+    cases = []
+    for vector in VECTORS:
+        for power in range(-6, 4):
+            scaled = [x * 10.0**power for x in vector]
+            for log10_eps, gain in settings:
+                case = {"x": scaled, "log10_eps": log10_eps, "gain": gain}
+                cases.append({**case, **normalised(scaled, 10.0**log10_eps, gain)})
+    return {"cases": cases}
+
+
+GOLDENS: dict[str, Callable[[], dict[str, Any]]] = {"gelu": gelu, "rms_norm": rms_norm}
 
 
 def main() -> None:

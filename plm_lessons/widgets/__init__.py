@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 from plm_lessons.widgets.gelu import GeluWidget
+from plm_lessons.widgets.masking_patterns import MaskingPatternsWidget
+from plm_lessons.widgets.model_sizes import ModelSizesWidget
+from plm_lessons.widgets.relative_bias import RelativeBiasWidget
+from plm_lessons.widgets.rms_norm import RMSNormWidget
 
-__all__ = ["GeluWidget"]
+__all__ = ["GeluWidget", "MaskingPatternsWidget", "ModelSizesWidget", "RMSNormWidget", "RelativeBiasWidget"]

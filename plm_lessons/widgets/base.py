@@ -1,8 +1,10 @@
 """What all widgets share: checked traits, and a display that is alive with a kernel and without one.
 
 A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends:
-`export default { render({ model, el }) }`, with its mathematics as pure exported functions and without imports.
-`common.js` is put in front of it and `common.css` beside it, so that every widget is one text that needs nothing else.
+`export default { render({ model, el }) }`, with its mathematics as pure exported functions and without imports. Where
+that is long, the mathematics stands in `NAME.maths.js`, which is put in front of it.
+`common.js` is put in front of it and `common.css`, with `NAME.css` if there is one, beside it, so that every widget is
+one text that needs nothing else.
 
 Displayed, a widget offers three forms and the front end takes the richest that it knows:
 
@@ -33,6 +35,11 @@ class WidgetValueError(traitlets.TraitError, ValueError):
     """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
 
 
+def is_real(value: Any) -> bool:
+    """Whether `value` is a real number of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 class Checked(traitlets.TraitType):
     """A synchronised trait that says what it allows. Subclasses return the clean value or call `self.error`."""
 
@@ -55,7 +62,7 @@ class Number(Checked):
         self.low, self.high = low, high
 
     def validate(self, obj: Any, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        if not is_real(value):
             raise self.refuse(obj, value)
         number = float(value)
         if not self.low <= number <= self.high:  # also refuses NaN
@@ -64,16 +71,33 @@ class Number(Checked):
 
 
 class Whole(Checked):
-    """A whole number from 0 to `most`."""
+    """A whole number from `least` to `most`; an even one if `even`."""
 
-    def __init__(self, most: int, default: int = 0) -> None:
-        super().__init__(default, f"a whole number from 0 to {most}")
-        self.most = most
+    def __init__(self, most: int, default: int = 0, least: int = 0, even: bool = False) -> None:
+        super().__init__(default, f"{'an even' if even else 'a whole'} number from {least} to {most}")
+        self.least, self.most, self.step = least, most, 2 if even else 1
 
     def validate(self, obj: Any, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) <= self.most:
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise self.refuse(obj, value)
+        if not self.least <= int(value) <= self.most or int(value) % self.step:
             raise self.refuse(obj, value)
         return int(value)
+
+
+class Numbers(Checked):
+    """From `least` to `most` finite real numbers, each from `low` to `high`. Kept as a tuple."""
+
+    def __init__(self, low: float, high: float, least: int, most: int, default: tuple[float, ...]) -> None:
+        super().__init__(default, f"a list of {least} to {most} numbers, each from {low:g} to {high:g}")
+        self.low, self.high, self.least, self.most = low, high, least, most
+
+    def validate(self, obj: Any, value: Any) -> tuple[float, ...]:
+        if not isinstance(value, (list, tuple)) or not self.least <= len(value) <= self.most:
+            raise self.refuse(obj, value)
+        if not all(is_real(item) and self.low <= item <= self.high for item in value):
+            raise self.refuse(obj, value)
+        return tuple(float(item) + 0.0 for item in value)
 
 
 class OneOf(Checked):
@@ -104,10 +128,22 @@ class SomeOf(Checked):
         return tuple(name for name in self.options if name in value)
 
 
+def rounded(value: Any) -> Any:
+    """The value with every float in it, also in nested tuples, rounded to 9 decimals."""
+    if isinstance(value, tuple):
+        return tuple(map(rounded, value))
+    return round(value, 9) if isinstance(value, float) else value
+
+
 @functools.cache
 def source(file_name: str) -> str:
     """The text of a file that lies beside this one."""
     return resources.files("plm_lessons.widgets").joinpath(file_name).read_text(encoding="utf-8")
+
+
+def is_file(file_name: str) -> bool:
+    """Whether a file of this name lies beside this one."""
+    return resources.files("plm_lessons.widgets").joinpath(file_name).is_file()
 
 
 def inert(text: str, ending: str) -> str:
@@ -130,16 +166,16 @@ class LessonWidget(anywidget.AnyWidget):
 
     @property
     def _esm(self) -> str:
-        return source("common.js") + "\n" + source(f"{self.name}.js")
+        names = ("common.js", f"{self.name}.maths.js", f"{self.name}.js")
+        return "\n".join(source(name) for name in names if is_file(name))
 
     @property
     def _css(self) -> str:
-        return source("common.css")
+        return "".join(source(f"{name}.css") for name in ("common", self.name) if is_file(f"{name}.css"))
 
     def state(self) -> dict[str, Any]:
         """The traits as plain values, numbers rounded to 9 decimals so that every machine writes the same text."""
-        values = {field: getattr(self, field) for field in self.fields}
-        return {field: round(value, 9) if isinstance(value, float) else value for field, value in values.items()}
+        return {field: rounded(getattr(self, field)) for field in self.fields}
 
     def picture(self) -> str:
         """HTML for readers without JavaScript: a drawing, the values and a sentence. Text in it must be escaped."""

@@ -1,0 +1,250 @@
+"""What attention adds to a score for the places of query and key, in three designs, to play with.
+
+T5 (Raffel et al., 2019, section 2.1) adds one number per head and bucket of distances, relative_key (Shaw et al., 2018)
+a product of the query with a vector of the distance, and a table of absolute positions (BERT) brings products of two
+positions' vectors. Only the last changes when the whole sentence is shifted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import traitlets
+
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.widgets.picture import Drawing, figure, table, written
+
+WORDS = ["the", "small", "cat", "sat", "on", "the", "old", "mat", "and", "slept", "all", "day"]
+MODES = ("t5", "relative_key", "absolute")
+DIRECTIONS = ("bidirectional", "one-sided")
+HEADS = 3  # illustrative ones
+MOST_HEADS = 128
+MOST_BUCKETS = 32
+TEXT: dict[str, Any] = {
+    "title": "Attention and position: three ways to score a pair",
+    "rows": {
+        "query": "Query, at position t",
+        "key": "Key, at position s",
+        "distance": "Distance, s \u2212 t",
+        "bucket": "Bucket",
+        "value": "Score",
+    },
+    "outside": ", outside the sentence",
+    "none": "none: the design has no buckets",
+    "masked": "hidden: in a decoder no query sees a later key",
+    "lines": "score by distance, a line for each query",
+    "staircase": "bucket by distance",
+    "illustrative": "The scores of the buckets are illustrative numbers, not trained ones.",
+    "live": "This picture shows the first state. Where scripts may run, there is a map, and all of it can be moved.",
+}
+
+
+def bucket(distance: int, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128) -> int:
+    """T5's bucket of a distance, as `plm_lessons.layers.positions.relative_position_bucket` says it, without torch.
+
+    Args:
+        distance: position of the key minus that of the query.
+        bidirectional, num_buckets, max_distance: as there.
+
+    Returns:
+        From 0 to `num_buckets` - 1.
+    """
+    per_direction = num_buckets // 2 if bidirectional else num_buckets
+    exact = per_direction // 2
+    far = abs(distance) if bidirectional else max(0, -distance)
+    found = far
+    if far >= exact:
+        # In float32 as in T5's code: on the border of two buckets rounding decides. The logarithm is rounded once.
+        share = np.float32(math.log(np.float32(far / exact))) / np.float32(math.log(max_distance / exact))
+        found = min(per_direction - 1, exact + int(share * np.float32(per_direction - exact)))
+    return found + (per_direction if bidirectional and distance > 0 else 0)
+
+
+def illustrative(head: int, num_buckets: int, bidirectional: bool) -> list[float]:
+    """Numbers for buckets that were given none: head 0 prefers near keys, 1 the word before, 2 far keys; then again."""
+    per_direction = num_buckets // 2 if bidirectional else num_buckets
+    slopes = [1.5 - 3 * (b % per_direction) / (per_direction - 1) for b in range(num_buckets)]
+    if head % HEADS == 1:
+        return [2.0 if b == 1 else -0.5 for b in range(num_buckets)]
+    return slopes if head % HEADS == 0 else [-slope for slope in slopes]
+
+
+def _vector(entry: Callable[[int], float]) -> list[float]:
+    return [entry(d) for d in (1, 2, 3, 4)]
+
+
+def position_vector(i: int) -> list[float]:
+    """An illustrative vector of a position."""
+    return _vector(lambda d: math.sin(1.3 * d + 0.11 * d * i * i))
+
+
+def query_vector(word: str) -> list[float]:
+    """An illustrative vector of a word of `WORDS` as query."""
+    return _vector(lambda d: math.cos(2.4 * d * (WORDS.index(word) + 1)))
+
+
+def distance_vector(r: int) -> list[float]:
+    """An illustrative vector of a distance, here position of the query minus that of the key, as Shaw counts it."""
+    return _vector(lambda d: math.cos(0.45 * d * r + d))
+
+
+class BucketValues(Checked):
+    """A list of heads, each a list of one number per bucket. Kept as tuples."""
+
+    def __init__(self) -> None:
+        heads = f"a list of at most {MOST_HEADS} heads"
+        super().__init__((), f"{heads}, each a list of the same even number of finite numbers, 4 to {MOST_BUCKETS}")
+
+    def validate(self, obj: Any, value: Any) -> tuple[tuple[float, ...], ...]:
+        if not isinstance(value, (list, tuple)) or len(value) > MOST_HEADS:
+            raise self.refuse(obj, value)
+        for row in value:
+            if not isinstance(row, (list, tuple)) or len(row) != len(value[0]):
+                raise self.refuse(obj, value)
+            if not 4 <= len(row) <= MOST_BUCKETS or len(row) % 2:
+                raise self.refuse(obj, value)
+            if not all(is_real(number) and math.isfinite(number) for number in row):
+                raise self.refuse(obj, value)
+        return tuple(tuple(float(number) + 0.0 for number in row) for row in value)
+
+
+class RelativeBiasWidget(LessonWidget):
+    """Scores of every pair of a sentence's words by position alone, as a map and by distance.
+
+    Args:
+        mode: "t5", "relative_key" or "absolute". The last two have illustrative vectors.
+        num_buckets: of T5, an even number from 4 to 32.
+        max_distance: of T5, from 17 to 256.
+        direction: "bidirectional" (encoder) or "one-sided" (decoder).
+        shift: the position of the first word, from 0 to 20.
+        query: which word of the sentence asks, from 0 to 11.
+        distance: position of the key minus that of the query, from -300 to 300.
+        values: of T5's buckets, one list for each head. Without them, or where `num_buckets` is another number than
+            they have, illustrative ones are shown, and the widget says so.
+        head: whose values are shown.
+
+    Raises:
+        ValueError: for any other value; also when a trait is set later.
+    """
+
+    name = "relative_bias"
+    fields = ("mode", "num_buckets", "max_distance", "direction", "shift", "query", "distance", "head", "values")
+
+    mode = OneOf(MODES, default="t5")
+    num_buckets = Whole(MOST_BUCKETS, default=32, least=4, even=True)
+    max_distance = Whole(256, default=128, least=17)
+    direction = OneOf(DIRECTIONS, default="bidirectional")
+    shift = Whole(20)
+    query = Whole(len(WORDS) - 1, default=5)
+    distance = Whole(300, default=-3, least=-300)
+    values = BucketValues()
+    head = Whole(MOST_HEADS - 1)
+
+    def __init__(
+        self,
+        mode: str = "t5",
+        num_buckets: int = 32,
+        max_distance: int = 128,
+        direction: str = "bidirectional",
+        shift: int = 0,
+        query: int = 5,
+        distance: int = -3,
+        values: Sequence[Sequence[float]] = (),
+        head: int = 0,
+    ) -> None:
+        super().__init__(
+            mode=mode,
+            num_buckets=num_buckets,
+            max_distance=max_distance,
+            direction=direction,
+            shift=shift,
+            query=query,
+            distance=distance,
+            values=values,
+            head=head,
+        )
+
+    @traitlets.validate("head", "values")
+    def _head_has_values(self, proposal: Any) -> Any:
+        chosen, values = self.head, self.values
+        if proposal.trait.name == "head":
+            chosen = proposal.value
+        else:
+            values = proposal.value
+        if chosen >= (heads := len(values) or HEADS):
+            raise WidgetValueError(f"{type(self).__name__}.head must be a whole number below {heads}, got {chosen}")
+        return proposal.value
+
+    def _bucket(self, distance: int) -> int:
+        return bucket(distance, self.direction == "bidirectional", self.num_buckets, self.max_distance)
+
+    def bias(self) -> Sequence[float]:
+        """The number of each bucket for the chosen head: those given, or illustrative ones."""
+        if self.values and len(self.values[0]) == self.num_buckets:
+            return self.values[self.head]
+        return illustrative(self.head, self.num_buckets, self.direction == "bidirectional")
+
+    def score(self, i: int, j: int) -> float:
+        """What the design adds to the score of query i and key j of the sentence."""
+        if self.mode == "t5":
+            return self.bias()[self._bucket(j - i)]
+        if self.mode == "relative_key":
+            pair = query_vector(WORDS[i]), distance_vector(i - j)
+        else:
+            pair = position_vector(self.shift + i), position_vector(self.shift + j)
+        return sum(a * b for a, b in zip(*pair, strict=True)) / 2
+
+    def __repr__(self) -> str:
+        # The values are too many to be read.
+        shown = {name: repr(value) for name, value in self.state().items()}
+        if self.values:
+            shown["values"] = f"<{len(self.values)} heads of {len(self.values[0])} buckets>"
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
+
+    def picture(self) -> str:
+        i, r, last = self.query, self.distance, len(WORDS) - 1
+        j = i + r
+        inside = 0 <= j <= last
+        hidden = self.mode == "t5" and self.direction == "one-sided" and j > i
+        value = self.bias()[self._bucket(r)] if self.mode == "t5" else self.score(i, j) if inside else None
+        place = f"\u201c{WORDS[j]}\u201d at {self.shift + j}" if inside else f"{self.shift + j}{TEXT['outside']}"
+        told = {
+            "query": f"\u201c{WORDS[i]}\u201d at {self.shift + i}",
+            "key": place.replace("-", "\u2212"),
+            "distance": str(r).replace("-", "\u2212"),
+            "bucket": str(self._bucket(r)) if self.mode == "t5" else TEXT["none"],
+            "value": TEXT["masked"] if hidden else "\u2013" if value is None else written(value),
+        }
+        rows = [(TEXT["rows"][name], text) for name, text in told.items()]
+        label = f"{TEXT['title']}: " + "; ".join(f"{name}: {text}" for name, text in rows)
+        drawing = self._stairs() if self.mode == "t5" else self._lines()
+        trained = self.values and len(self.values[0]) == self.num_buckets
+        sentence = TEXT["live"] if trained or self.mode != "t5" else f"{TEXT['illustrative']} {TEXT['live']}"
+        return figure(TEXT["title"], drawing.image(label), table(rows), sentence)
+
+    def _stairs(self) -> Drawing:
+        reach = min(300, math.ceil(1.15 * self.max_distance))
+        drawing = Drawing((-reach, reach), (-1, self.num_buckets), TEXT["rows"]["distance"], TEXT["staircase"])
+        steps = [(r, self._bucket(r)) for r in range(-reach, reach + 1)]
+        edges = [(r + side, b) for r, b in steps for side in (-0.5, 0.5)]
+        drawing.curve(edges, "curve c0")
+        if abs(self.distance) <= reach:
+            drawing.mark(self.distance, self._bucket(self.distance), 0)
+        return drawing
+
+    def _lines(self) -> Drawing:
+        last = len(WORDS) - 1
+        scores = [[self.score(i, j) for j in range(last + 1)] for i in range(last + 1)]
+        low, high = (pick(0.0, *(value for row in scores for value in row)) for pick in (min, max))
+        room = 0.08 * (high - low)
+        y = (low - room, high + room)
+        drawing = Drawing((-last - 0.5, last + 0.5), y, TEXT["rows"]["distance"], TEXT["lines"])
+        for i in sorted(range(last + 1), key=lambda i: i == self.query):  # the chosen query's line above the others
+            points = [(j - i, value) for j, value in enumerate(scores[i])]
+            drawing.curve(points, "curve c0" if i == self.query else "curve zero")
+        if 0 <= self.query + self.distance <= last:
+            drawing.mark(self.distance, scores[self.query][self.query + self.distance], 0)
+        return drawing

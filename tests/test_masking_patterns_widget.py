@@ -1,0 +1,445 @@
+"""The masking widget: its rules against those of the package, its random numbers, and what a reader's moves show."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from chance import assert_plausible, seeded
+from playwright.sync_api import Locator, Page, expect
+from widget_page import IMPORT, MARKUP, bare, drawn, render_with_model
+
+from plm_lessons.objectives import choose_whole_words, prediction_count, span_mask
+from plm_lessons.objectives.span_corruption import span_counts
+from plm_lessons.widgets import masking_patterns
+from plm_lessons.widgets.masking_patterns import FATES, SENTENCE, UNITS, MaskingPatternsWidget
+
+KINDS = ("static", "dynamic")
+SETTINGS = """(w) => ({ ...w, numbers: w.sentence.map(([, word]) => word), pool: w.random_tokens.length })"""
+
+
+@pytest.fixture(scope="module")
+def lib(open_shared_page: Callable[..., Page]) -> Page:
+    """A page in which `lib` is the module and `settings` makes its settings from the state of a widget."""
+    page = open_shared_page("about:blank")
+    page.evaluate(IMPORT, MaskingPatternsWidget()._esm)
+    page.evaluate(f"() => {{ window.settings = {SETTINGS}; }}")
+    return page
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    return MaskingPatternsWidget(**changes).state()
+
+
+def some_widgets(count: int) -> Iterator[MaskingPatternsWidget]:
+    rng = random.Random(5)
+    for i in range(count):
+        words, pairs = rng.randint(1, 25), [("[CLS]", -1)]
+        for word in range(words):
+            pairs += [(f"t{word}", word)] * rng.choice((1, 1, 1, 2, 3, 5))
+        yield MaskingPatternsWidget(
+            sentence=pairs[:128],
+            unit=UNITS[i % 3],
+            masking_rate=rng.choice((0.0, 0.15, 0.3, 0.5)),
+            mask_share=0.6,
+            random_share=rng.choice((0.0, 0.2, 0.4)),
+            mean_span_length=rng.choice((1.5, 3.0, 7.0)),
+            copies=rng.randint(1, 12),
+            seed=rng.randrange(2**32),
+            epochs=rng.randint(1, 30),
+        )
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_those_of_the_package(lib: Page) -> None:
+    cases = [(length, rate) for length in range(1, 300) for rate in (0.0, 0.15, 0.25, 0.5)]
+    wanted = [prediction_count(*case) for case in cases]
+    assert lib.evaluate("(all) => all.map(([n, rate]) => lib.predictionCount(n, rate))", cases) == wanted
+    assert [masking_patterns.prediction_count(*case) for case in cases] == wanted
+    triples = [(length, rate, mean) for length, rate in cases for mean in (1.0, 2.5, 3.0)]
+    found = lib.evaluate("(all) => all.map((c) => lib.spanCounts(...c))", triples)
+    assert [tuple(pair) if pair else None for pair in found] == [masking_patterns.span_counts(*c) for c in triples]
+    for case, pair in zip(triples, found, strict=True):
+        if pair is None:
+            with pytest.raises(ValueError):
+                span_counts(*case)
+        else:
+            assert tuple(pair) == span_counts(*case)
+
+
+def test_page_and_python_make_the_same_masks(lib: Page) -> None:
+    for widget in some_widgets(45):
+        found = lib.evaluate("(w) => lib.history(settings(w), w.epochs, w.copies)", widget.state())
+        if found is None:
+            assert widget.seen("static") is None
+            continue
+        for kind in KINDS:
+            seen = widget.seen(kind)
+            assert seen is not None
+            assert found[kind]["counts"] == seen.counts and found[kind]["fates"] == seen.fates
+            assert found[kind]["distinct"] == seen.distinct
+            assert {part: tuple(values) for part, values in found[kind]["now"].items()} == seen.now._asdict()
+
+
+def test_static_masks_repeat_and_dynamic_ones_do_not() -> None:
+    widget = MaskingPatternsWidget(copies=4)
+    shown: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    for epochs in range(1, 13):
+        widget.epochs = epochs
+        for kind in KINDS:
+            seen = widget.seen(kind)
+            assert seen is not None
+            shown[kind].append((seen.now, seen.distinct))
+    static, dynamic = ([now for now, _ in shown[kind]] for kind in KINDS)
+    assert static[:4] == static[4:8] == static[8:] and len(set(static[:4])) == 4
+    assert len(set(dynamic)) == 12 and not set(dynamic) & set(static)
+    assert [distinct for _, distinct in shown["static"]] == [1, 2, 3] + [4] * 9
+    again = MaskingPatternsWidget(copies=4, epochs=12)
+    assert again.seen("dynamic") == widget.seen("dynamic")
+    again.seed = 1
+    assert again.seen("dynamic") != widget.seen("dynamic")
+
+
+def test_every_mask_obeys_its_unit(lib: Page) -> None:
+    for widget in some_widgets(45):
+        seen = widget.seen("dynamic")
+        if seen is None:
+            continue
+        chosen, numbers = set(seen.now.chosen), widget.numbers
+        assert len(chosen) == len(seen.now.chosen) and all(numbers[i] >= 0 for i in chosen)
+        count = prediction_count(len(numbers), widget.masking_rate)
+        candidates = [i for i, number in enumerate(numbers) if number >= 0]
+        if widget.unit == "tokens":
+            assert len(chosen) == min(count, len(candidates))
+        elif widget.unit == "words":
+            whole = {numbers[i] for i in chosen}
+            assert chosen == {i for i in candidates if numbers[i] in whole} and len(chosen) <= count
+        else:
+            noise, spans = span_counts(len(candidates), widget.masking_rate, widget.mean_span_length)
+            starts = [i for i in chosen if i - 1 not in chosen]
+            assert len(chosen) == noise and len(starts) == spans
+            assert candidates[-1] in chosen and candidates[0] not in chosen
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_expected_line_is_the_chance_under_the_rules_of_the_package(lib: Page, unit: str) -> None:
+    """Against 20,000 masks by torch; and what the page draws itself, over 40 seeds, agrees with it too."""
+    pairs = [("[CLS]", -1)]
+    for word, size in enumerate((1, 1, 4, 2, 1, 1, 3, 1, 2, 1, 1, 5, 1)):
+        pairs += [("x", word)] * size
+    wanted = state(sentence=[*pairs, ("[SEP]", -1)], unit=unit, masking_rate=0.3, epochs=400)
+    chances = lib.evaluate("(w) => lib.chances(settings(w))", wanted)
+    numbers, trials = torch.tensor([[word for _, word in wanted["sentence"]]]), 20_000
+    if unit == "spans":
+        length = int((numbers >= 0).sum())
+        generator = seeded()
+        masks = torch.stack([span_mask(length, generator=generator, noise_density=0.3) for _ in range(trials)])
+        counts = [0, *masks.sum(dim=0).tolist(), 0]
+    elif unit == "words":
+        many = numbers.expand(trials, -1)
+        counts = choose_whole_words(many, attention_mask=None, generator=seeded(), masking_rate=0.3).sum(dim=0).tolist()
+    else:
+        share = prediction_count(numbers.numel(), 0.3) / int((numbers >= 0).sum())
+        assert chances == pytest.approx([share * (number >= 0) for number in numbers[0].tolist()])
+        counts = [round(chance * trials) for chance in chances]
+    own = lib.evaluate(
+        """(w) => Array.from({ length: 40 }, (_, seed) => lib.history(settings({ ...w, seed }), 400, 1).dynamic.counts)
+            .reduce((sum, counts) => sum.map((n, i) => n + counts[i]))""",
+        wanted,
+    )
+    for chance, by_torch, by_page in zip(chances, counts, own, strict=True):
+        assert_plausible(by_torch, trials, min(1.0, max(0.0, chance)) or 1e-12, checks=100)
+        assert_plausible(by_page, 16_000, min(1.0, max(0.0, chance)) or 1e-12, checks=100)
+
+
+def test_fates_and_random_tokens_have_their_shares(lib: Page) -> None:
+    wanted = state(masking_rate=0.5, mask_share=0.7, random_share=0.2, random_tokens=list("abcde"))
+    masks = lib.evaluate("(w) => Array.from({ length: 2000 }, (_, stream) => lib.maskOf(settings(w), stream))", wanted)
+    fates = [fate for mask in masks for fate in mask["fates"]]
+    for fate, share in zip(FATES, (0.7, 0.2, 0.1), strict=True):
+        assert_plausible(fates.count(fate), len(fates), share, checks=8)
+    replacements = [token for mask in masks for token in mask["replacements"]]
+    for token in range(5):
+        assert_plausible(replacements.count(token), len(replacements), 0.2, checks=8)
+
+
+def test_pair_of_t5_loses_nothing(lib: Page) -> None:
+    pair = lib.evaluate("lib.spanPair(['a', 'b', 'c', 'd', 'e', 'f'], [1, 2, 5])")
+    assert [text for text, _ in pair["input"]] == ["a", "<extra_id_0>", "d", "e", "<extra_id_1>"]
+    assert [text for text, _ in pair["target"]] == ["<extra_id_0>", "b", "c", "<extra_id_1>", "f"]
+
+
+# --- from Python's side -----------------------------------------------------------------------------------------------
+
+
+def test_shares_must_fit_together() -> None:
+    for changes in ({"mask_share": 0.95}, {"random_share": 0.21}):
+        with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.(mask|random)_share must be at most 1 with"):
+            MaskingPatternsWidget(**changes)  # type: ignore[arg-type]
+    widget = MaskingPatternsWidget()
+    with pytest.raises(ValueError, match="mask_share must be at most 1 with random_share = 0.1, got 0.95"):
+        widget.mask_share = 0.95
+    assert (widget.mask_share, widget.random_share) == (0.8, 0.1)
+    widget.set_state({"mask_share": 0.3, "random_share": 0.7})  # together they pass, as the page sends them
+    assert (widget.mask_share, widget.random_share) == (0.3, 0.7)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        [("one", 0)],
+        [("a", 0)] * 10_000,
+        [("a", -1), ("b", -1)],
+        [("a", 0), ("b", 1.0)],
+        [("a", 0), ("", 1)],
+        [("a", 0), ("b", -2)],
+        [("a", 0, 1)] * 2,
+        "ab",
+    ],
+)
+def test_senseless_sentence_is_refused_by_name(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.sentence must be a list of 2 to 128 pairs"):
+        MaskingPatternsWidget(sentence=wrong)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_picture_tells_what_was_seen(unit: str) -> None:
+    widget = MaskingPatternsWidget(unit=unit, masking_rate=0.3)
+    svg, rows = drawn(widget)
+    static, dynamic = widget.seen("static"), widget.seen("dynamic")
+    assert static and dynamic and svg.count('class="curve c') >= 4
+    told = dict(rows)
+    assert told["Different sets of positions met"] == f"static {static.distinct}, dynamic {dynamic.distinct}"
+    if unit == "spans":
+        assert told["Epoch 12, dynamic"].count("&lt;extra_id_") == 2
+    else:
+        assert told["Epoch 12, dynamic"].count("[MASK]") == dynamic.now.fates.count("mask")
+    assert (
+        "No mask can be made"
+        in MaskingPatternsWidget(
+            sentence=[("a", 0), ("b", 1), ("c", 2)], unit="spans", masking_rate=0.5, mean_span_length=1
+        ).picture()
+    )
+
+
+# --- in the page ------------------------------------------------------------------------------------------------------
+
+
+READ = """root => {
+  const text = (parent, selector) => [...parent.querySelectorAll(selector)].map((part) => part.textContent);
+  return {
+    epoch: root.querySelector('.plm-epoch').textContent,
+    heads: text(root, '.plm-head'),
+    rows: [...root.querySelectorAll('.plm-tokens')].map((row) => [...row.children].map((chip) => [
+      chip.firstChild.textContent, chip.querySelector("small")?.textContent ?? "",
+      chip.className.replace("plm-token", "").trim(),
+    ])),
+    cells: [...root.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility()).map((row) => text(row, 'td')),
+    bars: Object.fromEntries(["static", "dynamic"].map((kind) => [
+      kind, [...root.querySelectorAll(`.plm-plot .plm-bar-${kind}`)]
+        .map((bar) => [+bar.dataset.position, +bar.dataset.times]),
+    ])),
+    heights: [...root.querySelectorAll(".plm-plot .plm-bar-dynamic")]
+      .map((bar) => +bar.getAttribute('height') / +bar.dataset.times),
+    expected: root.querySelector('.plm-plot .plm-expected').getAttribute('d'),
+  };
+}"""
+
+
+class Widget:
+    """The widget on a page, and what it should show: the same state in Python."""
+
+    def __init__(self, page: Page, **changes: Any) -> None:
+        self.page, self.root = page, page.locator(".plm-widget")
+        self.python = MaskingPatternsWidget(**changes)
+
+    def slider(self, name: str) -> Locator:
+        return self.root.get_by_role("slider", name=name, exact=True)
+
+    def button(self, name: str) -> Locator:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def assert_shows(self, **changes: Any) -> None:
+        """All that is read on the page is what Python says of the state with these changes."""
+        for name, value in changes.items():
+            setattr(self.python, name, value)
+        widget, shown = self.python, self.root.evaluate(READ)
+        assert shown["epoch"] == f"Epoch {widget.epochs}"
+        assert shown["heads"][0] == f"Static: copy {(widget.epochs - 1) % widget.copies + 1} of {widget.copies}"
+        tokens = [token for token, _ in widget.sentence]
+        looks = {"mask": "plm-solid", "random": "plm-dashed", "kept": "plm-double"}
+        for kind, column in (("static", 0), ("dynamic", 1)):
+            seen = widget.seen(kind)
+            assert seen is not None
+            assert shown["bars"][kind] == [[i, times] for i, times in enumerate(seen.counts) if times]
+            chosen = sum(seen.counts)
+            told = [cells[column] for cells in shown["cells"]]
+            assert told[:2] == [str(seen.distinct), str(chosen)]
+            if widget.unit == "spans":
+                read, answer = shown["rows"][2 * column : 2 * column + 2]
+                assert " ".join(text for text, _, _ in read) == widget.written(seen.now)
+                hidden = [text for text, _, look in answer if not look]
+                assert hidden == [tokens[i] for i in seen.now.chosen]
+                continue
+            assert told[2:] == [f"{seen.fates[f]} = {100 * seen.fates[f] / chosen:.1f} %" for f in FATES]
+            chips = shown["rows"][column]
+            assert " ".join(text for text, _, _ in chips) == widget.written(seen.now)
+            fates = dict(zip(seen.now.chosen, seen.now.fates, strict=True))
+            for i, (_, below, look) in enumerate(chips):
+                assert (below, look) == ((tokens[i], looks[fates[i]]) if i in fates else ("", ""))
+        assert max(shown["heights"]) - min(shown["heights"]) < 0.3  # pixels for one time: bars are to scale
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return bare(tmp_path_factory.mktemp("masking"), MaskingPatternsWidget())
+
+
+@pytest.fixture
+def widget(open_page: Callable[..., Page], address: str) -> Widget:
+    return Widget(open_page(address))
+
+
+@pytest.mark.parametrize("by", ("keyboard", "pointer"))
+def test_epochs_go_by(widget: Widget, by: str) -> None:
+    epochs = 12
+    widget.assert_shows(epochs=epochs)
+    for name, step in (("Next epoch", 1), ("Back", -1), ("Ten epochs on", 10), ("To epoch 1", -99), ("Back", -1)):
+        if by == "keyboard":
+            widget.button(name).press("Enter")
+        else:
+            widget.button(name).click()
+        epochs = max(1, epochs + step)
+        widget.assert_shows(epochs=epochs)
+
+
+def test_last_epoch_is_said(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    widget = Widget(open_page(bare(tmp_path, MaskingPatternsWidget(epochs=395))))
+    widget.button("Ten epochs on").click()
+    widget.assert_shows(epochs=400)
+    expect(widget.root.locator(".plm-message")).to_have_text("This is the last epoch that is shown here.")
+
+
+def test_sliders_by_keyboard_and_pointer(widget: Widget) -> None:
+    widget.slider("masking rate").press("ArrowRight")
+    widget.assert_shows(masking_rate=0.16)
+    widget.slider("static copies").press("ArrowLeft")
+    widget.assert_shows(copies=9)
+    for name, label in (("masking_rate", "masking rate"), ("copies", "static copies")):
+        box = widget.slider(label).bounding_box()
+        assert box is not None
+        widget.page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
+        value = float(widget.slider(label).input_value())
+        assert value == pytest.approx({"masking_rate": 0.4, "copies": 32}[name], rel=0.05)
+        widget.assert_shows(**{name: value if name == "masking_rate" else int(value)})
+
+
+def test_the_moved_share_takes_from_the_other(widget: Widget) -> None:
+    mask, other = widget.slider("share that becomes the mask token"), widget.slider("share that becomes a random token")
+    mask.press("End")
+    widget.assert_shows(random_share=0.0, mask_share=1.0)
+    other.press("End")
+    widget.assert_shows(mask_share=0.0, random_share=1.0)
+    mask.press("ArrowRight")
+    widget.assert_shows(random_share=0.99, mask_share=0.01)
+    expect(widget.root.locator(".plm-message")).to_have_text("")
+
+
+@pytest.mark.parametrize("by", ("keyboard", "pointer"))
+def test_units_are_switched(widget: Widget, by: str) -> None:
+    labels = {"words": "whole words", "spans": "spans (T5)", "tokens": "single tokens (BERT, RoBERTa)"}
+    for unit, label in labels.items():
+        radio = widget.root.get_by_role("radio", name=label, exact=True)
+        if by == "keyboard":
+            widget.root.get_by_role("radio", checked=True).press("ArrowRight")
+        else:
+            widget.root.locator("label", has_text=label).click()
+        expect(radio).to_be_checked()
+        widget.assert_shows(unit=unit)
+        assert widget.slider("mean length of a span").is_visible() == (unit == "spans")
+        assert widget.slider("share that becomes the mask token").is_visible() == (unit != "spans")
+        assert widget.root.locator("p").nth(1).inner_text().endswith("?")
+        if unit == "spans":
+            widget.slider("mean length of a span").press("Home")
+            widget.assert_shows(mean_span_length=1.0)
+
+
+def test_seed_is_typed(widget: Widget) -> None:
+    seed = widget.root.get_by_label("seed")
+    seed.fill("77")
+    widget.assert_shows(seed=77)
+    seed.fill("-1")
+    seed.press("Tab")
+    expect(widget.root.locator(".plm-message")).to_have_text("seed must be a whole number from 0 to 4294967295.")
+    widget.assert_shows(seed=77)
+
+
+def test_expected_line_stands_at_its_value(widget: Widget) -> None:
+    """12 epochs of 3 tokens among 19: 1.89 each, as high as a bar of that many times would be; 0 on special tokens."""
+    shown = widget.root.evaluate(READ)
+    heights = [float(pair.split()[1]) for pair in re.split("[ML]", shown["expected"])[1:]]
+    floor, line = heights[0], heights[4]
+    assert floor - line == pytest.approx(12 * 3 / 19 * shown["heights"][0], abs=0.3)
+    assert len(heights) == 2 * len(SENTENCE) and heights[-1] == floor
+    assert set(heights[2:-2]) == {line}
+
+
+def test_any_text_stays_text(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    strange = [MARKUP[:40], "שלום", "👩‍👩‍👧", "\u202eabc", "</script>", "x" * 64, "&amp;"]
+    sentence = [(text, i) for i, text in enumerate(strange)] + [(f"t{i}", i) for i in range(7, 128)]
+    given: dict[str, Any] = {
+        "sentence": sentence,
+        "mask_token": MARKUP[:30],
+        "random_tokens": strange,
+        "masking_rate": 0.5,
+    }
+    widget = Widget(open_page(bare(tmp_path, MaskingPatternsWidget(**given)), width=320), **given)
+    widget.assert_shows()
+    widget.button("Next epoch").click()
+    widget.assert_shows(epochs=13)
+    assert widget.page.locator(".plm-widget :is(img, script)").count() == 0
+    assert widget.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["[]", "[['one', 0]]", "Array(10000).fill(['a', 0])", "[['a', -1], ['b', -1]]", "[['a', NaN], ['b', 0]]", "'ab'"],
+)
+def test_senseless_sentence_is_named_and_the_view_stays(open_page: Callable[..., Page], wrong: str) -> None:
+    widget = Widget(render_with_model(open_page("about:blank"), MaskingPatternsWidget()))
+    widget.page.evaluate(f"fake.fromKernel('sentence', {wrong})")
+    expect(widget.root.locator(".plm-message")).to_contain_text("sentence must be a list of 2 to 128 pairs")
+    widget.assert_shows()
+
+
+def test_smallest_sentence_and_impossible_spans(open_page: Callable[..., Page]) -> None:
+    small = MaskingPatternsWidget(sentence=[("one", 0), ("[SEP]", -1)])
+    widget = Widget(render_with_model(open_page("about:blank"), small), sentence=small.sentence)
+    widget.assert_shows()
+    widget.page.evaluate("fake.fromKernel('unit', 'spans')")
+    expect(widget.root.locator(".plm-message")).to_contain_text("No mask can be made.")
+    assert "NaN" not in widget.root.inner_html()
+    widget.page.evaluate("fake.fromKernel('unit', 'words')")
+    widget.assert_shows(unit="words")
+
+
+def test_python_and_the_view_move_each_other(open_page: Callable[..., Page]) -> None:
+    widget = Widget(render_with_model(open_page("about:blank"), MaskingPatternsWidget()))
+    for name, value in (("epochs", 30), ("masking_rate", 0.25), ("copies", 3), ("unit", "words"), ("seed", 9)):
+        widget.page.evaluate("([name, value]) => fake.fromKernel(name, value)", [name, value])
+        widget.assert_shows(**{name: value})
+    assert widget.page.evaluate("sent") == []
+    widget.button("Next epoch").click()
+    widget.slider("share that becomes the mask token").press("End")
+    assert widget.page.evaluate("sent") == [{"epochs": 31}, {"random_share": 0, "mask_share": 1}]
+    for message in widget.page.evaluate("sent"):
+        widget.python.set_state(message)
+    widget.assert_shows()

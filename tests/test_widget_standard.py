@@ -1,0 +1,241 @@
+"""What every widget of the book must do, whatever it shows: on a bare page, without a kernel, other hosts blocked.
+
+What a widget's controls do to its values is tested in a file of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from widget_page import CONTRAST, IN_FOCUS, STICKING_OUT, Strict, bare, drawn, render_with_model, set_theme
+
+from plm_lessons import widgets
+from plm_lessons.widgets.base import LessonWidget, source
+
+NAMES = tuple(widgets.__all__)
+MOST_BYTES = 24_000  # of a widget's own script, its mathematics included; about a third of that once packed
+every_widget = pytest.mark.parametrize("name", NAMES)
+
+
+def make(name: str) -> LessonWidget:
+    return getattr(widgets, name)()
+
+
+# --- from Python's side -----------------------------------------------------------------------------------------------
+
+
+@every_widget
+def test_block_is_well_formed_and_points_nowhere(name: str) -> None:
+    html = make(name).html()
+    parsed = Strict(html)
+    assert [tag for tag, _ in parsed.tags].count("script") == 2
+    for _, attributes in parsed.tags:
+        assert not {"href", "id", "onclick", "onload"} & set(attributes)
+        assert (attributes.get("src") or "data:image/svg+xml;base64,").startswith("data:image/svg+xml;base64,")
+    assert set(re.findall(r"https?://[^\s\"'`]+", html)) <= {"http://www.w3.org/2000/svg"}
+    assert len(make(name)._esm.encode()) - len(source("common.js").encode()) <= MOST_BYTES
+    svg, _ = drawn(make(name))
+    assert not re.search("nan|inf", svg)
+
+
+@every_widget
+def test_display_is_short_and_the_same_in_every_process(name: str) -> None:
+    code = f"from plm_lessons import widgets; w = widgets.{name}(); print(w); print(w.html())"
+    environment = {**os.environ, "PYTHONPATH": str(Path(widgets.__file__).parents[2]), "PYTHONHASHSEED": "7"}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    widget = make(name)
+    here = f"{widget}\n{widget.html()}\n"
+    assert hashlib.sha256(run.stdout.encode()).hexdigest() == hashlib.sha256(here.encode()).hexdigest()
+    assert repr(widget).startswith(f"{name}(") and len(repr(widget)) < 300
+
+
+@every_widget
+def test_senseless_trait_is_refused_by_name(name: str) -> None:
+    widget = make(name)
+    before = widget.state()
+    for field in widget.fields:
+        for wrong in (None, math.nan, -math.inf, {"a": 1}, b"x", object()):
+            with pytest.raises(ValueError, match=rf"{name}\.{field} must be "):
+                setattr(widget, field, wrong)
+            with pytest.raises(ValueError, match=rf"{name}\.{field} must be "):
+                type(widget)(**{field: wrong})
+    assert widget.state() == before
+
+
+# --- in the page ------------------------------------------------------------------------------------------------------
+
+
+@every_widget
+def test_comes_alive_under_a_strict_policy(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    """No eval, no blob, no connection; the picture gives way to the controls. `open_page` fails on a console error."""
+    policy = "default-src 'none'; img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    page = open_page(bare(tmp_path, make(name), head=head))
+    expect(page.locator(".plm-widget")).to_have_count(1)
+    assert page.locator(".plm-static").count() == 0
+    box = page.locator(".plm-widget").bounding_box()
+    assert box is not None and box["height"] > 200 and page.locator(".plm-widget input:visible").count() > 0
+    assert page.locator(".plm-widget").inner_text().count("?") >= 1  # the question that play answers
+
+
+@every_widget
+def test_without_javascript_a_picture_and_a_sentence(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    for scheme, width in (("light", 320), ("dark", 390)):
+        page = open_page(bare(tmp_path, make(name)), width=width, java_script_enabled=False, color_scheme=scheme)
+        picture = page.locator(".plm-static")
+        image = picture.locator("> img")
+        box = image.bounding_box()
+        assert box is not None and box["width"] > 200 and box["height"] > 100
+        assert image.evaluate("image => image.complete && image.naturalWidth") > 200
+        assert len(image.get_attribute("alt") or "") > 20 and picture.locator("table td").count() >= 2
+        assert "Where scripts may run" in picture.inner_text()
+        assert page.locator(".plm-view").locator("input, button, select").count() == 0
+        assert picture.evaluate(CONTRAST)["worst"][0] >= 4.5
+        assert page.locator(".plm-block").evaluate(STICKING_OUT) == []
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+# Every visible radio button is one state of the layout: what it shows must fit, too.
+def each_choice(page: Page) -> list[str]:
+    visible = "[...document.querySelectorAll('.plm-widget input[type=radio]')].filter((i) => i.checkVisibility())"
+    return page.evaluate(f"{visible}.map((input) => input.value)")
+
+
+@every_widget
+@pytest.mark.parametrize("width", (320, 390, 768, 1600))
+def test_no_sideways_scroll(name: str, width: int, tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    page = open_page(bare(tmp_path, make(name)), width=width)
+    for value in ["", *each_choice(page)]:
+        if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
+            page.locator(f'input[type=radio][value="{value}"]').first.check()
+        assert page.locator(".plm-block").evaluate(STICKING_OUT) == []
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+
+
+@every_widget
+def test_themes_are_followed_live_with_enough_contrast(
+    name: str, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(bare(tmp_path, make(name)))
+    for theme in ("light", "dark"):
+        set_theme(page, theme)
+        for value in ["", *each_choice(page)]:
+            if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
+                page.locator(f'input[type=radio][value="{value}"]').first.check()
+            found = page.locator(".plm-widget").evaluate(CONTRAST)
+            assert found["seen"] > 10 and found["worst"][0] >= 4.5, found["worst"]
+            shade = [int(part) for part in re.findall(r"\d+", found["ground"])[:3]]
+            assert min(shade) > 200 if theme == "light" else max(shade) < 90
+    assert page.locator(".plm-widget").evaluate("root => root.getAnimations({ subtree: true }).length") == 0
+
+
+STOPS = """root => {
+  const groups = new Set();
+  return [...root.querySelectorAll('input, button, select, textarea, [tabindex="0"]')].filter((control) => {
+    if (!control.checkVisibility() || control.disabled) return false;
+    if (control.type !== 'radio') return true;
+    const fresh = !groups.has(control.name);
+    groups.add(control.name);
+    return fresh; // Tab stops once in a set of radio buttons
+  }).length;
+}"""
+
+
+@every_widget
+def test_every_control_is_reached_by_tab_named_and_seen(
+    name: str, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(bare(tmp_path, make(name)))
+    root = page.locator(".plm-widget")
+    for stop in range(root.evaluate(STOPS)):
+        page.keyboard.press("Tab")
+        found = root.evaluate(IN_FOCUS)
+        assert found["inside"] and found["name"] and found["outline"] >= 2, f"stop {stop}: {found}"
+    page.keyboard.press("Tab")
+    assert not root.evaluate("root => root.contains(document.activeElement)"), "a control too many"
+
+
+@every_widget
+def test_two_copies_do_not_disturb_each_other(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    page = open_page(bare(tmp_path, make(name), make(name)))
+    for one, other in ((0, 1), (1, 0)):
+        root, quiet = page.locator(".plm-widget").nth(one), page.locator(".plm-widget").nth(other)
+        page.wait_for_timeout(800)  # until what was moved before has been read out
+        before, still = root.inner_text(), (quiet.inner_text(), quiet.evaluate(CHECKED))
+        for slider in root.get_by_role("slider").all():
+            if slider.is_visible():
+                slider.press("ArrowLeft")
+        for radio in root.get_by_role("radio").all():
+            if radio.is_visible():
+                radio.check()
+        assert root.inner_text() != before
+        assert (quiet.inner_text(), quiet.evaluate(CHECKED)) == still
+
+
+CHECKED = "root => [...root.querySelectorAll('input, select')].map((control) => [control.value, control.checked])"
+
+
+@every_widget
+def test_broken_state_leaves_the_picture(name: str, tmp_path: Path, browser: Browser) -> None:
+    path = Path(bare(tmp_path, make(name))[7:])
+    path.write_text(path.read_text().replace('<script type="application/json">{', '<script type="application/json">{{'))
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(path.as_uri())
+    expect(page.locator(".plm-static > img")).to_be_visible()
+    assert page.locator("input").count() == 0 and any("JSON" in text for text in said)
+    page.close()
+
+
+# --- the model of a kernel --------------------------------------------------------------------------------------------
+
+
+@every_widget
+def test_senseless_value_is_named_and_the_view_stays(name: str, open_page: Callable[..., Page]) -> None:
+    widget = make(name)
+    page = render_with_model(open_page("about:blank"), widget)
+    root = page.locator(".plm-widget")
+    before = root.inner_text()
+    good = json.loads(json.dumps(widget.state()))
+    for field in widget.fields:
+        for wrong in ("null", "NaN", "-Infinity", "undefined", "({})", "[[]]"):
+            page.evaluate(f"fake.fromKernel({json.dumps(field)}, {wrong})")
+            message = root.locator(".plm-message")
+            assert message.inner_text().startswith(f"{field} must "), f"{field} = {wrong}: {message.inner_text()!r}"
+            assert root.inner_text().replace(message.inner_text() + "\n", "").split() == before.split()
+            page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, good[field]])
+            assert message.inner_text() == ""
+    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase one another
+    page.evaluate("cleanup()")
+    assert page.evaluate("fake.listeners()") == 0
+
+
+@every_widget
+def test_what_the_view_sends_is_what_python_takes(name: str, open_page: Callable[..., Page]) -> None:
+    widget = make(name)
+    page = render_with_model(open_page("about:blank"), widget)
+    for slider in page.get_by_role("slider").all():
+        if slider.is_visible():
+            for key in ("ArrowLeft", "End"):
+                slider.press(key)
+    messages: list[dict[str, Any]] = page.evaluate("sent")
+    assert messages
+    for message in messages:
+        assert set(message) <= set(widget.fields)
+        widget.set_state(message)
+    # What Python makes of it is, in its turn, taken by the page.
+    for field, value in json.loads(json.dumps(widget.state())).items():
+        page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, value])
+    assert page.locator(".plm-message").inner_text() == ""

@@ -1,0 +1,208 @@
+"""What the tests of all widgets share: pages to put them on, and what is asked of a page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree
+
+import numpy as np
+from playwright.sync_api import Page
+
+from plm_lessons.widgets.base import LessonWidget
+
+BARE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>A bare page</title><link rel="icon" href="data:,">{head}</head><body>{body}</body></html>"""
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def as_number(text: str) -> float:
+    return float(text.replace("\u2212", "-"))
+
+
+def close(found: Any, wanted: Any, tolerance: float) -> None:
+    np.testing.assert_allclose(np.array(found, dtype=float), np.array(wanted), rtol=0, atol=tolerance)
+
+
+def bare(folder: Path, *widgets: LessonWidget, head: str = "") -> str:
+    """Writes a page that holds the widgets and nothing else; returns its address."""
+    path = folder / "page.html"
+    path.write_text(BARE.format(head=head, body="\n".join(widget.html() for widget in widgets)), encoding="utf-8")
+    return path.as_uri()
+
+
+class Strict(HTMLParser):
+    """Collects what a browser would see, and fails on an element that is closed out of order."""
+
+    VOID: ClassVar[set[str]] = {"input", "br", "meta", "link", "img"}
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, str] = {}
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(attrs) == len({name for name, _ in attrs})
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts[self.open[-1]] = self.texts.get(self.open[-1], "") + data
+
+
+def drawn(widget: LessonWidget) -> tuple[str, list[tuple[str, str]]]:
+    """The SVG in the picture, and the rows of the table below it."""
+    html = widget.picture()
+    image = re.search(r'<img src="data:image/svg\+xml;base64,([^"]+)"', html)
+    assert image is not None
+    svg = base64.b64decode(image[1]).decode()
+    ElementTree.fromstring(svg)
+    return svg, re.findall(r'<th scope="row">([^<]*)</th><td>([^<]*)</td>', html)
+
+
+def path_of(d: str) -> np.ndarray:
+    """The points of a drawn path in pixels, across and up."""
+    return np.array([[float(part) for part in pair.split()] for pair in re.split("[ML]", d)[1:]]).T
+
+
+class Scales:
+    """From pixels to values, across and up, as the labels of the ticks say it."""
+
+    def __init__(self, labels: list[tuple[str, float, float, str]]) -> None:
+        ticks, names = labels[:-2], labels[-2:]
+        assert all(text for *_, text in names)
+        self.x = self._line([(x, as_number(text)) for anchor, x, _, text in ticks if anchor == "middle"])
+        self.y = self._line([(y - 4, as_number(text)) for anchor, _, y, text in ticks if anchor == "end"])
+        self.pixel = abs(float(self.y(1) - self.y(0)))
+
+    @staticmethod
+    def _line(pairs: list[tuple[float, float]]) -> Callable[[Any], Any]:
+        pixels, values = np.array(pairs).T
+        assert len(values) >= 2
+        slope, start = np.polyfit(pixels, values, 1)
+        return lambda pixel: start + slope * np.asarray(pixel)
+
+
+IMPORT = """async (source) => {
+  window.lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
+}"""
+
+
+# A model as Backbone makes it: an event for each attribute that changed; save_changes sends the kernel what is unsent.
+FAKE = """async ([state, source]) => {
+  const lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
+  const heard = {}, unsent = new Set();
+  const tell = (name) => [...(heard['change:' + name] ?? [])].forEach((callback) => callback());
+  window.sent = [];
+  window.fake = {
+    get: (name) => state[name],
+    set(name, value) {
+      if (JSON.stringify(state[name]) === JSON.stringify(value)) return;
+      state[name] = value;
+      unsent.add(name);
+      tell(name);
+    },
+    save_changes() {
+      window.sent.push(Object.fromEntries([...unsent].map((name) => [name, state[name]])));
+      unsent.clear();
+    },
+    on: (event, callback) => (heard[event] ??= []).push(callback),
+    off: (event, callback) => (heard[event] = (heard[event] ?? []).filter((other) => other !== callback)),
+    listeners: () => Object.values(heard).flat().length,
+    fromKernel(name, value) {
+      state[name] = value;
+      tell(name);
+    },
+  };
+  const el = document.createElement('div');
+  document.body.append(el);
+  window.cleanup = lib.default.render({ model: window.fake, el });
+}"""
+
+
+def render_with_model(page: Page, widget: LessonWidget, **state: Any) -> Page:
+    """Renders a widget as a notebook does. The page then has `fake` (its model), `sent` (messages) and `cleanup`."""
+    page.add_style_tag(content=widget._css)
+    page.evaluate(FAKE, [{**json.loads(json.dumps(widget.state())), **state}, widget._esm])
+    return page
+
+
+CONTRAST = """root => {
+  const numbers = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
+  const light = (colour) => {
+    const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = numbers(colour).map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor, [, , , alpha = 1] = numbers(colour);
+      if (alpha === 1) return colour;
+    }
+  };
+  const worst = [];
+  const note = (what, ink, element) => {
+    const [a, b] = [light(ink), light(ground(element))].sort((p, q) => q - p);
+    worst.push([(a + 0.05) / (b + 0.05), what]);
+  };
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let text; (text = walker.nextNode()); ) {
+    const owner = text.parentElement, style = getComputedStyle(owner);
+    const ink = owner.closest('svg') ? style.fill : style.color;
+    if (text.data.trim() && owner.checkVisibility()) note(text.data, ink, owner);
+  }
+  for (const field of root.querySelectorAll('input[type=number], button'))
+    if (field.checkVisibility()) note('text of a control', getComputedStyle(field).color, field);
+  for (const curve of root.querySelectorAll('.plm-curve'))
+    if (curve.checkVisibility()) note('line of ' + curve.getAttribute('class'), getComputedStyle(curve).stroke, curve);
+  return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length, ground: ground(root.firstElementChild) };
+}"""
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Uses the switch of the book where there is one."""
+    switch = page.locator("button.theme-switch-button:visible")
+    for _ in range(3):
+        if page.evaluate("document.documentElement.dataset.theme") == theme:
+            return
+        if switch.count():
+            switch.first.click()
+        else:
+            page.evaluate("theme => (document.documentElement.dataset.theme = theme)", theme)
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+
+
+STICKING_OUT = """block => {
+  const edge = block.getBoundingClientRect().right + 0.5;
+  return [...block.querySelectorAll('*:not(svg, svg *, .plm-unseen)')]
+    .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > edge)
+    .map((part) => part.outerHTML.slice(0, 80));
+}"""
+
+
+IN_FOCUS = """root => {
+  const at = document.activeElement, { outlineStyle, outlineWidth } = getComputedStyle(at);
+  return {
+    inside: root.contains(at),
+    outline: outlineStyle === 'none' ? 0 : parseFloat(outlineWidth),
+    name: (at.getAttribute('aria-label') ?? at.labels?.[0]?.textContent ?? at.textContent).trim(),
+  };
+}"""

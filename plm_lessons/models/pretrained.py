@@ -47,9 +47,8 @@ class PretrainedModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         if type(config) is not self.config_class:  # not isinstance: RoBERTa's is also a BertConfig
-            raise ValueError(
-                f"config is of type {type(config).__name__}: must be {self.config_class.__name__} for {type(self).__name__}"
-            )
+            found, needed = type(config).__name__, self.config_class.__name__
+            raise ValueError(f"config is of type {found}: must be {needed} for {type(self).__name__}")
         self.config = config
 
     # --- weights ---

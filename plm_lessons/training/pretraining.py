@@ -5,6 +5,7 @@ Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, run_pretr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from itertools import islice
 
@@ -69,7 +70,7 @@ def pretrain(
                 read, needed = (step - 1) * accumulation_steps + len(parts), steps * accumulation_steps
                 raise ValueError(f"batches ended after {read}: must be at least {needed} for steps={steps}")
             losses = accumulate_gradients(model, parts)
-            if not torch.isfinite(torch.tensor(losses["loss"])):
+            if not math.isfinite(losses["loss"]):
                 raise ValueError(f"the loss is {losses['loss']} at step {step}: try a smaller learning_rate")
             torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
             optimizer.step()

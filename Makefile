@@ -55,8 +55,8 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 notebooks: $(INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
 
-checkpoints: $(INSTALLED)  ## train the small T5 that ships with the package (about half an hour; goes on where it was interrupted)
-	$(PY) tools/train_checkpoints.py t5
+checkpoints: $(INSTALLED)  ## train the small models that ship with the package (about an hour each; goes on where it was interrupted)
+	$(PY) tools/train_checkpoints.py
 
 lock:  ## compile requirements.in to requirements.txt (needs uv; UPGRADE=--upgrade takes the newest versions)
 	uv pip compile --quiet --universal --python-version 3.10 --custom-compile-command "make lock" \

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from plm_lessons.checks import check_text
+
 DATA = Path(__file__).parent / "data"
 SOURCES = ("wikipedia", "sotu")
 SPLITS = ("train", "held_out")
@@ -86,6 +88,7 @@ class LabelledText:
 
 def split_of(key: str) -> str:
     """Which side a key falls on: ``"held_out"`` for one key in ten, chosen by SHA-256, else ``"train"``."""
+    check_text("key", key)
     digest = hashlib.sha256(key.encode("utf-8")).digest()
     return "held_out" if int.from_bytes(digest[:8], "big") % 10 == 0 else "train"
 
@@ -215,6 +218,7 @@ def split_sentences(text: str) -> list[str]:
     missed. A blank line always ends a sentence; any other run of white space becomes one space. Nothing else is
     changed and nothing is left out.
     """
+    check_text("text", text)
     sentences = []
     for paragraph in re.split(r"\n\s*\n", text):
         line = " ".join(paragraph.split())

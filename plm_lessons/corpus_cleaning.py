@@ -15,6 +15,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.corpus import split_sentences
 
 END_MARKS = (".", "!", "?", '"', "”")
@@ -56,13 +57,14 @@ def clean_page(page: str, unwanted_words: Collection[str] = ()) -> CleanedPage:
         page: text with one paragraph, menu entry, ... a line.
         unwanted_words: a page with one of these words, in any case, goes.
     """
+    check_text("page", page)
+    unwanted = {word.lower() for word in each_text("unwanted_words", unwanted_words)}
     lowered = page.lower()
     if "lorem ipsum" in lowered:
         return CleanedPage("", "has placeholder text (lorem ipsum)", [])
     if "{" in page:
         return CleanedPage("", "has a curly bracket: likely program code", [])
-    found = {word.lower() for word in unwanted_words} & set(re.findall(r"[\w'-]+", lowered))
-    if found:
+    if not unwanted.isdisjoint(re.findall(r"[\w'-]+", lowered)):
         return CleanedPage("", "has an unwanted word", [])
     kept, removed = [], []
     for line in filter(None, map(str.strip, page.split("\n"))):
@@ -105,13 +107,12 @@ def drop_repeated_spans(pages: Iterable[str], span: int = 3) -> list[str]:
         As many texts, some of them shorter or empty.
 
     Raises:
-        ValueError: `span` is less than 1.
+        ValueError: `span` is less than 1, or a page is no text.
     """
-    if span < 1:
-        raise ValueError(f"span is {span}; it must be at least 1")
+    check_whole("span", span, least=1)
     seen: set[tuple[str, ...]] = set()
     cleaned = []
-    for page in pages:
+    for page in each_text("pages", pages):
         sentences = [(number, text) for number, line in enumerate(page.split("\n")) for text in split_sentences(line)]
         plain = [" ".join(text.lower().split()) for _, text in sentences]
         repeated: set[int] = set()

@@ -17,10 +17,20 @@ def show_source(*objects: Any, docstrings: bool = False) -> None:
     Args:
         objects: Functions, methods or classes.
         docstrings: Whether to keep their docstrings, which the text around usually makes superfluous.
+
+    Raises:
+        ValueError: There is none, or one that has no source in Python.
     """
+    if not objects:
+        raise ValueError("objects: must name at least one function or class")
     parts = []
-    for obj in objects:
-        source = textwrap.dedent(inspect.getsource(obj))
+    for number, obj in enumerate(objects):
+        try:
+            source = textwrap.dedent(inspect.getsource(obj))
+        except (TypeError, OSError) as error:
+            raise ValueError(
+                f"objects[{number}]={obj!r:.80}: must be a function or class in Python ({error})"
+            ) from None
         parts.append(source if docstrings else _without_docstrings(source))
     display(Markdown("```python\n" + "\n\n".join(part.rstrip() for part in parts) + "\n```"))
 
@@ -29,13 +39,18 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Display a table: the first column to the left, the others to the right.
 
     Raises:
-        ValueError: A row has not as many cells as the header.
+        ValueError: A row has not as many cells as the header, or is no list.
     """
-    for row in rows:
+    if isinstance(rows, str) or not isinstance(rows, Sequence):
+        raise ValueError(f"rows={rows!r:.80}: must be a list of rows")
+    for name, row in (("header", header), *((f"rows[{number}]", row) for number, row in enumerate(rows))):
+        if isinstance(row, str) or not hasattr(row, "__len__") or not len(row):
+            raise ValueError(f"{name}={row!r:.80}: must be a list of at least one cell")
         if len(row) != len(header):
-            raise ValueError(f"rows: a row has {len(row)} cells, the header {len(header)}")
+            raise ValueError(f"{name} has {len(row)} cells: must have {len(header)}, as the header")
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
-    display(Markdown("\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)))
+    cells = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)  # a bare bar would end a cell
+    display(Markdown("\n".join("| " + " | ".join(line) + " |" for line in cells)))
 
 
 def _without_docstrings(source: str) -> str:

@@ -148,7 +148,8 @@ def configs(draw: st.DrawFn) -> AlbertConfig:
 
 def test_the_defaults_are_those_of_transformers_and_of_xxlarge() -> None:
     reference = transformers.AlbertConfig()
-    ours_only = {"position_embedding_type": "absolute", "shared_parameters": "all", "embedding_mapping": "always"}
+    ours_only = {"position_embedding_type": "absolute", "label_names": ()}
+    ours_only |= {"shared_parameters": "all", "embedding_mapping": "always"}
     for field in dataclasses.fields(AlbertConfig):
         expected = ours_only.get(field.name, getattr(reference, field.name, "missing"))
         assert getattr(AlbertConfig(), field.name) == expected, field.name
@@ -356,7 +357,7 @@ def test_classifiers_have_the_dropout_of_their_own_field(model_class: Any) -> No
     def noisy(rate: float) -> bool:
         model = lively(model_class, classifier_dropout_prob=rate)
         expected, name = model(tokens()), "sop_logits" if model_class is AlbertForPreTraining else "logits"
-        torch.manual_seed(0)  # nn.Dropout knows no other generator
+        torch.manual_seed(0)  # dropout knows no other generator
         return not torch.allclose(getattr(model.train()(tokens()), name), getattr(expected, name))
 
     assert noisy(0.5) and not noisy(0.0)

@@ -112,7 +112,7 @@ def test_published_sizes_have_exactly_their_parameters(name: str) -> None:
 def test_the_counts_are_those_of_transformers(name: str) -> None:
     config = BertConfig.published(name)
     fields = dataclasses.asdict(config)
-    del fields["position_embedding_type"]
+    del fields["position_embedding_type"], fields["label_names"]
     reference = transformers.BertConfig(**fields)
     with torch.device("meta"):
         models = [
@@ -246,11 +246,22 @@ def test_padding_changes_no_result(length: int, padding: int, seed: int) -> None
     torch.testing.assert_close(long.loss, short.loss, rtol=0, atol=1e-10)
 
 
+def test_without_gradients_the_numbers_are_the_same_and_weights_are_there_if_asked_for() -> None:
+    model, ids = lively(), tokens()
+    mask = torch.arange(10) < torch.tensor([[10], [6]])
+    expected = model(ids, mask, output_attentions=True)
+    with torch.no_grad():
+        fused, asked = model(ids, mask), model(ids, mask, output_attentions=True)
+    torch.testing.assert_close(fused.last_hidden_state, expected.last_hidden_state, rtol=0, atol=1e-10)
+    assert fused.attentions is None
+    assert all(torch.equal(*weights) for weights in zip(asked.attentions, expected.attentions, strict=True))
+
+
 def test_dropout_is_active_in_training_and_not_in_evaluation() -> None:
     model, ids = lively(hidden_dropout_prob=0.2, attention_probs_dropout_prob=0.2), tokens()
     assert torch.equal(model(ids).last_hidden_state, model(ids).last_hidden_state)
     model.train()
-    torch.manual_seed(0)  # nn.Dropout knows no other generator
+    torch.manual_seed(0)  # dropout knows no other generator
     assert not torch.allclose(model(ids).last_hidden_state, model(ids).last_hidden_state)
 
 
@@ -284,7 +295,7 @@ def test_a_classifier_has_a_dropout_rate_of_its_own_or_that_of_the_encoder(class
             for layer in (model.encoder.embeddings, *model.encoder.layers):
                 layer.dropout.p = 0.0  # leaves the classifier's
         expected = model(ids).logits
-        torch.manual_seed(0)  # nn.Dropout knows no other generator
+        torch.manual_seed(0)  # dropout knows no other generator
         return not torch.allclose(model.train()(ids).logits, expected)
 
     assert noisy(0.0, 0.5) and noisy(0.5, None)

@@ -35,11 +35,13 @@ IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
     "position_embedding_type": ("relative", "rotary", None, 1),
     "classifier_dropout": RATES,
     "num_labels": COUNTS,
+    "label_names": (("no",), ("no", "no"), ("no", "yes", "maybe"), ("no", 1), ["no", "yes"], "no", None),
 }
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> BertConfig:
+    labels = draw(st.integers(1, 50))
     heads, vocab_size, share = draw(st.integers(1, 20)), draw(st.integers(1, 10**6)), st.floats(0, 1, exclude_max=True)
     return BertConfig(
         vocab_size=vocab_size,
@@ -57,7 +59,8 @@ def configs(draw: st.DrawFn) -> BertConfig:
         pad_token_id=draw(st.none() | st.integers(0, vocab_size - 1)),
         position_embedding_type=draw(st.sampled_from(["absolute", "relative_key", "relative_key_query"])),
         classifier_dropout=draw(st.none() | share),
-        num_labels=draw(st.integers(1, 50)),
+        num_labels=labels,
+        label_names=draw(st.just(()) | st.just(tuple(f"class {label}" for label in range(labels)))),
     )
 
 
@@ -104,7 +107,7 @@ def test_a_configuration_stays_as_it_is_and_gives_changed_copies() -> None:
 def test_the_defaults_are_those_of_transformers_and_of_bert_base() -> None:
     reference = transformers.BertConfig()
     for field in dataclasses.fields(BertConfig):
-        if field.name != "position_embedding_type":  # version 5 has absolute positions only
+        if field.name not in ("position_embedding_type", "label_names"):  # version 5 has absolute positions only
             assert getattr(BertConfig(), field.name) == getattr(reference, field.name), field.name
     assert BertConfig().position_embedding_type == "absolute"
     assert BertConfig.published("bert-base-uncased") == BertConfig()
@@ -129,7 +132,11 @@ def test_a_configuration_comes_back_from_its_dictionary_through_json(config: Ber
 def test_transformers_reads_what_is_written_and_writes_what_is_read(config: BertConfig) -> None:
     theirs = transformers.BertConfig.from_dict(config.to_dict())
     for field in dataclasses.fields(BertConfig):
-        assert getattr(theirs, field.name) == getattr(config, field.name), field.name
+        if field.name != "label_names":
+            assert getattr(theirs, field.name) == getattr(config, field.name), field.name
+    names = config.label_names or [f"LABEL_{label}" for label in range(config.num_labels)]
+    assert theirs.id2label == dict(enumerate(names))
+    assert theirs.label2id == {name: label for label, name in enumerate(names)}
     assert BertConfig.from_dict(json.loads(theirs.to_json_string(use_diff=False))) == config
 
 
@@ -181,6 +188,7 @@ def test_bookkeeping_of_real_files_is_passed_over() -> None:
         ({"id2label": None}, "id2label=None"),
         ({"id2label": ["a", "b"]}, "id2label="),
         ({"id2label": {}}, "num_labels=0"),
+        ({"id2label": {"1": "a", "2": "b"}}, "id2label="),
         ({"id2label": {"0": "a", "1": "b"}, "num_labels": 3}, "num_labels=3: id2label names 2 labels"),
     ],
 )
@@ -192,6 +200,9 @@ def test_what_the_model_cannot_do_is_refused_not_passed_over(values: dict[str, A
 def test_the_number_of_labels_is_that_of_their_names() -> None:
     assert BertConfig.from_dict({"id2label": {"0": "a", "1": "b", "2": "c"}}).num_labels == 3
     assert BertConfig.from_dict({"num_labels": 3}).num_labels == 3
+    labels = {str(label): f"class {label}" for label in reversed(range(11))}
+    names = BertConfig.from_dict({"id2label": labels}).label_names
+    assert names == tuple(f"class {label}" for label in range(11)), "in the order of their numbers"
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"weights", b"[1, 2]", b'"text"', b"null", b"\xff\xfe\x00\x01"])

@@ -7,7 +7,6 @@ text was taken from. The statistical tests hold for any seed: see `assert_plausi
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import pytest
 import torch
@@ -155,26 +154,3 @@ def test_random_single_sentences_come_evenly_from_the_other_documents() -> None:
     assert set(found) == {1, 2, 3, 4, 5}
     for token, probability in {1: 1 / 9, 2: 1 / 9, 3: 1 / 9, 4: 1 / 3, 5: 1 / 3}.items():
         assert_plausible(found[token], runs, probability, checks=5)
-
-
-@pytest.mark.parametrize(
-    ("function", "change", "message"),
-    [
-        (full_sentences, {"max_length": 2}, "max_length must be at least 3 .* got 2"),
-        (doc_sentences, {"max_length": 2}, "max_length must be at least 3 .* got 2"),
-        (full_sentences, {"documents": [[[5], []]]}, r"documents\[0\]\[1\] must hold at least one token"),
-        (doc_sentences, {"documents": [[]]}, r"documents\[0\] must hold at least one sentence"),
-        (doc_sentences, {"documents": []}, "documents must hold at least 1 document, got 0"),
-        (single_sentence_pairs, {"documents": [[[5]]]}, "documents must hold at least 2 documents, got 1"),
-        (single_sentence_pairs, {"max_length": 4}, "max_length must be at least 5 .* got 4"),
-    ],
-)
-def test_bad_input_is_named(function: Any, change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {"documents": [[[5], [6]], [[7]]], "max_length": 8}
-    if function is full_sentences:
-        arguments["sep_token_id"] = SEP
-    if function is single_sentence_pairs:
-        arguments["generator"] = seeded()
-    function(**arguments)
-    with pytest.raises(ValueError, match=message):
-        function(**(arguments | change))

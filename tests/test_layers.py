@@ -6,6 +6,7 @@ Letters: B batch, S sequence length, H hidden size, A heads, D head size, T quer
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -208,7 +209,7 @@ def test_dropout_falls_on_the_weights_in_training_only() -> None:
     expected, before = module(hidden)
     assert torch.equal(module(hidden)[0], expected)
     module.train()
-    torch.manual_seed(0)  # nn.Dropout knows no other generator
+    torch.manual_seed(0)  # dropout knows no other generator
     first, weights = module(hidden)
     assert not torch.allclose(first, expected)
     torch.testing.assert_close(weights, before)  # what is returned has not been dropped from
@@ -387,9 +388,54 @@ def test_a_cache_gives_what_all_tokens_at_once_give() -> None:
         kept = cache.append(*module.keys_and_values(hidden[:, start:end]))
         output, _ = module(hidden[:, start:end], *kept, causal[:, :, start:end, :end])
         torch.testing.assert_close(output, expected[:, start:end], rtol=0, atol=1e-12)
-    cache.reorder(torch.tensor([1, 1, 0]))
+    rows = torch.tensor([1, 1, 0])
+    cache.reorder(rows)
     assert cache.length == 6 and cache.own is not None
-    assert all(torch.equal(new, old[[1, 1, 0]]) for new, old in zip(cache.own, kept, strict=True))
+    assert all(torch.equal(new, old[rows]) for new, old in zip(cache.own, kept, strict=True))
+    more = module.keys_and_values(hidden[rows, :1])
+    for all_of_it, before, new in zip(cache.append(*more), kept, more, strict=True):
+        assert torch.equal(all_of_it, torch.cat([before[rows], new], dim=2))
+
+
+def test_a_cache_of_a_long_text_moves_what_it_holds_a_few_times_only_and_never_writes_elsewhere() -> None:
+    cache, first, places = KeyValueCache(), normal(1, 2, 1, 4), set()
+    given = first.clone()
+    for step in range(100):
+        key, value = cache.append(*(normal(1, 2, 1, 4, seed=seed) if step else given for seed in (step, -step)))
+        assert key.shape == value.shape == (1, 2, step + 1, 4)
+        places.add((key.data_ptr(), value.data_ptr()))
+    assert len(places) < 8 and torch.equal(given, first)
+    expected = torch.cat([first, *(normal(1, 2, 1, 4, seed=seed) for seed in range(1, 100))], dim=2)
+    assert torch.equal(key, expected)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_in_one_step_is_attention(masked: bool) -> None:
+    """Where no gradient and no weights are wanted the scores are not stored, which changes the last digits only."""
+    bert, t5, hidden = attention(dropout=0.5), unscaled(), normal(2, 5, 12)
+    mask = torch.ones(2, 5)
+    mask[0, 3:] = 0
+    mask[1] = 0  # padding only
+    added = additive_mask(mask, hidden.dtype) if masked else None
+    key, value = t5.keys_and_values(normal(2, 5, 10, seed=1))
+    inputs: dict[nn.Module, tuple[Any, ...]] = {bert: (hidden, added), t5: (hidden[..., :10], key, value, added)}
+    for module, arguments in inputs.items():
+        expected, weights = module(*arguments, need_weights=False)
+        assert weights is not None  # with gradients nothing changes
+        with torch.no_grad():
+            output, weights = module(*arguments, need_weights=False)
+            assert weights is None
+            torch.testing.assert_close(output, expected, rtol=0, atol=1e-11)
+            assert module(*arguments)[1] is not None
+            assert module.train()(*arguments, need_weights=False)[1] is not None  # nor with dropout
+
+
+@torch.no_grad()
+def test_relative_scores_are_added_whether_weights_are_wanted_or_not() -> None:
+    module = MultiHeadAttention(12, 3, position_scores=RelativePositionScores(4, 8, with_key=True)).double().eval()
+    randomise(module)
+    hidden = normal(2, 5, 12) / 4
+    assert torch.equal(module(hidden, need_weights=False)[0], module(hidden)[0])
 
 
 def test_feed_forward_networks_of_t5_have_no_biases_and_the_gate_multiplies() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -14,13 +15,24 @@ from chance import assert_plausible, seeded
 from playwright.sync_api import Locator, Page, expect
 from widget_page import IMPORT, MARKUP, bare, drawn, render_with_model
 
-from plm_lessons.objectives import choose_whole_words, prediction_count, span_mask
+from plm_lessons.objectives import (
+    choose_positions,
+    choose_whole_words,
+    ngram_probabilities,
+    prediction_count,
+    span_mask,
+)
 from plm_lessons.objectives.span_corruption import span_counts
 from plm_lessons.widgets import masking_patterns
-from plm_lessons.widgets.masking_patterns import FATES, SENTENCE, UNITS, MaskingPatternsWidget
+from plm_lessons.widgets.masking_patterns import FATES, NGRAM_SHARES, UNITS, MaskingPatternsWidget
+from plm_lessons.widgets.tokenization import MASK_TOKENS
 
 KINDS = ("static", "dynamic")
-SETTINGS = """(w) => ({ ...w, numbers: w.sentence.map(([, word]) => word), pool: w.random_tokens.length })"""
+SETTINGS = """(w) => {
+  const { pieces, tokenize } = lib.openTokenizer(w.tokenizer), numbers = tokenize(w.text).map(([, word]) => word);
+  return { ...w, numbers, pool: pieces.length, source: lib.randomSource(w.seed, numbers.length) };
+}"""
+WORDS = ["the", "war", "of", "Philadelphia", "unimaginable,", "Halévy", "a", "1,234", "incomprehensibly", ".", "It's"]
 
 
 @pytest.fixture(scope="module")
@@ -33,18 +45,16 @@ def lib(open_shared_page: Callable[..., Page]) -> Page:
 
 
 def state(**changes: Any) -> dict[str, Any]:
-    return MaskingPatternsWidget(**changes).state()
+    return MaskingPatternsWidget(**changes).page_state()
 
 
 def some_widgets(count: int) -> Iterator[MaskingPatternsWidget]:
     rng = random.Random(5)
     for i in range(count):
-        words, pairs = rng.randint(1, 25), [("[CLS]", -1)]
-        for word in range(words):
-            pairs += [(f"t{word}", word)] * rng.choice((1, 1, 1, 2, 3, 5))
         yield MaskingPatternsWidget(
-            sentence=pairs[:128],
-            unit=UNITS[i % 3],
+            text=" ".join(rng.choices(WORDS, k=rng.randint(1, 20))),
+            tokenizer=list(MASK_TOKENS)[i % 4],
+            unit=UNITS[i // 4 % 4],
             masking_rate=rng.choice((0.0, 0.15, 0.3, 0.5)),
             mask_share=0.6,
             random_share=rng.choice((0.0, 0.2, 0.4)),
@@ -75,8 +85,8 @@ def test_counts_are_those_of_the_package(lib: Page) -> None:
 
 
 def test_page_and_python_make_the_same_masks(lib: Page) -> None:
-    for widget in some_widgets(45):
-        found = lib.evaluate("(w) => lib.history(settings(w), w.epochs, w.copies)", widget.state())
+    for widget in some_widgets(64):
+        found = lib.evaluate("(w) => lib.history(settings(w), w.epochs, w.copies)", widget.page_state())
         if found is None:
             assert widget.seen("static") is None
             continue
@@ -84,7 +94,7 @@ def test_page_and_python_make_the_same_masks(lib: Page) -> None:
             seen = widget.seen(kind)
             assert seen is not None
             assert found[kind]["counts"] == seen.counts and found[kind]["fates"] == seen.fates
-            assert found[kind]["distinct"] == seen.distinct
+            assert found[kind]["distinct"] == seen.distinct and found[kind]["sizes"] == seen.sizes
             assert {part: tuple(values) for part, values in found[kind]["now"].items()} == seen.now._asdict()
 
 
@@ -107,20 +117,21 @@ def test_static_masks_repeat_and_dynamic_ones_do_not() -> None:
     assert again.seen("dynamic") != widget.seen("dynamic")
 
 
-def test_every_mask_obeys_its_unit(lib: Page) -> None:
-    for widget in some_widgets(45):
+def test_every_mask_obeys_its_unit() -> None:
+    for widget in some_widgets(64):
         seen = widget.seen("dynamic")
         if seen is None:
             continue
-        chosen, numbers = set(seen.now.chosen), widget.numbers
+        chosen, numbers = set(seen.now.chosen), [number for _, number in widget.sentence]
         assert len(chosen) == len(seen.now.chosen) and all(numbers[i] >= 0 for i in chosen)
         count = prediction_count(len(numbers), widget.masking_rate)
         candidates = [i for i, number in enumerate(numbers) if number >= 0]
         if widget.unit == "tokens":
             assert len(chosen) == min(count, len(candidates))
-        elif widget.unit == "words":
+        elif widget.unit in ("words", "ngrams"):
             whole = {numbers[i] for i in chosen}
             assert chosen == {i for i in candidates if numbers[i] in whole} and len(chosen) <= count
+            assert widget.unit == "words" or sum(seen.now.sizes) == len(whole)
         else:
             noise, spans = span_counts(len(candidates), widget.masking_rate, widget.mean_span_length)
             starts = [i for i in chosen if i - 1 not in chosen]
@@ -128,52 +139,86 @@ def test_every_mask_obeys_its_unit(lib: Page) -> None:
             assert candidates[-1] in chosen and candidates[0] not in chosen
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_expected_line_is_the_chance_under_the_rules_of_the_package(lib: Page, unit: str) -> None:
-    """Against 20,000 masks by torch; and what the page draws itself, over 40 seeds, agrees with it too."""
-    pairs = [("[CLS]", -1)]
-    for word, size in enumerate((1, 1, 4, 2, 1, 1, 3, 1, 2, 1, 1, 5, 1)):
-        pairs += [("x", word)] * size
-    wanted = state(sentence=[*pairs, ("[SEP]", -1)], unit=unit, masking_rate=0.3, epochs=400)
-    chances = lib.evaluate("(w) => lib.chances(settings(w))", wanted)
-    numbers, trials = torch.tensor([[word for _, word in wanted["sentence"]]]), 20_000
-    if unit == "spans":
+MIXED = "The unimaginable war of Philadelphia, a constitution incomprehensibly long; it was ratified in a year."
+OWN = """(w) => Array.from({ length: 40 }, (_, seed) => lib.history(settings({ ...w, seed }), 400, 1).dynamic)
+  .map(({ counts, sizes }) => [counts, sizes])"""
+
+
+def trials_of_torch(widget: MaskingPatternsWidget, trials: int) -> torch.Tensor:
+    """[trials, S] masks by the functions of the package."""
+    numbers = torch.tensor([[number for _, number in widget.sentence]])
+    if widget.unit == "spans":
         length = int((numbers >= 0).sum())
         generator = seeded()
-        masks = torch.stack([span_mask(length, generator=generator, noise_density=0.3) for _ in range(trials)])
-        counts = [0, *masks.sum(dim=0).tolist(), 0]
-    elif unit == "words":
-        many = numbers.expand(trials, -1)
-        counts = choose_whole_words(many, attention_mask=None, generator=seeded(), masking_rate=0.3).sum(dim=0).tolist()
-    else:
-        share = prediction_count(numbers.numel(), 0.3) / int((numbers >= 0).sum())
-        assert chances == pytest.approx([share * (number >= 0) for number in numbers[0].tolist()])
-        counts = [round(chance * trials) for chance in chances]
-    own = lib.evaluate(
-        """(w) => Array.from({ length: 40 }, (_, seed) => lib.history(settings({ ...w, seed }), 400, 1).dynamic.counts)
-            .reduce((sum, counts) => sum.map((n, i) => n + counts[i]))""",
-        wanted,
-    )
-    for chance, by_torch, by_page in zip(chances, counts, own, strict=True):
-        assert_plausible(by_torch, trials, min(1.0, max(0.0, chance)) or 1e-12, checks=100)
-        assert_plausible(by_page, 16_000, min(1.0, max(0.0, chance)) or 1e-12, checks=100)
+        masks = [span_mask(length, generator=generator, noise_density=widget.masking_rate) for _ in range(trials)]
+        return torch.nn.functional.pad(torch.stack(masks), (1, 1))
+    settings: dict[str, Any] = {"attention_mask": None, "generator": seeded(), "masking_rate": widget.masking_rate}
+    many = numbers.expand(trials, -1)
+    if widget.unit == "tokens":
+        return choose_positions(many >= 0, **settings)
+    return choose_whole_words(many, max_ngram=3 if widget.unit == "ngrams" else 1, **settings)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_masks_are_as_likely_as_those_of_the_package(lib: Page, unit: str) -> None:
+    """Each position over 20,000 masks by torch, over 16,000 of the page, and by the line that the page expects."""
+    widget = MaskingPatternsWidget(MIXED, unit=unit, masking_rate=0.3, epochs=400)
+    trials = 20_000
+    by_torch = trials_of_torch(widget, trials).sum(dim=0).tolist()
+    own = torch.tensor([counts for counts, _ in lib.evaluate(OWN, widget.page_state())]).sum(dim=0).tolist()
+    chances = lib.evaluate("(w) => lib.chances(settings(w))", widget.page_state())
+    assert (chances is None) == (unit == "ngrams")
+    for i, (times, by_page) in enumerate(zip(by_torch, own, strict=True)):
+        if chances is None:
+            spread = math.sqrt(by_page / 16_000 * (1 - by_page / 16_000) * (1 / 16_000 + 1 / trials)) + 1e-9
+            assert abs(times / trials - by_page / 16_000) < 5 * spread
+            continue
+        chance = min(1.0, max(0.0, chances[i])) or 1e-12
+        assert_plausible(times, trials, chance, checks=100)
+        assert_plausible(by_page, 16_000, chance, checks=100)
+
+
+def test_ngrams_are_as_long_as_those_of_the_package(lib: Page) -> None:
+    """By the lengths of unbroken runs, which is all that a mask of the package tells."""
+    widget = MaskingPatternsWidget("a b c d e f g h i j k l m n o p", unit="ngrams", masking_rate=0.25)
+
+    def runs(masks: torch.Tensor) -> torch.Tensor:
+        """[trials, 5] how many runs of 1, 2, ... positions each mask has."""
+        lengths = [[len(run) for run in "".join("01"[bit] for bit in row).split("0")] for row in masks.int().tolist()]
+        return torch.tensor([[row.count(n) for n in range(1, 6)] for row in lengths], dtype=torch.float64)
+
+    own = torch.zeros(4000, 18, dtype=torch.bool)
+    for stream in range(4000):
+        mask = widget.mask(stream)
+        assert mask is not None and len(mask.chosen) == sum(mask.sizes) and max(mask.sizes) <= 3
+        own[stream, list(mask.chosen)] = True
+    found, wanted = runs(own), runs(trials_of_torch(widget, 20_000))
+    spread = (found.var(dim=0) / len(found) + wanted.var(dim=0) / len(wanted)).sqrt() + 1e-3
+    assert ((found.mean(dim=0) - wanted.mean(dim=0)).abs() < 5 * spread).all()
+    assert lib.evaluate("lib.NGRAM_SHARES") == pytest.approx(ngram_probabilities(3)) == list(NGRAM_SHARES)
 
 
 def test_fates_and_random_tokens_have_their_shares(lib: Page) -> None:
-    wanted = state(masking_rate=0.5, mask_share=0.7, random_share=0.2, random_tokens=list("abcde"))
-    masks = lib.evaluate("(w) => Array.from({ length: 2000 }, (_, stream) => lib.maskOf(settings(w), stream))", wanted)
+    wanted = state(masking_rate=0.5, mask_share=0.7, random_share=0.2)
+    code = """(w) => {
+      const made = settings(w);
+      return Array.from({ length: 2000 }, (_, stream) => lib.maskOf(made, stream));
+    }"""
+    masks = lib.evaluate(code, wanted)
     fates = [fate for mask in masks for fate in mask["fates"]]
     for fate, share in zip(FATES, (0.7, 0.2, 0.1), strict=True):
         assert_plausible(fates.count(fate), len(fates), share, checks=8)
     replacements = [token for mask in masks for token in mask["replacements"]]
-    for token in range(5):
-        assert_plausible(replacements.count(token), len(replacements), 0.2, checks=8)
+    assert min(replacements) >= 0 and max(replacements) < 8192
+    for fifth in range(5):
+        count = sum(fifth / 5 <= token / 8192 < (fifth + 1) / 5 for token in replacements)
+        assert_plausible(count, len(replacements), 0.2, checks=8)
 
 
 def test_pair_of_t5_loses_nothing(lib: Page) -> None:
-    pair = lib.evaluate("lib.spanPair(['a', 'b', 'c', 'd', 'e', 'f'], [1, 2, 5])")
+    pair = lib.evaluate("lib.spanPair(['a', 'b', 'c', 'd', 'e', 'f'], [1, 2, 5], ['</s>'])")
     assert [text for text, _ in pair["input"]] == ["a", "<extra_id_0>", "d", "e", "<extra_id_1>"]
-    assert [text for text, _ in pair["target"]] == ["<extra_id_0>", "b", "c", "<extra_id_1>", "f"]
+    assert [text for text, _ in pair["target"]] == ["<extra_id_0>", "b", "c", "<extra_id_1>", "f", "</s>"]
 
 
 # --- from Python's side -----------------------------------------------------------------------------------------------
@@ -191,23 +236,26 @@ def test_shares_must_fit_together() -> None:
     assert (widget.mask_share, widget.random_share) == (0.3, 0.7)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        [],
-        [("one", 0)],
-        [("a", 0)] * 10_000,
-        [("a", -1), ("b", -1)],
-        [("a", 0), ("b", 1.0)],
-        [("a", 0), ("", 1)],
-        [("a", 0), ("b", -2)],
-        [("a", 0, 1)] * 2,
-        "ab",
-    ],
-)
-def test_senseless_sentence_is_refused_by_name(wrong: Any) -> None:
-    with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.sentence must be a list of 2 to 128 pairs"):
-        MaskingPatternsWidget(sentence=wrong)
+@pytest.mark.parametrize("wrong", ["", " \n", "[CLS] [SEP]", "x " * 127, "a" * 601, "a\ud800", 3, None, b"a", ["a"]])
+def test_senseless_text_is_refused_by_name(wrong: Any) -> None:
+    rule = r"MaskingPatternsWidget\.text must be a text of at most 600 characters that makes 2 to 128 tokens"
+    with pytest.raises(ValueError, match=rule):
+        MaskingPatternsWidget(wrong)
+    widget = MaskingPatternsWidget()
+    with pytest.raises(ValueError, match=rule):
+        widget.text = wrong
+    assert widget.text.startswith("The constitution")
+
+
+def test_a_text_must_suit_a_new_tokenizer() -> None:
+    """WordPiece has one token for a word that it does not know; bytes are many."""
+    widget = MaskingPatternsWidget("\U0001f600" * 60)
+    assert [token for token, _ in widget.sentence] == ["[CLS]", "[UNK]", "[SEP]"]
+    with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.text must be a text of at most 600 characters"):
+        widget.tokenizer = "byte_level_bpe"
+    assert widget.tokenizer == "wordpiece"
+    with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.tokenizer must be one of 'wordpiece', "):
+        widget.tokenizer = "bpe"
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -218,15 +266,14 @@ def test_picture_tells_what_was_seen(unit: str) -> None:
     assert static and dynamic and svg.count('class="curve c') >= 4
     told = dict(rows)
     assert told["Different sets of positions met"] == f"static {static.distinct}, dynamic {dynamic.distinct}"
+    assert ("of 2 words" in told) == (unit == "ngrams")
     if unit == "spans":
         assert told["Epoch 12, dynamic"].count("&lt;extra_id_") == 2
     else:
         assert told["Epoch 12, dynamic"].count("[MASK]") == dynamic.now.fates.count("mask")
     assert (
         "No mask can be made"
-        in MaskingPatternsWidget(
-            sentence=[("a", 0), ("b", 1), ("c", 2)], unit="spans", masking_rate=0.5, mean_span_length=1
-        ).picture()
+        in MaskingPatternsWidget("a b c", unit="spans", masking_rate=0.5, mean_span_length=1).picture()
     )
 
 
@@ -236,6 +283,7 @@ def test_picture_tells_what_was_seen(unit: str) -> None:
 READ = """root => {
   const text = (parent, selector) => [...parent.querySelectorAll(selector)].map((part) => part.textContent);
   return {
+    typed: root.querySelector('textarea').value,
     epoch: root.querySelector('.plm-epoch').textContent,
     heads: text(root, '.plm-head'),
     rows: [...root.querySelectorAll('.plm-tokens')].map((row) => [...row.children].map((chip) => [
@@ -247,7 +295,7 @@ READ = """root => {
       kind, [...root.querySelectorAll(`.plm-plot .plm-bar-${kind}`)]
         .map((bar) => [+bar.dataset.position, +bar.dataset.times]),
     ])),
-    heights: [...root.querySelectorAll(".plm-plot .plm-bar-dynamic")]
+    heights: [...root.querySelectorAll(".plm-plot .plm-bar-dynamic")].filter((bar) => +bar.dataset.times)
       .map((bar) => +bar.getAttribute('height') / +bar.dataset.times),
     expected: root.querySelector('.plm-plot .plm-expected').getAttribute('d'),
   };
@@ -275,11 +323,13 @@ class Widget:
         assert shown["epoch"] == f"Epoch {widget.epochs}"
         assert shown["heads"][0] == f"Static: copy {(widget.epochs - 1) % widget.copies + 1} of {widget.copies}"
         tokens = [token for token, _ in widget.sentence]
+        assert shown["typed"] == widget.text
         looks = {"mask": "plm-solid", "random": "plm-dashed", "kept": "plm-double"}
         for kind, column in (("static", 0), ("dynamic", 1)):
             seen = widget.seen(kind)
             assert seen is not None
-            assert shown["bars"][kind] == [[i, times] for i, times in enumerate(seen.counts) if times]
+            bars = seen.sizes if widget.unit == "ngrams" else seen.counts
+            assert shown["bars"][kind] == [[i, times] for i, times in enumerate(bars)]
             chosen = sum(seen.counts)
             told = [cells[column] for cells in shown["cells"]]
             assert told[:2] == [str(seen.distinct), str(chosen)]
@@ -287,9 +337,15 @@ class Widget:
                 read, answer = shown["rows"][2 * column : 2 * column + 2]
                 assert " ".join(text for text, _, _ in read) == widget.written(seen.now)
                 hidden = [text for text, _, look in answer if not look]
-                assert hidden == [tokens[i] for i in seen.now.chosen]
+                assert hidden[: len(seen.now.chosen)] == [tokens[i] for i in seen.now.chosen]
+                assert hidden[len(seen.now.chosen) :] == (["</s>"] if widget.tokenizer == "t5_unigram" else ["[SEP]"])
                 continue
-            assert told[2:] == [f"{seen.fates[f]} = {100 * seen.fates[f] / chosen:.1f} %" for f in FATES]
+            if widget.unit == "ngrams":
+                shares = [f"{n} = {100 * n / sum(seen.sizes):.1f} %" for n in seen.sizes]
+                assert told[5:] == shares and [cells[2] for cells in shown["cells"]][5:] == [
+                    *("drawn: 54.5 %", "drawn: 27.3 %", "drawn: 18.2 %")
+                ]
+            assert told[2:5] == [f"{seen.fates[f]} = {100 * seen.fates[f] / chosen:.1f} %" for f in FATES]
             chips = shown["rows"][column]
             assert " ".join(text for text, _, _ in chips) == widget.written(seen.now)
             fates = dict(zip(seen.now.chosen, seen.now.fates, strict=True))
@@ -343,7 +399,7 @@ def test_sliders_by_keyboard_and_pointer(widget: Widget) -> None:
 
 
 def test_the_moved_share_takes_from_the_other(widget: Widget) -> None:
-    mask, other = widget.slider("share that becomes the mask token"), widget.slider("share that becomes a random token")
+    mask, other = widget.slider("share of mask tokens"), widget.slider("share of random tokens")
     mask.press("End")
     widget.assert_shows(random_share=0.0, mask_share=1.0)
     other.press("End")
@@ -355,7 +411,12 @@ def test_the_moved_share_takes_from_the_other(widget: Widget) -> None:
 
 @pytest.mark.parametrize("by", ("keyboard", "pointer"))
 def test_units_are_switched(widget: Widget, by: str) -> None:
-    labels = {"words": "whole words", "spans": "spans (T5)", "tokens": "single tokens (BERT, RoBERTa)"}
+    labels = {
+        "words": "whole words",
+        "ngrams": "n-grams (ALBERT)",
+        "spans": "spans (T5)",
+        "tokens": "single tokens (BERT, RoBERTa)",
+    }
     for unit, label in labels.items():
         radio = widget.root.get_by_role("radio", name=label, exact=True)
         if by == "keyboard":
@@ -365,7 +426,7 @@ def test_units_are_switched(widget: Widget, by: str) -> None:
         expect(radio).to_be_checked()
         widget.assert_shows(unit=unit)
         assert widget.slider("mean length of a span").is_visible() == (unit == "spans")
-        assert widget.slider("share that becomes the mask token").is_visible() == (unit != "spans")
+        assert widget.slider("share of mask tokens").is_visible() == (unit != "spans")
         assert widget.root.locator("p").nth(1).inner_text().endswith("?")
         if unit == "spans":
             widget.slider("mean length of a span").press("Home")
@@ -388,17 +449,49 @@ def test_expected_line_stands_at_its_value(widget: Widget) -> None:
     heights = [float(pair.split()[1]) for pair in re.split("[ML]", shown["expected"])[1:]]
     floor, line = heights[0], heights[4]
     assert floor - line == pytest.approx(12 * 3 / 19 * shown["heights"][0], abs=0.3)
-    assert len(heights) == 2 * len(SENTENCE) and heights[-1] == floor
+    assert len(heights) == 2 * len(widget.python.sentence) and heights[-1] == floor
     assert set(heights[2:-2]) == {line}
 
 
-def test_any_text_stays_text(open_page: Callable[..., Page], tmp_path: Path) -> None:
-    strange = [MARKUP[:40], "שלום", "👩‍👩‍👧", "\u202eabc", "</script>", "x" * 64, "&amp;"]
-    sentence = [(text, i) for i, text in enumerate(strange)] + [(f"t{i}", i) for i in range(7, 128)]
+def test_reader_types_a_text(widget: Widget) -> None:
+    typed = widget.root.get_by_role("textbox", name="The text. Type your own.")
+    typed.press("ControlOrMeta+a")
+    typed.press_sequentially("Ships sail to Reykjavik")
+    widget.assert_shows(text="Ships sail to Reykjavik")
+    typed.press("Enter")
+    typed.press_sequentially("x")
+    widget.assert_shows(text="Ships sail to Reykjavik\nx")
+    widget.button("Next epoch").click()
+    widget.assert_shows(epochs=13)
+
+
+def test_text_that_cannot_be_read_is_said_and_kept(widget: Widget) -> None:
+    typed, message = widget.root.get_by_role("textbox"), widget.root.locator(".plm-message")
+    before = widget.python.text
+    for text, said in (
+        ("", "Type a text with one word at least."),
+        (" [SEP] ", "Type a text with one word at least."),
+        ("y " * 127, "This text makes 129 tokens, and 128 are read."),
+        ("z" * 601, "601 characters are too many: 600 are read."),
+    ):
+        typed.fill(text)
+        expect(message).to_contain_text(said)
+        expect(typed).to_have_attribute("aria-invalid", "true")
+        widget.slider("static copies").press("ArrowLeft")
+        widget.slider("static copies").press("ArrowRight")
+        assert typed.input_value() == text  # the reader's work stays
+        expect(message).to_contain_text(said)
+        typed.fill(before)
+        expect(message).to_have_text("")
+        assert typed.get_attribute("aria-invalid") is None
+        widget.assert_shows()
+
+
+@pytest.mark.parametrize("tokenizer", MASK_TOKENS)
+def test_any_text_stays_text(open_page: Callable[..., Page], tmp_path: Path, tokenizer: str) -> None:
     given: dict[str, Any] = {
-        "sentence": sentence,
-        "mask_token": MARKUP[:30],
-        "random_tokens": strange,
+        "text": f"{MARKUP[:30]} שלום 👩‍👩‍👧 \u202eabc </script> {'x' * 60} &amp;",
+        "tokenizer": tokenizer,
         "masking_rate": 0.5,
     }
     widget = Widget(open_page(bare(tmp_path, MaskingPatternsWidget(**given)), width=320), **given)
@@ -409,37 +502,47 @@ def test_any_text_stays_text(open_page: Callable[..., Page], tmp_path: Path) -> 
     assert widget.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    ["[]", "[['one', 0]]", "Array(10000).fill(['a', 0])", "[['a', -1], ['b', -1]]", "[['a', NaN], ['b', 0]]", "'ab'"],
-)
-def test_senseless_sentence_is_named_and_the_view_stays(open_page: Callable[..., Page], wrong: str) -> None:
+@pytest.mark.parametrize("wrong", ["''", "'[SEP]'", "'y '.repeat(127)", "'a'.repeat(10000)", "['a']", "'a\\ud800'"])
+def test_senseless_text_from_python_is_named_and_the_view_stays(open_page: Callable[..., Page], wrong: str) -> None:
     widget = Widget(render_with_model(open_page("about:blank"), MaskingPatternsWidget()))
-    widget.page.evaluate(f"fake.fromKernel('sentence', {wrong})")
-    expect(widget.root.locator(".plm-message")).to_contain_text("sentence must be a list of 2 to 128 pairs")
+    widget.page.evaluate(f"fake.fromKernel('text', {wrong})")
+    expect(widget.root.locator(".plm-message")).to_contain_text("text must be a text of at most 600 characters")
     widget.assert_shows()
 
 
-def test_smallest_sentence_and_impossible_spans(open_page: Callable[..., Page]) -> None:
-    small = MaskingPatternsWidget(sentence=[("one", 0), ("[SEP]", -1)])
-    widget = Widget(render_with_model(open_page("about:blank"), small), sentence=small.sentence)
+def test_smallest_text_and_impossible_spans(open_page: Callable[..., Page]) -> None:
+    small = MaskingPatternsWidget("a")
+    widget = Widget(render_with_model(open_page("about:blank"), small), text="a")
     widget.assert_shows()
     widget.page.evaluate("fake.fromKernel('unit', 'spans')")
     expect(widget.root.locator(".plm-message")).to_contain_text("No mask can be made.")
     assert "NaN" not in widget.root.inner_html()
-    widget.page.evaluate("fake.fromKernel('unit', 'words')")
-    widget.assert_shows(unit="words")
+    for unit in ("words", "ngrams"):
+        widget.page.evaluate("(unit) => fake.fromKernel('unit', unit)", unit)
+        widget.assert_shows(unit=unit)
+
+
+def test_another_tokenizer_cuts_the_text_anew(open_page: Callable[..., Page]) -> None:
+    widget = Widget(render_with_model(open_page("about:blank"), MaskingPatternsWidget(unit="ngrams")), unit="ngrams")
+    for name in MASK_TOKENS:
+        other = MaskingPatternsWidget(tokenizer=name).page_state()["tokenizer"]
+        widget.page.evaluate("(value) => fake.fromKernel('tokenizer', value)", other)
+        widget.assert_shows(tokenizer=name)
 
 
 def test_python_and_the_view_move_each_other(open_page: Callable[..., Page]) -> None:
     widget = Widget(render_with_model(open_page("about:blank"), MaskingPatternsWidget()))
-    for name, value in (("epochs", 30), ("masking_rate", 0.25), ("copies", 3), ("unit", "words"), ("seed", 9)):
+    changes: list[tuple[str, Any]] = [("epochs", 30), ("masking_rate", 0.25), ("copies", 3), ("unit", "words")]
+    for name, value in [*changes, ("seed", 9), ("text", "It was so.")]:
         widget.page.evaluate("([name, value]) => fake.fromKernel(name, value)", [name, value])
         widget.assert_shows(**{name: value})
     assert widget.page.evaluate("sent") == []
     widget.button("Next epoch").click()
-    widget.slider("share that becomes the mask token").press("End")
-    assert widget.page.evaluate("sent") == [{"epochs": 31}, {"random_share": 0, "mask_share": 1}]
+    widget.slider("share of mask tokens").press("End")
+    widget.root.get_by_role("textbox").fill("It was not so.")
+    assert widget.page.evaluate("sent") == [
+        *({"epochs": 31}, {"random_share": 0, "mask_share": 1}, {"text": "It was not so."})
+    ]
     for message in widget.page.evaluate("sent"):
         widget.python.set_state(message)
     widget.assert_shows()

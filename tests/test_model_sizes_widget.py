@@ -91,11 +91,12 @@ def assert_counts(lib: Page, config: BertConfig, state: dict[str, Any], length: 
     kept = without_pair(count_activations(config, head, batch, length, predicted))
     if head == "masked_lm":  # both count the scored positions as gathered
         assert kept["masked-LM head"] == found[2]["masked-LM head"]
-    assert found == [parameters, work, kept, training_bytes(config, head, batch, length, predicted)]
+    memory = training_bytes(config, head, batch, length, predicted)
+    assert found == [parameters, work, kept, memory]
     sizes, inner = Sizes(*(state[name] for name in Sizes._fields)), state["intermediate_size"]
     assert model_sizes.count_parameters(sizes, inner, head) == parameters
     assert model_sizes.count_multiply_adds(sizes, inner, head, length, predicted) == sum(work.values())
-    assert model_sizes.count_activations(sizes, inner, head, batch, length, predicted) == sum(kept.values())
+    assert model_sizes.activation_bytes(sizes, inner, head, batch, length, predicted) == memory["activations"]
 
 
 def test_published_models_cost_what_the_package_says(lib: Page) -> None:

@@ -109,10 +109,22 @@ def test_transformers_loads_what_is_saved_with_no_key_missing_or_left_over(model
     assert config.architectures == [model_class.__name__]
 
 
+def test_the_names_of_labels_stay_with_the_model_and_transformers_reads_them(tmp_path: Path) -> None:
+    names = ("negative", "neutral", "positive")
+    BertForSequenceClassification(dataclasses.replace(TINY, num_labels=3, label_names=names)).save_pretrained(tmp_path)
+    assert BertForSequenceClassification.from_pretrained(tmp_path).config.label_names == names
+    theirs = transformers.BertForSequenceClassification.from_pretrained(tmp_path)
+    assert theirs.config.id2label == dict(enumerate(names))
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert BertForSequenceClassification.from_pretrained(tmp_path / "theirs").config.label_names == names
+    with pytest.raises(ValueError, match="label_names="):
+        BertForSequenceClassification.from_pretrained(tmp_path, num_labels=2)
+
+
 @pytest.mark.parametrize("model_class", CLASSES)
 def test_what_transformers_saves_is_loaded_whole(model_class: Any, tmp_path: Path) -> None:
     fields = dataclasses.asdict(TINY)
-    del fields["position_embedding_type"]
+    del fields["position_embedding_type"], fields["label_names"]
     reference = getattr(transformers, model_class.__name__)(transformers.BertConfig(**fields))
     fill(reference)
     reference.save_pretrained(tmp_path)

@@ -69,6 +69,7 @@ def test_page_and_python_agree_on_every_score(open_page: Callable[..., Page]) ->
         *({"direction": d, "head": h, "num_buckets": n} for d in DIRECTIONS for h in range(3) for n in (4, 32)),
         {"num_buckets": 8, "values": VALUES, "head": 4},
         {"num_buckets": 10, "values": VALUES, "head": 4},
+        *({"mode": name[:-7], name: table, "head": 1, "shift": 20} for name, table in TABLES.items()),
     ]
     for state in states:
         found = page.evaluate("lib.scores", json.loads(json.dumps(RelativeBiasWidget(**state).state())))
@@ -102,15 +103,21 @@ START: dict[str, Any] = {
     "distance": -3,
     "head": 0,
     "values": (),
+    "relative_key_scores": (),
+    "absolute_scores": (),
 }
 
+# The colours of a canvas of one pixel a cell, each as [red, green, blue, opacity].
+PIXELS = """canvas => {
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return Array.from({ length: data.length / 4 }, (_, n) => [...data.slice(4 * n, 4 * n + 4)]);
+}"""
 READ = """root => {
   const all = (selector, get, of = root) => [...of.querySelectorAll(selector)].map(get);
   const plots = all('svg[role=img]', (plot) => plot).filter((plot) => plot.checkVisibility());
   const labels = (plot) => [...plot.children].filter((part) => part.tagName === 'text').map((t) => [
     t.getAttribute('text-anchor'), +t.getAttribute('x'), +t.getAttribute('y'), t.textContent]);
   return {
-    cells: all('.plm-cell', (c) => [c.dataset.pair, +c.getAttribute('fill-opacity'), c.getAttribute('class')]),
     inCells: all('.plm-in-cell', (text) => text.textContent),
     bars: root.querySelector('.plm-below').getAttribute('d').split('M').length - 1,
     table: Object.fromEntries(all('table tr', (row) => [...row.children].map((cell) => cell.textContent))),
@@ -122,9 +129,12 @@ READ = """root => {
     names: plots.map((plot) => plot.getAttribute('aria-label')),
     diagonal: root.querySelectorAll('.plm-same').length,
     effect: root.querySelector('.plm-effect').textContent,
-    text: root.innerText,
+    reach: +root.querySelector('[aria-label=distance]').max,
   };
 }"""
+
+
+SHADES = "canvas => [getComputedStyle(canvas).color, getComputedStyle(canvas).borderTopColor]"
 
 
 class Widget:
@@ -134,12 +144,20 @@ class Widget:
         self.page, self.root = page, page.locator(".plm-widget")
         self.message = self.root.locator(".plm-message")
         self.map = self.root.locator(".plm-map svg")
+        self.canvas = self.root.locator(".plm-map canvas")
 
     def slider(self, name: str) -> Locator:
         return self.root.get_by_role("slider", name=name, exact=True)
 
     def radio(self, name: str) -> Locator:
         return self.root.get_by_role("radio", name=name)
+
+    def point(self, i: int, j: int) -> None:
+        """Moves the pointer over the cell of query i and key j."""
+        self.canvas.scroll_into_view_if_needed()
+        box = self.canvas.bounding_box()
+        assert box is not None
+        self.page.mouse.move(box["x"] + (j + 0.5) * box["width"] / 12, box["y"] + (i + 0.5) * box["height"] / 12)
 
     def assert_shows(self, **changed: Any) -> None:
         """All that is read and drawn is what the package says of the state: the start with some changes."""
@@ -149,16 +167,19 @@ class Widget:
         masked = {(a, b) for a in SENTENCE for b in SENTENCE if t5 and state["direction"] == "one-sided" and b > a}
         most = max(abs(scores[a][b]) for a in SENTENCE for b in SENTENCE if (a, b) not in masked)
         # The map: strength and bar say the score, the number its bucket.
-        assert len(shown["cells"]) == 144
-        for (pair, strength, kind), text in zip(shown["cells"], shown["inCells"], strict=True):
-            a, b = map(int, pair.split())
+        pixels = self.canvas.evaluate(PIXELS)
+        shades = [[int(part) for part in re.findall(r"\d+", shade)[:3]] for shade in self.canvas.evaluate(SHADES)]
+        assert len(pixels) == 144
+        for n, ((*colour, opacity), text) in enumerate(zip(pixels, shown["inCells"], strict=True)):
+            a, b = divmod(n, 12)
             score = 0.0 if (a, b) in masked else scores[a][b]
-            assert strength == pytest.approx(0.45 * abs(score) / most, abs=6e-4)
+            assert opacity / 255 == pytest.approx(0.45 * abs(score) / most, abs=2.1e-3)
+            if opacity > 20:  # else too pale for its colour to be told exactly
+                assert colour == pytest.approx(shades[score < 0], abs=8)
             if t5:
                 assert text == ("×" if (a, b) in masked else str(true_bucket(state, b - a)))
-            elif text:
-                assert as_number(text) == pytest.approx(score, abs=0.0501)
-            assert (a, b) in masked or kind == f"plm-cell plm-{int(score < 0)}"
+            else:
+                assert text == ""
         negative = sum(scores[a][b] < 0 for a in SENTENCE for b in SENTENCE if (a, b) not in masked)
         assert shown["bars"] == negative
         # The readout.
@@ -192,7 +213,8 @@ class Widget:
         if t5:
             scales = Scales(shown["stairLabels"])
             across, up = path_of(shown["stairs"])
-            reach = min(300, math.ceil(1.15 * state["max_distance"]))
+            reach = shown["reach"]
+            assert min(300, 1.15 * state["max_distance"]) <= reach <= min(300, 1.75 * state["max_distance"])
             steps = [x for x in range(-reach + 1, reach + 1) if true_bucket(state, x - 1) != true_bucket(state, x)]
             assert scales.x(across[2:-1:2]) == pytest.approx([x - 0.5 for x in steps], abs=0.02 * reach)
             assert scales.y(up[3:-1:2]) == pytest.approx([true_bucket(state, x) for x in steps], abs=2 * scales.pixel)
@@ -312,7 +334,7 @@ def test_hover_reads_out_the_pair_and_the_distance(widget: Widget, width: int) -
     widget.page.wait_for_timeout(150)
     widget.map.scroll_into_view_if_needed()
     for i, j in ((0, 0), (2, 9), (11, 11), (7, 1)):
-        widget.root.locator(f'[data-pair="{i} {j}"]').hover(force=True)
+        widget.point(i, j)
         widget.assert_shows(query=i, distance=j - i)
     stairs = widget.root.locator("svg[role=img]").last
     stairs.scroll_into_view_if_needed()
@@ -327,6 +349,7 @@ def test_hover_reads_out_the_pair_and_the_distance(widget: Widget, width: int) -
     widget.page.wait_for_timeout(150)
 
 
+# The least contrast of a number with its cell.
 IN_CELLS = """root => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (rgb) => {
@@ -334,22 +357,40 @@ IN_CELLS = """root => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const page = numbers(getComputedStyle(root).backgroundColor);
-  const cells = [...root.querySelectorAll('.plm-cell')], texts = [...root.querySelectorAll('.plm-in-cell')];
-  return Math.min(...cells.map((cell, i) => {
-    const style = getComputedStyle(cell), share = Number(style.fillOpacity);
-    const ground = numbers(style.fill).map((v, c) => share * v + (1 - share) * page[c]);
-    const [a, b] = [light(ground), light(numbers(getComputedStyle(texts[i]).fill))].sort((p, q) => q - p);
+  const texts = [...root.querySelectorAll('.plm-in-cell')], canvas = root.querySelector('.plm-map canvas');
+  const pixels = canvas.getContext('2d').getImageData(0, 0, 12, 12).data;
+  return Math.min(...texts.map((text, n) => {
+    const share = pixels[4 * n + 3] / 255;
+    const ground = page.slice(0, 3).map((value, c) => share * pixels[4 * n + c] + (1 - share) * value);
+    const [a, b] = [light(ground), light(numbers(getComputedStyle(text).fill))].sort((p, q) => q - p);
     return (a + 0.05) / (b + 0.05);
   }));
 }"""
 
 
+def test_arrow_keys_move_from_cell_to_cell(widget: Widget) -> None:
+    grid = widget.root.get_by_role("application", name="Map of the scores")
+    grid.focus()
+    query, key = 5, 2
+    for press, down, right in (
+        *(("ArrowUp", -1, 0), ("ArrowRight", 0, 1), ("ArrowDown", 1, 0), ("ArrowLeft", 0, -1), ("Home", 0, -9)),
+        *(("ArrowLeft", 0, -1), ("End", 0, 99), ("ArrowRight", 0, 1), *[("ArrowDown", 1, 0)] * 7),
+    ):
+        grid.press(press)
+        query, key = min(11, max(0, query + down)), min(11, max(0, key + right))
+        widget.assert_shows(query=query, distance=key - query)
+    assert (query, key) == (11, 11)
+    # From a distance that leaves the sentence the keys lead back into it.
+    widget.slider("distance").fill("-40")
+    grid.press("ArrowRight")
+    widget.assert_shows(query=11, distance=-10)
+
+
 def test_numbers_stand_out_from_their_cells(widget: Widget) -> None:
     for theme in ("dark", "light"):
         set_theme(widget.page, theme)
-        for mode in ("absolute table", "T5 buckets"):
-            widget.radio(mode).check()
-            assert widget.root.evaluate(IN_CELLS) >= 4.5
+        assert widget.root.evaluate(IN_CELLS) >= 4.5
+        widget.assert_shows()  # in the colours of the theme
 
 
 def test_change_is_announced_politely(widget: Widget) -> None:
@@ -376,6 +417,36 @@ def test_values_given_in_python_are_shown(tmp_path: Path, open_page: Callable[..
     widget.assert_shows(**{**state, "head": 4, "num_buckets": 10})
 
 
+TABLES = {
+    "relative_key_scores": [
+        [[round(math.sin(head + i * i + 0.3 * n), 3) for n in range(23)] for i in range(12)] for head in range(4)
+    ],
+    "absolute_scores": [
+        [[round(math.cos(head + i * j), 3) for j in range(32)] for i in range(32)] for head in range(4)
+    ],
+}
+
+
+@pytest.mark.parametrize("mode", ("relative_key", "absolute"))
+def test_trained_scores_are_shown(tmp_path: Path, open_page: Callable[..., Page], mode: str) -> None:
+    given = TABLES[f"{mode}_scores"]
+    state: dict[str, Any] = {"mode": mode, f"{mode}_scores": given, "head": 2, "shift": 7, "query": 3, "distance": 4}
+    assert scores_of(**state)[3][7] == (given[2][3][4 + 11] if mode == "relative_key" else given[2][7 + 3][7 + 7])
+    widget = Widget(open_page(bare(tmp_path, RelativeBiasWidget(**state))))
+    widget.assert_shows(**state)
+    assert "are the values given in Python" in widget.root.inner_text()
+    widget.root.get_by_label("head").select_option("3")
+    widget.slider("shift").press("End")
+    state |= {"head": 3, "shift": 20}
+    widget.assert_shows(**state)
+    # Another design has fewer heads: the first is shown.
+    other = "absolute" if mode == "relative_key" else "relative_key"
+    widget.root.locator(f'input[value="{other}"]').check()
+    widget.assert_shows(**{**state, "mode": other, "head": 0})
+    expect(widget.message).to_have_text("")
+    expect(widget.root.get_by_label("head")).to_be_hidden()
+
+
 def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[..., Page]) -> None:
     page = render_with_model(open_page("about:blank"), RelativeBiasWidget())
     widget = Widget(page)
@@ -396,7 +467,7 @@ def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[.
         state[name] = value
     widget.assert_shows(**state)
     assert page.evaluate("sent") == []
-    widget.root.locator('[data-pair="4 2"]').hover(force=True)
+    widget.point(4, 2)
     widget.root.get_by_label("head").select_option("1")
     widget.radio("bidirectional").check()
     assert [message for message in page.evaluate("sent") if message] == [
@@ -458,15 +529,17 @@ def test_wrong_value_is_refused_by_name_and_changes_nothing(trait: str, wrong: A
     widget = RelativeBiasWidget()
     with pytest.raises(ValueError, match=rf"RelativeBiasWidget\.{trait} must be"):
         setattr(widget, trait, wrong)
-    assert widget.state() == {**START, "values": ()}
+    assert widget.state() == START
 
 
 def test_head_and_values_fit_each_other() -> None:
     widget = RelativeBiasWidget(values=VALUES, head=4)
-    with pytest.raises(ValueError, match=r"RelativeBiasWidget\.head must be a whole number below 2, got 4"):
+    with pytest.raises(
+        ValueError, match=r"RelativeBiasWidget\.head must be a whole number below 2 in mode 't5', got 4"
+    ):
         widget.values = VALUES[:2]
     assert len(widget.values) == 5 and widget.head == 4
-    assert "values=<5 heads of 8 buckets>" in repr(widget) and len(repr(widget)) < 300
+    assert "values=<5 heads>" in repr(widget) and len(repr(widget)) < 300
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -477,7 +550,7 @@ def test_picture_draws_and_tells_the_pair(mode: str) -> None:
     assert told[TEXT["rows"]["key"]] == "\u201csmall\u201d at 5"
     assert told[TEXT["rows"]["value"]] == written(widget.score(7, 1))
     assert svg.count('class="curve') == (1 if mode == "t5" else 12) and svg.count("c0 mark") == 1
-    assert ("illustrative" in widget.picture()) == (mode == "t5")
+    assert "illustrative" in widget.picture()
     hidden = dict(drawn(RelativeBiasWidget(direction="one-sided", distance=3))[1])
     assert hidden[TEXT["rows"]["value"]] == TEXT["masked"]
     far = dict(drawn(RelativeBiasWidget(mode=mode, distance=-300))[1])

@@ -101,7 +101,7 @@ def test_special_tokens_are_neither_asked_for_nor_put_in(rows: PackedBatch, toke
 def test_impossible_settings_are_refused_by_name(
     name: str, value: int, rows: PackedBatch, tokenizer: Tokenizer
 ) -> None:
-    settings: dict[str, int] = {"batch_size": 4} | {name: value}
+    settings: dict[str, Any] = {"batch_size": 4} | {name: value}
     with pytest.raises(ValueError, match=f"{name}=0"):
         next(roberta_batches(rows, tokenizer, **settings))
 
@@ -127,6 +127,7 @@ def test_a_roberta_is_trained_evaluated_and_asked(rows: PackedBatch, tokenizer: 
         "step",
         "loss",
         "learning_rate",
+        "gradient_norm",
     }
     assert after["masked_words"] == sum(int((batch["labels"] != -100).sum()) for batch in batches)
     assert after["masked_lm_loss"] < before["masked_lm_loss"] - 2

@@ -111,21 +111,3 @@ def test_the_exception_of_the_reference_code() -> None:
             assert not pair.crosses_documents
             swapped += pair.label == SWAPPED
     assert_plausible(swapped, 10_000, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("documents", "change", "message"),
-    [
-        ([[[5], [6]], [[7]]], {}, r"documents\[1\] must hold at least two sentences, got one"),
-        ([[[5], [6]]], {"single_sentences": "random"}, "documents must hold at least 2 documents, got 1"),
-        ([[[5], [6]]], {"single_sentences": "skip"}, "single_sentences must be 'join' or 'random', got 'skip'"),
-        ([[[5], [6]]], {"max_length": 4}, "max_length must be at least 5 .* got 4"),
-        ([[[5], [6]]], {"short_sequence_probability": -0.1}, "short_sequence_probability .* got -0.1"),
-        ([], {}, "documents must hold at least 1 document, got 0"),
-        ([[[5], []]], {}, r"documents\[0\]\[1\] must hold at least one token"),
-    ],
-)
-def test_bad_input_is_named(documents: Any, change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {"max_length": 16, "generator": seeded()}
-    with pytest.raises(ValueError, match=message):
-        sentence_order_pairs(documents, **(arguments | change))

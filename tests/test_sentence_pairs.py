@@ -249,27 +249,3 @@ def test_pair_batch() -> None:
         pair_batch(pairs, cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD, max_length=5)
     with pytest.raises(ValueError, match="pairs must hold at least one row"):
         pair_batch([], cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD)
-
-
-GOOD = [[[5, 6], [7]], [[8]]]
-
-
-@pytest.mark.parametrize(
-    ("documents", "change", "message"),
-    [
-        (GOOD[:1], {}, "documents must hold at least 2 documents, got 1"),
-        ([], {}, "documents must hold at least 2 documents, got 0"),
-        ([[[5]], []], {}, r"documents\[1\] must hold at least one sentence"),
-        ([[[5]], [[6], []]], {}, r"documents\[1\]\[1\] must hold at least one token"),
-        ([[[5]], [[6, 7.0]]], {}, r"documents\[1\]\[0\] must be a sequence of token ids .* got \[6, 7.0\]"),
-        ([[[5]], [[-6]]], {}, r"documents\[1\]\[0\] .* not negative"),
-        ([[[5]], ["text"]], {}, r"documents\[1\]\[0\] .* got 'text'"),
-        (GOOD, {"max_length": 4}, "max_length must be at least 5 .* got 4"),
-        (GOOD, {"short_sequence_probability": 1.1}, r"short_sequence_probability must be in \[0, 1\], got 1.1"),
-        (GOOD, {"short_sequence_probability": float("nan")}, "short_sequence_probability .* got nan"),
-    ],
-)
-def test_bad_input_is_named(documents: Any, change: dict[str, Any], message: str) -> None:
-    arguments: dict[str, Any] = {"max_length": 16, "generator": seeded()}
-    with pytest.raises(ValueError, match=message):
-        next_sentence_pairs(documents, **(arguments | change))

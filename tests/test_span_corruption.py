@@ -235,29 +235,3 @@ def test_a_batch_is_padded_on_the_right_and_padding_has_no_label() -> None:
     assert all(part.dtype == torch.int64 for part in batch)
     with pytest.raises(ValueError, match="examples must hold at least one"):
         text_to_text_batch([], pad_token_id=0)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: span_counts(1), "length must be at least 2 .* got 1"),
-        (lambda: span_counts(10, 1.5), r"noise_density must be in \[0, 1\], got 1.5"),
-        (lambda: span_counts(10, 0.5, 0.5), "mean_span_length must be at least 1, got 0.5"),
-        (lambda: span_counts(10, 0.5, math.nan), "mean_span_length must be at least 1, got nan"),
-        (lambda: span_counts(10, 0.8, 1.0), "mean_span_length=1.0 gives 8 spans: must be at most the 2 other tokens"),
-        (lambda: span_lengths(2), "inputs_length must be at least 3 .* got 2"),
-        (lambda: random_partition(3, 4, seeded()), r"parts must be in \[1, total=3\], got 4"),
-        (lambda: iid_mask(5, generator=seeded(), noise_density=-0.1), "noise_density must be in"),
-        (
-            lambda: corrupt_spans([5, 6, 7], torch.tensor([1, 0, 1]), sentinels=[9], eos_token_id=1),
-            "at least 2, .* got 1",
-        ),
-        (lambda: corrupt_spans([5, 6], torch.tensor([1, 0]), sentinels=[9], eos_token_id=1), "at least 2, .* got 1"),
-        (lambda: corrupt_spans([5, 32_099], torch.tensor([0, 1]), **T5), "tokens must hold no sentinel, got 32099"),
-        (lambda: drop_tokens([5, 6], torch.tensor([0, 1, 1]), **T5), r"noise_mask must have shape \[2\], got \[3\]"),
-        (lambda: mass_style([5], torch.tensor([1]), sentinels=[], eos_token_id=1), "sentinels must hold at least one"),
-    ],
-)
-def test_what_is_impossible_is_refused(call: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        call()

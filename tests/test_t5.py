@@ -345,6 +345,18 @@ def test_a_source_of_any_length_can_be_read() -> None:
     assert states is not None and states.shape == (1, 1500, 12)
 
 
+def test_without_gradients_the_numbers_are_the_same_and_weights_are_there_if_asked_for() -> None:
+    model, batch = T5ForConditionalGeneration(TINY).double().eval(), inputs()
+    batch["attention_mask"] = torch.tensor([[0] * 6, [0] * 2 + [1] * 4])
+    expected = model(**batch, output_attentions=True)
+    with torch.no_grad():
+        fused, asked = model(**batch), model(**batch, output_attentions=True)
+    torch.testing.assert_close(fused.logits, expected.logits, rtol=0, atol=1e-10)
+    for name in ("encoder_attentions", "decoder_attentions", "cross_attentions"):
+        assert getattr(fused, name) is None
+        assert all(torch.equal(*weights) for weights in zip(getattr(asked, name), getattr(expected, name), strict=True))
+
+
 def test_a_source_of_padding_only_gives_finite_numbers() -> None:
     model, batch = T5ForConditionalGeneration(TINY).eval(), inputs()
     mask = torch.tensor([[0] * 6, [1] * 6])
@@ -362,7 +374,7 @@ def test_a_source_of_padding_only_gives_finite_numbers() -> None:
         ({"labels": torch.tensor([[1, 2]])}, r"labels has shape \(1, 2\): must be \(2, 2\)"),
         ({"labels": [[1], [2]]}, "labels is of type list"),
         ({"labels": torch.tensor(3)}, r"labels has shape \(\): must be \(2,\)"),
-        ({"labels": torch.zeros(2, 0, dtype=torch.int64)}, r"decoder_input_ids has shape \(2, 0\)"),
+        ({"labels": torch.zeros(2, 0, dtype=torch.int64)}, r"labels has shape \(2, 0\)"),
         ({"decoder_input_ids": [[1], [2]]}, "decoder_input_ids is of type list"),
         ({"labels": torch.tensor([[1.0], [2.0]])}, "labels is of type torch.float32"),
         ({"decoder_input_ids": torch.tensor([[1], [2]])}, r"labels has shape \(2, 4\): must be \(2, 1\)"),

@@ -137,18 +137,6 @@ def test_segmentations_are_the_best_of_all_ways_to_cut(word: str, top: int) -> N
     assert math.log(math.fsum(math.exp(probability) for _, probability in everything)) == pytest.approx(total[-1])
 
 
-def test_segmentations_refuse_what_they_cannot_cut() -> None:
-    for text in ("", "two words"):
-        with pytest.raises(ValueError, match=f"word is {text!r}; it must be one word"):
-            segmentations(unigram(), text)
-    with pytest.raises(ValueError, match="word is 'x☃'; '☃' is not in the alphabet"):
-        segmentations(unigram(), "x☃")
-    with pytest.raises(ValueError, match="top is 0; it must be at least 1"):
-        segmentations(unigram(), "word", top=0)
-    with pytest.raises(ValueError, match="tokenizer has the model BPE; it must be Unigram"):
-        segmentations(Tokenizer(models.BPE()), "word")
-
-
 # --- Training --------------------------------------------------------------------------------------------------------
 
 WORDS = st.dictionaries(st.text("abc", min_size=1, max_size=7), st.integers(1, 20), min_size=1, max_size=6)

@@ -1,20 +1,20 @@
-"""Pre-training, fine-tuning, evaluation and asking, on models and texts small enough to be quick."""
+"""Pre-training, evaluation and asking, on models and texts small enough to be quick."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer
 
-from plm_lessons import BertConfig, BertForPreTraining, BertForSequenceClassification
+from plm_lessons import BertConfig, BertForPreTraining
 from plm_lessons.corpus import documents
 from plm_lessons.tokenization import encode_documents, load_tokenizer
 from plm_lessons.training.bert_batches import bert_batches
 from plm_lessons.training.evaluation import evaluate_pretraining, unigram_baseline
-from plm_lessons.training.fine_tuning import encode_texts, fine_tune, predict_logits, select_rows
 from plm_lessons.training.inference import fill_mask
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
@@ -45,7 +45,7 @@ def small_config(tokenizer: Tokenizer, dropout: float = 0.1) -> BertConfig:
 
 
 def first_batches(document_ids: list[list[list[int]]], tokenizer: Tokenizer, count: int, **more: int) -> list[Batch]:
-    settings = {"max_length": 48, "batch_size": 16, "seed": 5} | more
+    settings: dict[str, Any] = {"max_length": 48, "batch_size": 16, "seed": 5} | more
     return list(itertools.islice(bert_batches(document_ids, tokenizer, **settings), count))
 
 
@@ -191,42 +191,6 @@ def test_unigram_baseline_is_the_cross_entropy_of_the_counts() -> None:
     figures = unigram_baseline(training, labels, vocab_size=4)
     assert figures["masked_lm_loss"] == pytest.approx(-chances[[0, 1, 2, 0]].log().mean().item())
     assert figures["masked_lm_accuracy"] == 0.5
-
-
-def test_encoding_keeps_the_beginning_of_a_long_text_and_its_end_mark(tokenizer: Tokenizer) -> None:
-    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat and " * 20], max_length=12)
-    assert inputs["input_ids"].shape == (2, 12)
-    assert inputs["attention_mask"].sum(dim=1).tolist() == [4, 12]
-    assert inputs["input_ids"][1, -1] == tokenizer.token_to_id("[SEP]")
-    assert tokenizer.truncation is None and tokenizer.padding is None, "the caller's tokenizer is left as it was"
-    with pytest.raises(ValueError, match="texts"):
-        encode_texts(tokenizer, [], max_length=12)
-
-
-def test_selected_rows_lose_only_padding(tokenizer: Tokenizer) -> None:
-    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat"], max_length=12)
-    short = select_rows(inputs, torch.tensor([0]), torch.device("cpu"))
-    assert short["input_ids"].tolist() == [tokenizer.encode("a cat").ids]
-
-
-def test_fine_tuning_learns_what_can_be_learnt(tokenizer: Tokenizer) -> None:
-    texts = [f"{animal} {verb}" for animal in ("cat", "dog", "horse", "cow") for verb in ("runs", "sleeps")] * 8
-    labels = torch.tensor([int("sleeps" in text) for text in texts])
-    inputs = encode_texts(tokenizer, texts, max_length=12)
-    model = BertForSequenceClassification(small_config(tokenizer, dropout=0.0))
-    losses = fine_tune(model, inputs, labels, epochs=12, learning_rate=1e-2, batch_size=16, progress=False)
-    assert len(losses) == 12 * 4
-    assert (predict_logits(model, inputs).argmax(-1) == labels).all()
-    with pytest.raises(ValueError, match="labels"):
-        fine_tune(model, inputs, labels[:-1], epochs=1, learning_rate=1e-3, progress=False)
-    with pytest.raises(ValueError, match="epochs=0"):
-        fine_tune(model, inputs, labels, epochs=0, learning_rate=1e-3, progress=False)
-
-
-def test_predictions_do_not_depend_on_the_batch(tokenizer: Tokenizer) -> None:
-    inputs = encode_texts(tokenizer, ["a cat", "the cat sat on the mat", "it runs"], max_length=12)
-    model = BertForSequenceClassification(small_config(tokenizer)).eval()
-    torch.testing.assert_close(predict_logits(model, inputs, batch_size=1), predict_logits(model, inputs))
 
 
 def test_fill_mask_gives_probabilities_for_every_mask(tokenizer: Tokenizer) -> None:

@@ -208,7 +208,7 @@ def test_senseless_value_is_named_and_the_view_stays(name: str, open_page: Calla
     page = render_with_model(open_page("about:blank"), widget)
     root = page.locator(".plm-widget")
     before = root.inner_text()
-    good = json.loads(json.dumps(widget.state()))
+    good = json.loads(json.dumps(widget.page_state()))
     for field in widget.fields:
         for wrong in ("null", "NaN", "-Infinity", "undefined", "({})", "[[]]"):
             page.evaluate(f"fake.fromKernel({json.dumps(field)}, {wrong})")
@@ -230,12 +230,15 @@ def test_what_the_view_sends_is_what_python_takes(name: str, open_page: Callable
         if slider.is_visible():
             for key in ("ArrowLeft", "End"):
                 slider.press(key)
+    for control in (*page.get_by_role("radio").all(), *page.get_by_role("button").all()):
+        if control.is_visible():
+            control.click()
     messages: list[dict[str, Any]] = page.evaluate("sent")
     assert messages
     for message in messages:
         assert set(message) <= set(widget.fields)
         widget.set_state(message)
     # What Python makes of it is, in its turn, taken by the page.
-    for field, value in json.loads(json.dumps(widget.state())).items():
+    for field, value in json.loads(json.dumps(widget.page_state())).items():
         page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, value])
     assert page.locator(".plm-message").inner_text() == ""

@@ -342,8 +342,8 @@ def test_page_mathematics_at_strange_numbers(module: Page) -> None:
     assert module.evaluate("[lib.erf(Infinity), lib.erf(-Infinity), lib.erf(0), lib.erf(NaN)].map(String)") == [
         *("1", "-1", "0", "NaN")
     ]
-    assert module.evaluate("lib.uniforms(0, 0).length") == 0
-    assert module.evaluate("Array.from(lib.keptSoFar(lib.uniforms(0, 0), 1))") == []
+    assert module.evaluate("lib.mulberry32(0, 0).length") == 0
+    assert module.evaluate("Array.from(lib.keptSoFar(lib.mulberry32(0, 0), 1))") == []
 
 
 def test_text_given_to_an_element_stays_text(module: Page) -> None:
@@ -358,9 +358,9 @@ def test_text_given_to_an_element_stays_text(module: Page) -> None:
 def test_page_and_python_agree(module: Page) -> None:
     assert module.evaluate("Object.keys(lib.CURVES)") == list(CURVES)
     for seed in (0, 99, 2**32 - 1):
-        assert list(module.evaluate("(s) => Array.from(lib.uniforms(s, 300))", seed)) == uniforms(seed, 300)
+        assert list(module.evaluate("(s) => Array.from(lib.mulberry32(s, 300))", seed)) == uniforms(seed, 300)
     widget = GeluWidget(x=-0.4, seed=3, draws=1000)
-    assert module.evaluate("Array.from(lib.keptSoFar(lib.uniforms(3, 1000), -0.4))") == widget.kept_so_far()
+    assert module.evaluate("Array.from(lib.keptSoFar(lib.mulberry32(3, 1000), -0.4))") == widget.kept_so_far()
     numbers = [0, 1.25, -0.5, 9.99e-4, -0.00047, 0.001, 123.456789, -1e-12, 5.7486]
     assert module.evaluate("(all) => all.map((v) => lib.format(v))", numbers) == [written(v) for v in numbers]
     for low, high, count in ((-4, 4, 8), (-0.00023, 0.00048, 7), (0, 10_000, 5)):

@@ -141,7 +141,7 @@ FAKE = """async ([state, source]) => {
 def render_with_model(page: Page, widget: LessonWidget, **state: Any) -> Page:
     """Renders a widget as a notebook does. The page then has `fake` (its model), `sent` (messages) and `cleanup`."""
     page.add_style_tag(content=widget._css)
-    page.evaluate(FAKE, [{**json.loads(json.dumps(widget.state())), **state}, widget._esm])
+    page.evaluate(FAKE, [{**json.loads(json.dumps(widget.page_state())), **state}, widget._esm])
     return page
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import re
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,10 @@ FINISHED = ROOT / "_build" / "finished"
 
 
 def sources() -> Iterator[Path]:
-    """Yield every file that shapes the built pages."""
-    yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "tools/katex_math.py"))
+    """Yield every file that shapes the built pages: the book, what builds it, and the package it refers to."""
+    yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.in", "tools/katex_math.py"))
+    yield from (ROOT / "tools").glob("book_*.py")
+    yield from (ROOT / "plm_lessons").rglob("*.py")
     for folder in (ROOT / "book", ROOT / "tools" / "katex"):
         yield from (path for path in folder.rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts)
 
@@ -51,11 +54,32 @@ def build() -> None:
     FINISHED.touch()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files without a line in the terminal for each of them."""
+class BookHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves the site as a host should: under its policy, and with its own page where there is none. Writes no log."""
+
+    def end_headers(self) -> None:
+        self.send_header("Content-Security-Policy", policy())
+        super().end_headers()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        if code != http.HTTPStatus.NOT_FOUND:
+            return super().send_error(code, message, explain)
+        page = (SITE / "404.html").read_text(encoding="utf-8")
+        # The page is made for the address at which the book is published.
+        body = re.sub(r'<base href="[^"]*"', '<base href="/"', page, count=1).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command == "GET" else b"")
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def policy() -> str:
+    """Return the Content-Security-Policy that tools/book_site.py wrote for the site."""
+    return (SITE / "_headers").read_text(encoding="utf-8").partition("Content-Security-Policy: ")[2].strip()
 
 
 def server(port: int) -> http.server.ThreadingHTTPServer:
@@ -64,7 +88,7 @@ def server(port: int) -> http.server.ThreadingHTTPServer:
     Raises:
         OSError: the port is taken.
     """
-    handler = functools.partial(QuietHandler, directory=str(SITE))
+    handler = functools.partial(BookHandler, directory=str(SITE))
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 

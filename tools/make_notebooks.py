@@ -14,9 +14,8 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
-import os
+import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,8 +25,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from plm_lessons.files import write_atomically
+
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
+# How long each notebook took when it was last run. Not in the notebooks: they are the same at every run.
+RUN_TIMES = BOOK / "run_times.json"
 # Marks the generated cell. `remove-cell` keeps it out of the built page, where nobody can run it.
 SETUP_TAGS = ["colab-setup", "remove-cell"]
 KEPT_CELL_METADATA = ("tags", "mystnb")
@@ -186,10 +189,7 @@ def text_of(notebook: NotebookNode) -> str:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write `notebook` to `path` whole or not at all."""
     nbformat.validate(notebook)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", dir=path.parent, delete=False) as file:
-        file.write(text_of(notebook))
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    write_atomically(path, text_of(notebook).encode())
 
 
 def remake(path: Path, run: bool) -> None:
@@ -203,8 +203,18 @@ def remake(path: Path, run: bool) -> None:
     if run:
         notebook = execute(notebook, path.parent)
     write(normalised(notebook), path)
-    took = f" in {time.perf_counter() - start:.0f} s" if run else ""
+    seconds = round(time.perf_counter() - start)
+    if run and path.resolve().parent == BOOK:
+        note_run_time(path.stem, seconds)
+    took = f" in {seconds} s" if run else ""
     print(f"{path}: {'run and stored' if run else 'tidied'}{took}", flush=True)
+
+
+def note_run_time(name: str, seconds: int) -> None:
+    """Write down how long a notebook of the book took, for the page on versions and run times."""
+    known = json.loads(RUN_TIMES.read_text(encoding="utf-8")) if RUN_TIMES.exists() else {}
+    times = {one: known[one] for one in known if (BOOK / f"{one}.ipynb").exists()} | {name: seconds}
+    write_atomically(RUN_TIMES, (json.dumps(times, indent=1, sort_keys=True) + "\n").encode())
 
 
 def notebooks() -> list[Path]:

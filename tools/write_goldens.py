@@ -5,6 +5,7 @@ python tools/write_goldens.py            writes tests/golden/NAME.json for every
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable
@@ -89,7 +90,60 @@ def rms_norm() -> dict[str, Any]:
     return {"cases": cases}
 
 
-GOLDENS: dict[str, Callable[[], dict[str, Any]]] = {"gelu": gelu, "rms_norm": rms_norm}
+# Tokens of several tokenizers, each with its class as a reader would say it: special, punctuation or neither.
+CLASSES = {
+    **dict.fromkeys(("[CLS]", "[SEP]", "<s>", "</s>", "<pad>", "<extra_id_0>"), "special"),
+    **dict.fromkeys((".", ",", "##.", "\u2581,", "\u0120!", "...", "\u2014", "[", "\u3002", "'"), "punctuation"),
+    **dict.fromkeys(("cat", "##s", "\u2581", "\u2581the", "\u0120of", "1", "$", "<", "a.", "\u05d0", "\U0001f642"), ""),
+}
+# Kind, its keys and the number of its queries.
+HEADS = (
+    ("encoder", ["[CLS]", "the", "cat", ",", "sat", ".", "[SEP]"], 7),
+    ("decoder", ["<pad>", "\u2581a", "\u2581,", "\u2581b", "</s>"], 5),
+    ("cross", ["\u2581one", "\u2581two", ".", "</s>"], 6),
+    ("encoder", ["alone"], 1),
+)
+
+
+def measured(weights: Tensor, keys: list[str], kind: str) -> dict[str, float | None]:
+    """What the attention viewer says of one head, [queries, keys]."""
+    entropies = torch.distributions.Categorical(probs=weights).entropy()
+    found: dict[str, float | None] = {"spread": entropies.mean().exp().item()}
+    for name in ("special", "punctuation"):
+        found[name] = weights[:, [CLASSES.get(key, "") == name for key in keys]].sum(1).mean().item()
+    places = torch.arange(len(weights), dtype=torch.float64)[:, None], torch.arange(len(keys), dtype=torch.float64)
+    for offset, name in ((-1, "previous"), (0, "self"), (1, "next")):
+        along = weights.diagonal(offset)
+        found[name] = along.mean().item() if len(along) and kind != "cross" else None
+    distances = (places[0] - places[1]).abs()
+    found["distance"] = None if kind == "cross" else (weights * distances).sum(1).mean().item()
+    return found
+
+
+def attention_viewer() -> dict[str, Any]:
+    """Packed weights of two layers with two heads, what they are unpacked, and what is said of each head."""
+    generator = torch.Generator().manual_seed(0)
+    cases = []
+    for kind, keys, queries in HEADS:
+        scores = 2 * torch.randn(4, queries, len(keys), generator=generator, dtype=torch.float64)
+        scores[3] = 0  # an even head
+        if kind == "decoder":
+            scores += torch.full((queries, queries), -math.inf).triu(1)
+        codes = (255 * scores.softmax(-1).sqrt()).round()
+        weights = codes**2 / (codes**2).sum(-1, keepdim=True)
+        case: dict[str, Any] = {"kind": kind, "keys": keys, "queries": queries, "layers": 2, "heads": 2}
+        case["weights"] = base64.b64encode(bytes(codes.flatten().int().tolist())).decode()
+        case["rows"] = weights.tolist()
+        case["measures"] = [measured(head, keys, kind) for head in weights]
+        cases.append(case)
+    return {"classes": CLASSES, "cases": cases}
+
+
+GOLDENS: dict[str, Callable[[], dict[str, Any]]] = {
+    "gelu": gelu,
+    "rms_norm": rms_norm,
+    "attention_viewer": attention_viewer,
+}
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from plm_lessons.checks import check_choice
+
 
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """Gaussian error linear unit, `x * Phi(x)`, where Phi is the standard normal distribution function.
@@ -32,8 +34,9 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f'approximate={approximate!r}: must be "none" or "tanh"')
-    if not x.is_floating_point():
-        raise ValueError(f"x has dtype {x.dtype}: must be a floating-point type")
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = f"has dtype {x.dtype}" if isinstance(x, Tensor) else f"is of type {type(x).__name__}"
+        raise ValueError(f"x {kind}: must be a tensor of a floating-point type")
     return F.gelu(x, approximate=approximate)
 
 
@@ -60,12 +63,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def activation(name: str) -> Callable[[Tensor], Tensor]:
+def activation(hidden_act: str) -> Callable[[Tensor], Tensor]:
     """The function that a `hidden_act` field names.
 
     Raises:
         ValueError: No activation has this name.
     """
-    if name not in ACTIVATIONS:
-        raise ValueError(f"hidden_act={name!r}: must be one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
+    check_choice("hidden_act", hidden_act, ACTIVATIONS)
+    return ACTIVATIONS[hidden_act]

@@ -9,7 +9,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from plm_lessons.checks import check_sizes
+from plm_lessons.layers.dropout import Dropout
 from plm_lessons.layers.positions import RelativePositionScores
 
 
@@ -26,10 +29,13 @@ def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
         in float16 the lowest number and a score can sum to -inf.
 
     Raises:
-        ValueError: The mask has neither two nor three dimensions.
+        ValueError: The mask has neither two nor three dimensions, or the scores would not be floating-point numbers.
     """
-    if attention_mask.dim() not in (2, 3):
-        raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}: must be [B, S] or [B, S, S]")
+    if not isinstance(attention_mask, Tensor) or attention_mask.dim() not in (2, 3):
+        found = f"shape {tuple(attention_mask.shape)}" if isinstance(attention_mask, Tensor) else "no shape"
+        raise ValueError(f"attention_mask has {found}: must be a tensor [B, S] or [B, S, S]")
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ValueError(f"dtype={dtype}: must be a floating-point type")
     mask = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None]
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(mask == 0, torch.finfo(dtype).min / 2)
 
@@ -52,6 +58,7 @@ class MultiHeadAttention(nn.Module):
         position_scores: RelativePositionScores | None = None,
     ) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size, num_attention_heads=num_attention_heads)
         if hidden_size % num_attention_heads:
             raise ValueError(f"num_attention_heads={num_attention_heads}: must divide hidden_size={hidden_size}")
         self.num_attention_heads = num_attention_heads
@@ -59,15 +66,18 @@ class MultiHeadAttention(nn.Module):
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
         self.output = nn.Linear(hidden_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.position_scores = position_scores
 
-    def forward(self, hidden_states: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden_states: Tensor, mask: Tensor | None = None, need_weights: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """Let every position gather from the others.
 
         Args:
             hidden_states: [B, S, H].
             mask: Numbers added to the scores, [B, 1, 1 or S, S], from `additive_mask`.
+            need_weights: False if the second result is not looked at; it is None then where that is faster.
 
         Returns:
             The output, [B, S, H], and the attention weights before dropout, [B, A, S, S].
@@ -75,6 +85,9 @@ class MultiHeadAttention(nn.Module):
         query = self._split_heads(self.query(hidden_states))  # [B, A, S, D]
         key = self._split_heads(self.key(hidden_states))
         value = self._split_heads(self.value(hidden_states))
+        if self.position_scores is None and not (need_weights or self.training or torch.is_grad_enabled()):
+            context = F.scaled_dot_product_attention(query, key, value, mask)  # what follows, in one step
+            return self.output(context.transpose(1, 2).flatten(2)), None
 
         scores = query @ key.transpose(-1, -2)  # [B, A, S, S]
         if self.position_scores is not None:
@@ -100,30 +113,48 @@ class KeyValueCache:
     is read, and each step has a single token to compute.
 
     Attributes:
-        own: Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first.
+        length: T, the number of tokens read so far.
         encoded: Keys and values of the encoder's output, two tensors [B, A, S, D]; None before the first use.
     """
 
     def __init__(self) -> None:
-        self.own: tuple[Tensor, Tensor] | None = None
+        self.length = 0
         self.encoded: tuple[Tensor, Tensor] | None = None
+        self._rooms: list[Tensor] = []  # for keys and for values, [B, A, T or more, D]
 
     @property
-    def length(self) -> int:
-        """T, the number of tokens read so far."""
-        return 0 if self.own is None else self.own[0].shape[2]
+    def own(self) -> tuple[Tensor, Tensor] | None:
+        """Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first."""
+        if not self._rooms:
+            return None
+        key, value = (room[:, :, : self.length] for room in self._rooms)
+        return key, value
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add what some further tokens offer; returns all."""
-        if self.own is not None:
-            key, value = torch.cat([self.own[0], key], dim=2), torch.cat([self.own[1], value], dim=2)
-        self.own = key, value
+        if self._rooms:
+            new = zip(self._rooms, (key, value), strict=True)
+            self._rooms = [_filled(room, self.length, numbers) for room, numbers in new]
+        else:
+            self._rooms = [key, value]
+        self.length += key.shape[2]
+        assert self.own is not None
         return self.own
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with these rows of the batch, in this order; the encoder's output must be the same for old and new."""
-        if self.own is not None:
-            self.own = self.own[0][rows], self.own[1][rows]
+        self._rooms = [room.index_select(0, rows) for room in self._rooms]
+
+
+def _filled(room: Tensor, length: int, numbers: Tensor) -> Tensor:
+    """Put `numbers` behind the first `length` places of a room; if it is too small, of one twice as large as needed."""
+    end = length + numbers.shape[2]
+    if end > room.shape[2]:
+        larger = room.new_empty(*room.shape[:2], 2 * end, room.shape[3])
+        larger[:, :, :length] = room[:, :, :length]
+        room = larger
+    room[:, :, length:end] = numbers
+    return room
 
 
 class UnscaledAttention(nn.Module):
@@ -144,30 +175,37 @@ class UnscaledAttention(nn.Module):
 
     def __init__(self, hidden_size: int, num_attention_heads: int, head_size: int, dropout: float = 0.0) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size, num_attention_heads=num_attention_heads, head_size=head_size)
         self.num_attention_heads = num_attention_heads
         inner_size = num_attention_heads * head_size
         self.query = nn.Linear(hidden_size, inner_size, bias=False)
         self.key = nn.Linear(hidden_size, inner_size, bias=False)
         self.value = nn.Linear(hidden_size, inner_size, bias=False)
         self.output = nn.Linear(inner_size, hidden_size, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def keys_and_values(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """What the tokens offer to queries: [B, S, H] -> two tensors [B, A, S, D]."""
         return self._split_heads(self.key(hidden_states)), self._split_heads(self.value(hidden_states))
 
-    def forward(self, hidden_states: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden_states: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, need_weights: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """Let every query gather from the keys.
 
         Args:
             hidden_states: [B, T, H], of the queries.
             key, value: [B, A, S, D], from `keys_and_values`.
             bias: Numbers added to the scores, for position and mask; broadcast to [B, A, T, S].
+            need_weights: As for `MultiHeadAttention`.
 
         Returns:
             The output, [B, T, H], and the attention weights before dropout, [B, A, T, S].
         """
         query = self._split_heads(self.query(hidden_states))  # [B, A, T, D]
+        if not (need_weights or self.training or torch.is_grad_enabled()):
+            context = F.scaled_dot_product_attention(query, key, value, bias, scale=1.0)  # what follows, in one step
+            return self.output(context.transpose(1, 2).flatten(2)), None
         scores = query @ key.transpose(-1, -2)  # [B, A, T, S]
         if bias is not None:
             scores = scores + bias

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from plm_lessons.checks import check_sizes
 from plm_lessons.layers.activations import activation
+from plm_lessons.layers.dropout import Dropout
 
 
 class FeedForward(nn.Module):
@@ -15,6 +17,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size, intermediate_size=intermediate_size)
         self.expand = nn.Linear(hidden_size, intermediate_size)
         self.contract = nn.Linear(intermediate_size, hidden_size)
         self.activation = activation(hidden_act)
@@ -29,10 +32,11 @@ class UnbiasedFeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str, dropout: float = 0.0) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size, intermediate_size=intermediate_size)
         self.expand = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.contract = nn.Linear(intermediate_size, hidden_size, bias=False)
         self.activation = activation(hidden_act)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, S, H] -> [B, S, H]."""
@@ -48,11 +52,12 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str, dropout: float = 0.0) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size, intermediate_size=intermediate_size)
         self.gate = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.linear = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.contract = nn.Linear(intermediate_size, hidden_size, bias=False)
         self.activation = activation(hidden_act)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, S, H] -> [B, S, H]."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from plm_lessons.checks import check_number, check_sizes
+
 
 class RMSNorm(nn.Module):
     """`x / sqrt(mean(x**2) + eps) * weight`, over the last dimension.
@@ -26,6 +28,8 @@ class RMSNorm(nn.Module):
 
     def __init__(self, hidden_size: int, eps: float = 1e-6) -> None:
         super().__init__()
+        check_sizes(hidden_size=hidden_size)
+        check_number("eps", eps, low=0)
         self.weight = nn.Parameter(torch.ones(hidden_size))
         self.eps = eps
 

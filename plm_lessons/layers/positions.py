@@ -19,6 +19,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from plm_lessons.checks import check_sizes, check_whole
+
 
 class RelativePositionScores(nn.Module):
     """Adds to each attention score the product of the query (and the key) with an embedding of their distance.
@@ -32,6 +34,7 @@ class RelativePositionScores(nn.Module):
 
     def __init__(self, head_size: int, max_position_embeddings: int, with_key: bool) -> None:
         super().__init__()
+        check_sizes(head_size=head_size, max_position_embeddings=max_position_embeddings)
         self.max_position_embeddings = max_position_embeddings
         self.with_key = with_key
         self.distance_embedding = nn.Embedding(2 * max_position_embeddings - 1, head_size)
@@ -69,6 +72,18 @@ class RelativePositionScores(nn.Module):
         return scores
 
 
+def exact_buckets(num_buckets: int, max_distance: int, bidirectional: bool) -> int:
+    """N/2, the number of distances in a direction that have a bucket each: see `relative_position_bucket`.
+
+    Raises:
+        ValueError: There are too few buckets, or `max_distance` is within the exact ones.
+    """
+    check_whole("num_buckets", num_buckets, least=4 if bidirectional else 2)
+    exact = num_buckets // (4 if bidirectional else 2)
+    check_whole("max_distance", max_distance, least=exact + 1, why=f", more than the {exact} exact buckets")
+    return exact
+
+
 def relative_position_bucket(
     relative_position: Tensor, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128
 ) -> Tensor:
@@ -89,14 +104,13 @@ def relative_position_bucket(
         From 0 to `num_buckets` - 1, int64, of the shape of `relative_position`.
 
     Raises:
-        ValueError: There are too few buckets, or `max_distance` is within the exact ones.
+        ValueError: As for `exact_buckets`, or the distances are no whole numbers.
     """
+    exact = exact_buckets(num_buckets, max_distance, bidirectional)
+    if not isinstance(relative_position, Tensor) or relative_position.dtype not in (torch.int64, torch.int32):
+        kind = getattr(relative_position, "dtype", type(relative_position).__name__)
+        raise ValueError(f"relative_position is of type {kind}: must be a tensor of whole numbers, int64 or int32")
     per_direction = num_buckets // 2 if bidirectional else num_buckets
-    exact = per_direction // 2
-    if exact < 1:
-        raise ValueError(f"num_buckets={num_buckets}: must be at least {4 if bidirectional else 2}")
-    if max_distance <= exact:
-        raise ValueError(f"max_distance={max_distance}: must be more than {exact}, the number of exact buckets")
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
     # In float32 and in this order, as in the reference: on the border of two buckets rounding decides.
     share = torch.log(distance.clamp(min=exact).float() / exact) / math.log(max_distance / exact)  # 0 to 1 and above
@@ -117,6 +131,8 @@ class RelativePositionBias(nn.Module):
         self, num_attention_heads: int, num_buckets: int = 32, max_distance: int = 128, bidirectional: bool = True
     ) -> None:
         super().__init__()
+        check_sizes(num_attention_heads=num_attention_heads)
+        exact_buckets(num_buckets, max_distance, bidirectional)
         self.bidirectional = bidirectional
         self.max_distance = max_distance
         self.table = nn.Embedding(num_buckets, num_attention_heads)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from plm_lessons.layers.dropout import Dropout
 from plm_lessons.models.bert import BertEmbeddings, BertLayer, BertModel, BertPretrainedModel
 from plm_lessons.models.bert_configuration import BertConfig
 from plm_lessons.models.configuration import FIXED
@@ -252,7 +253,7 @@ class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
         if config.num_labels != 2:
             raise ValueError(f"num_labels={config.num_labels}: must be 2 in {type(self).__name__}, in order or swapped")
         super().add_head(config)
-        self.dropout = nn.Dropout(config.classifier_dropout_prob)
+        self.dropout = Dropout(config.classifier_dropout_prob)
         self.sentence_order_head = nn.Linear(config.hidden_size, 2)
 
     def forward(  # type: ignore[override]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from plm_lessons.layers.attention import MultiHeadAttention, additive_mask
+from plm_lessons.layers.dropout import Dropout
 from plm_lessons.layers.feed_forward import FeedForward
 from plm_lessons.layers.positions import RelativePositionScores
 from plm_lessons.models.bert_configuration import BertConfig
@@ -44,14 +45,16 @@ class BertEmbeddings(nn.Module):
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
         """[B, S] and [B, S] -> [B, S, H]."""
-        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size")
+        device = self.word_embeddings.weight.device
+        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size", device)
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
-        check_ids("token_type_ids", token_type_ids, input_ids.shape, self.config.type_vocab_size, "type_vocab_size")
+        segments = self.config.type_vocab_size
+        check_ids("token_type_ids", token_type_ids, input_ids.shape, segments, "type_vocab_size", device)
 
         embeddings = self.word_embeddings(input_ids) + self.token_type_embeddings(token_type_ids)  # [B, S, H]
         if self.config.position_embedding_type == "absolute":
@@ -80,7 +83,7 @@ class BertLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size, config.hidden_act)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     @staticmethod
     def _position_scores(config: BertConfig) -> RelativePositionScores | None:
@@ -90,9 +93,11 @@ class BertLayer(nn.Module):
         with_key = config.position_embedding_type == "relative_key_query"
         return RelativePositionScores(head_size, config.max_position_embeddings, with_key)
 
-    def forward(self, hidden_states: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, hidden_states: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
         """[B, S, H] -> [B, S, H], and the attention weights [B, A, S, S]."""
-        attended, weights = self.attention(hidden_states, mask)
+        attended, weights = self.attention(hidden_states, mask, need_weights)
         hidden_states = self.attention_norm(hidden_states + self.dropout(attended))
         transformed = self.feed_forward(hidden_states)
         hidden_states = self.feed_forward_norm(hidden_states + self.dropout(transformed))
@@ -208,11 +213,11 @@ class BertModel(BertPretrainedModel):
         hidden_states = self.embeddings(input_ids, token_type_ids)
         mask = None
         if attention_mask is not None:
-            check_mask("attention_mask", attention_mask, input_ids.shape)
+            check_mask("attention_mask", attention_mask, input_ids)
             mask = additive_mask(attention_mask, hidden_states.dtype)
         all_hidden_states, all_attentions = [hidden_states], []
         for layer in self.layers:
-            hidden_states, weights = layer(hidden_states, mask)
+            hidden_states, weights = layer(hidden_states, mask, output_attentions)
             if output_hidden_states:
                 all_hidden_states.append(hidden_states)
             if output_attentions:

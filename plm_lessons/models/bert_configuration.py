@@ -49,6 +49,7 @@ class BertConfig(ModelConfig):
             BERT (no published BERT uses them, and version 5 dropped them); see `layers.positions`.
         classifier_dropout: Dropout before a classifier; None for `hidden_dropout_prob`.
         num_labels: C, the number of classes of a classification head.
+        label_names: What the classes are called, `id2label` in `config.json`; () for LABEL_0, LABEL_1 and so on.
     """
 
     vocab_size: int = 30522
@@ -67,6 +68,7 @@ class BertConfig(ModelConfig):
     position_embedding_type: str = "absolute"
     classifier_dropout: float | None = None
     num_labels: int = 2
+    label_names: tuple[str, ...] = ()
 
     model_type: ClassVar[str] = "bert"
     published_sizes: ClassVar[dict[str, dict[str, Any]]] = {
@@ -85,6 +87,7 @@ class BertConfig(ModelConfig):
     def __post_init__(self) -> None:
         self._check_counts("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
         self._check_counts("intermediate_size", "max_position_embeddings", "type_vocab_size", "num_labels")
+        self._check_label_names(self.label_names, self.num_labels)
         self._check_divides("num_attention_heads", "hidden_size")
         self._check_range(0.0, 1.0, "hidden_dropout_prob", "attention_probs_dropout_prob", "layer_norm_eps")
         self._check_range(0.0, float("inf"), "initializer_range")

@@ -19,8 +19,11 @@ def checkpoint_folder(folder_or_hub_name: str | Path) -> Path:
     """The folder of a checkpoint: as it is given, or fetched from the Hugging Face hub by the model's name.
 
     Raises:
+        ValueError: It is no path and no name.
         FileNotFoundError: There is no such folder, and `huggingface_hub` is not installed or finds no such model.
     """
+    if not isinstance(folder_or_hub_name, str | Path):
+        raise ValueError(f"folder_or_hub_name={folder_or_hub_name!r:.80}: must be a path, or a name on the hub")
     folder = Path(folder_or_hub_name)
     if folder.is_dir():
         return folder

@@ -119,11 +119,10 @@ class ModelConfig:
             if values.get(name, allowed) != allowed:
                 raise ValueError(f"{name}={values[name]!r}: {cls.__name__} supports only {allowed!r}")
         if "id2label" in fields:
-            labels = fields.pop("id2label")
-            if not isinstance(labels, Mapping):
-                raise ValueError(f"id2label={labels!r}: must map each label's number to its name")
-            if fields.setdefault("num_labels", len(labels)) != len(labels):
-                raise ValueError(f"num_labels={fields['num_labels']!r}: id2label names {len(labels)} labels")
+            names = _names_of_labels(fields.pop("id2label"))
+            if fields.setdefault("num_labels", len(names)) != len(names):
+                raise ValueError(f"num_labels={fields['num_labels']!r}: id2label names {len(names)} labels")
+            fields["label_names"] = () if names == _numbered(len(names)) else names
         return cls(**fields)
 
     @classmethod
@@ -148,10 +147,11 @@ class ModelConfig:
         values: dict[str, Any] = {"model_type": self.model_type}
         for name in self._field_names():
             values[name] = getattr(self, name)
-        num_labels = values.pop("num_labels", None)
+        num_labels, names = values.pop("num_labels", None), values.pop("label_names", ())
         if num_labels is not None:
-            values["id2label"] = {str(label): f"LABEL_{label}" for label in range(num_labels)}
-            values["label2id"] = {f"LABEL_{label}": label for label in range(num_labels)}
+            names = names or _numbered(num_labels)
+            values["id2label"] = {str(label): name for label, name in enumerate(names)}
+            values["label2id"] = {name: label for label, name in enumerate(names)}
         return values
 
     def save_pretrained(self, folder: str | Path, **more: Any) -> None:
@@ -178,6 +178,12 @@ class ModelConfig:
         if getattr(self, dividend) % getattr(self, divisor):
             raise ValueError(f"{divisor}={getattr(self, divisor)}: must divide {dividend}={getattr(self, dividend)}")
 
+    def _check_label_names(self, names: Any, num_labels: int) -> None:
+        """They must be a tuple of different names, none or one for each label."""
+        right = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+        if not right or len(names) not in (0, num_labels) or len(set(names)) < len(names):
+            raise ValueError(f"label_names={names!r}: must be () or num_labels={num_labels} different names")
+
     def _check_token(self, *names: str) -> None:
         """Each of the fields must be None or an id of the vocabulary."""
         for name in names:
@@ -191,3 +197,17 @@ class ModelConfig:
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         if getattr(self, name) not in choices:
             raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(choices)}")
+
+
+def _numbered(num_labels: int) -> tuple[str, ...]:
+    """What `transformers` calls labels that have no names."""
+    return tuple(f"LABEL_{label}" for label in range(num_labels))
+
+
+def _names_of_labels(id2label: Any) -> tuple[str, ...]:
+    """The names in the order of their numbers, which in a file are texts."""
+    try:
+        names = {int(number): name for number, name in id2label.items()}
+        return tuple(names[number] for number in range(len(names)))
+    except (AttributeError, ValueError, TypeError, KeyError):
+        raise ValueError(f"id2label={id2label!r}: must map each label's number to its name") from None

@@ -16,6 +16,7 @@ ALBERT), A heads, D head size, F intermediate size, L layers, V vocabulary, P po
 
 from __future__ import annotations
 
+from plm_lessons.checks import check_choice, check_whole
 from plm_lessons.models import costs_t5
 from plm_lessons.models.albert import AlbertConfig
 from plm_lessons.models.bert_configuration import BertConfig
@@ -29,12 +30,11 @@ BYTES_PER_PARAMETER = {"weights": 4, "gradients": 4, "Adam moments": 8}
 
 def _check(config: BertConfig | T5Config, head: str) -> None:
     if not isinstance(config, BertConfig | T5Config):
-        raise ValueError(f"config is a {type(config).__name__}: must be that of a BERT, RoBERTa, ALBERT or T5")
+        raise ValueError(f"config={config!r:.80}: must be that of a BERT, RoBERTa, ALBERT or T5")
     heads = ["none"]
     if isinstance(config, BertConfig):
         heads += ["masked_lm"] if isinstance(config, RobertaConfig) else ["masked_lm", "pre_training"]
-    if head not in heads:
-        raise ValueError(f"head={head!r}: must be one of {', '.join(heads)}")
+    check_choice("head", head, heads)
 
 
 def _check_lengths(
@@ -44,22 +44,18 @@ def _check_lengths(
     if isinstance(config, T5Config):
         if positions_predicted is not None:
             raise ValueError(f"positions_predicted={positions_predicted}: must be None, a T5 predicts its whole target")
-        if sequence_length < 1:
-            raise ValueError(f"sequence_length={sequence_length}: must be at least 1")
+        check_whole("sequence_length", sequence_length, least=1)
         target = sequence_length if target_length is None else target_length
-        if target < 1:
-            raise ValueError(f"target_length={target}: must be at least 1")
+        check_whole("target_length", target, least=1)
         return target
     if target_length is not None:
         raise ValueError(f"target_length={target_length}: must be None, only a T5 has a target")
     longest = config.max_position_embeddings
     if isinstance(config, RobertaConfig):
         longest -= (config.pad_token_id or 0) + 1
-    if not 1 <= sequence_length <= longest:
-        raise ValueError(f"sequence_length={sequence_length}: must be from 1 to {longest}")
+    check_whole("sequence_length", sequence_length, 1, longest)
     predicted = sequence_length if positions_predicted is None else positions_predicted
-    if not 1 <= predicted <= sequence_length:
-        raise ValueError(f"positions_predicted={predicted}: must be from 1 to sequence_length = {sequence_length}")
+    check_whole("positions_predicted", predicted, 1, sequence_length, why=" = sequence_length")
     return predicted
 
 
@@ -177,7 +173,7 @@ def count_activations(
     batch, whole numbers (such as which row of a table is whose), single numbers, what the caller holds (such as the
     logits) and what lives for a moment only.
 
-    A dropout mask is counted as a number for each place; so PyTorch stores it on a CPU (on a GPU as one byte). Fused
+    A dropout mask is counted as a number for each place, but of a single byte (see `layers.dropout`). Fused
     attention, which is not used here, would not keep the attention weights.
 
     Args:
@@ -189,8 +185,7 @@ def count_activations(
     """
     _check(config, head)
     predicted = _check_lengths(config, sequence_length, positions_predicted, target_length)
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    check_whole("batch_size", batch_size, least=1)
     if isinstance(config, T5Config):
         return costs_t5.count_activations(config, batch_size, sequence_length, target_length=predicted)
     predicted *= batch_size
@@ -236,12 +231,13 @@ def training_bytes(
     positions_predicted: int | None = None,
     target_length: int | None = None,
 ) -> dict[str, int]:
-    """Bytes that training with Adam in float32 needs: 16 a parameter, and 4 a number of `count_activations`.
+    """Bytes that training with Adam in float32 needs: 16 a parameter, 4 a number of `count_activations` (1 in a mask).
 
     Arguments and errors as for `count_activations`.
     """
     parameters = sum(count_parameters(config, head).values())
     activations = count_activations(config, head, batch_size, sequence_length, positions_predicted, target_length)
+    masks = sum(places for part, places in activations.items() if part.endswith("dropout masks"))
     return {name: size * parameters for name, size in BYTES_PER_PARAMETER.items()} | {
-        "activations": 4 * sum(activations.values())
+        "activations": 4 * sum(activations.values()) - 3 * masks
     }

@@ -19,6 +19,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_number, check_whole
+
 
 class NextToken(Protocol):
     """What scores the next token."""
@@ -68,6 +70,19 @@ def most_likely(logits: Tensor) -> Tensor:
     return logits.argmax(dim=-1)
 
 
+def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+    """The arguments of `sample`, which are checked before a text is begun.
+
+    Raises:
+        ValueError: One of them is impossible.
+    """
+    check_number("temperature", temperature, low=0, above=True)
+    if top_k is not None:
+        check_whole("top_k", top_k, least=1)
+    if top_p is not None:
+        check_number("top_p", top_p, low=0, high=1, above=True)
+
+
 def sample(
     logits: Tensor,
     generator: torch.Generator,
@@ -84,6 +99,7 @@ def sample(
         top_k: See `keep_top_k`; applied after the temperature.
         top_p: See `keep_top_p`; applied after `top_k`.
     """
+    check_sampling(temperature, top_k, top_p)
     logits = logits / temperature
     if top_k is not None:
         logits = keep_top_k(logits, top_k)

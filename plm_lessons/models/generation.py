@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_number, check_whole
 from plm_lessons.layers.attention import KeyValueCache
-from plm_lessons.models.decoding import beam_search, most_likely, sample, write
+from plm_lessons.models.decoding import beam_search, check_sampling, most_likely, sample, write
 from plm_lessons.models.pretrained import PretrainedModel
 
 
@@ -62,7 +63,7 @@ class GenerativeModel(PretrainedModel):
         Raises:
             ValueError: An argument has the wrong shape, type or range, or does not go with another.
         """
-        _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p)
+        _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p, generator)
         was_training = self.training
         self.eval()
         try:
@@ -128,17 +129,17 @@ def _check_arguments(
     temperature: float,
     top_k: int | None,
     top_p: float | None,
+    generator: torch.Generator | None,
 ) -> None:
     """Raise a `ValueError` for what is impossible, and for what would have no effect."""
-    for name, count in (("max_new_tokens", max_new_tokens), ("num_beams", num_beams), ("top_k", top_k)):
-        if count is not None and (type(count) is not int or count < 1):
-            raise ValueError(f"{name}={count!r}: must be a whole number of at least 1")
-    if not -float("inf") < length_penalty < float("inf"):
-        raise ValueError(f"length_penalty={length_penalty!r}: must be a finite number")
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature={temperature!r}: must be a finite number above 0")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p={top_p!r}: must be in (0, 1], or None")
+    check_whole("max_new_tokens", max_new_tokens, least=1)
+    check_whole("num_beams", num_beams, least=1)
+    check_number("length_penalty", length_penalty)
+    check_sampling(temperature, top_k, top_p)
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator={generator!r:.80}: must be a torch.Generator, or None")
+    if num_beams == 1 and length_penalty != 1.0:
+        raise ValueError(f"length_penalty={length_penalty}: must be 1 with num_beams=1, where it has no effect")
     if do_sample and num_beams > 1:
         raise ValueError(f"num_beams={num_beams}: must be 1 with do_sample=True")
     if not do_sample and (temperature != 1.0 or top_k is not None or top_p is not None):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plm_lessons.layers.activations import activation
-from plm_lessons.models.checks import check_labels, check_whole_numbers
+from plm_lessons.models.checks import check_device, check_labels, check_whole_numbers
 
 
 class MaskedLMHead(nn.Module):
@@ -44,7 +44,7 @@ def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     """
     if positions is None:
         return hidden_states
-    check_whole_numbers("masked_positions", positions)
+    check_whole_numbers("masked_positions", positions, hidden_states.device)
     batch, length, hidden_size = hidden_states.shape
     if positions.dim() != 2 or len(positions) != batch:
         raise ValueError(f"masked_positions has shape {tuple(positions.shape)}: must be [{batch}, P]")
@@ -69,7 +69,7 @@ def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
     Raises:
         ValueError: The labels are of another shape or type, or none of the C classes.
     """
-    check_labels(name, labels, logits.shape[:-1], logits.shape[-1])
+    check_labels(name, labels, logits.shape[:-1], logits.shape[-1], logits.device)
     total = F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=-100, reduction="sum")
     return total / (labels != -100).sum().clamp(min=1)
 
@@ -88,6 +88,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     if not isinstance(labels, Tensor):
         raise ValueError(f"labels is of type {type(labels).__name__}: must be a tensor")
+    check_device("labels", labels, logits.device)
     if logits.shape[-1] == 1:
         if labels.numel() != len(logits):
             raise ValueError(

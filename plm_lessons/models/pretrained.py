@@ -82,7 +82,10 @@ class PretrainedModel(nn.Module):
                 rounding in every floating-point type.
             only: Names of the parameters to draw; all if None.
         """
-        generator = generator or torch.Generator().manual_seed(0)
+        if generator is None:
+            generator = torch.Generator().manual_seed(0)
+        elif not isinstance(generator, torch.Generator):
+            raise ValueError(f"generator={generator!r:.80}: must be a torch.Generator, or None")
         for prefix, module in self.named_modules():
             for name, parameter in module.named_parameters(recurse=False):
                 full_name = f"{prefix}.{name}" if prefix else name
@@ -198,6 +201,8 @@ class PretrainedModel(nn.Module):
                 problems.append(f"{name} has shape {shape}, the configuration needs {needed}")
             if not found[name].is_floating_point():
                 problems.append(f"{name} is of type {found[name].dtype}, not a floating-point one")
+            elif not found[name].isfinite().all():
+                problems.append(f"{name} holds numbers that are not finite")
         if problems:
             raise ValueError(f"{folder} does not fit {type(self).__name__}: " + "; ".join(sorted(problems)))
 
@@ -212,7 +217,14 @@ class PretrainedModel(nn.Module):
     # --- saving ---
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` and `model.safetensors`, which `transformers` loads; each file whole or not at all."""
+        """Write `config.json` and `model.safetensors`, which `transformers` loads; each file whole or not at all.
+
+        Raises:
+            ValueError: The model is on the meta device, or `transformers` has no such model.
+            OSError: A file cannot be written; an older one stays as it was.
+        """
+        if self.device.type == "meta":
+            raise ValueError(f"{type(self).__name__} is on the meta device: it has a shape, but no weights to save")
         tensors = {
             self.checkpoint_name(name): value.detach().cpu().contiguous() for name, value in self.named_parameters()
         }

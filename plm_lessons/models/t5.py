@@ -122,9 +122,9 @@ class T5ForConditionalGeneration(GenerativeModel):
         output_hidden_states: bool = False,
     ) -> ModelOutput:
         """Read the source; arguments as for `forward`. Returns the encoder's `last_hidden_state`, [B, S, H], etc."""
-        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size")
+        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size", self.device)
         if attention_mask is not None:
-            check_mask("attention_mask", attention_mask, input_ids.shape, per_query=False)
+            check_mask("attention_mask", attention_mask, input_ids, per_query=False)
         return self.encoder(
             self.shared(input_ids),
             attention_mask,
@@ -133,10 +133,13 @@ class T5ForConditionalGeneration(GenerativeModel):
         )
 
     def score_words(self, hidden_states: Tensor) -> Tensor:
-        """The decoder's output, [B, T, H] -> logits [B, T, V]."""
+        """The decoder's output, [B, T, H] or [B, H] -> logits [B, T, V] or [B, V]."""
         if self.config.scale_decoder_outputs:
             hidden_states = hidden_states * self.config.d_model**-0.5  # the embeddings are of size 1, not 1 / sqrt(H)
-        return F.linear(hidden_states, self.shared.weight if self.config.tie_word_embeddings else self.lm_head.weight)
+        matrix = self.shared.weight if self.config.tie_word_embeddings else self.lm_head.weight
+        if hidden_states.dim() == 2:  # for a few vectors the product is faster in this order
+            return F.linear(matrix, hidden_states).T
+        return F.linear(hidden_states, matrix)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """What the decoder reads to predict `labels` [B, T]: the start token, then all labels but the last."""
@@ -173,22 +176,24 @@ class T5ForConditionalGeneration(GenerativeModel):
         Raises:
             ValueError: An argument has the wrong shape, type or range, or there is no target.
         """
-        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size")
+        check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size", self.device)
         for name, ids in (("decoder_input_ids", decoder_input_ids), ("labels", labels)):
             if ids is not None:
-                check_whole_numbers(name, ids)
+                check_whole_numbers(name, ids, self.device)
+        given = "labels" if decoder_input_ids is None else "decoder_input_ids"
         if labels is not None:
             target = labels if decoder_input_ids is None else decoder_input_ids
-            check_labels("labels", labels, torch.Size([len(input_ids), *target.shape[-1:]]), self.config.vocab_size)
+            shape = torch.Size([len(input_ids), *target.shape[-1:]])
+            check_labels("labels", labels, shape, self.config.vocab_size, self.device)
             decoder_input_ids = self.shift_right(labels) if decoder_input_ids is None else decoder_input_ids
         if decoder_input_ids is None:
             raise ValueError("decoder_input_ids and labels are both None: give one of them")
-        check_ids("decoder_input_ids", decoder_input_ids, None, self.config.vocab_size, "vocab_size")
+        check_ids(given, decoder_input_ids, None, self.config.vocab_size, "vocab_size", self.device)
         if len(decoder_input_ids) != len(input_ids):
             found = tuple(decoder_input_ids.shape)
             raise ValueError(f"decoder_input_ids has shape {found}: must have {len(input_ids)} rows, as input_ids")
         if decoder_attention_mask is not None:
-            check_mask("decoder_attention_mask", decoder_attention_mask, decoder_input_ids.shape, per_query=False)
+            check_mask("decoder_attention_mask", decoder_attention_mask, decoder_input_ids, per_query=False)
 
         encoded = self.encode(input_ids, attention_mask, output_attentions, output_hidden_states)
         decoded = self.decoder(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from plm_lessons.layers.attention import KeyValueCache, UnscaledAttention, additive_mask
+from plm_lessons.layers.dropout import Dropout
 from plm_lessons.layers.feed_forward import GatedFeedForward, UnbiasedFeedForward
 from plm_lessons.layers.normalization import RMSNorm
 from plm_lessons.layers.positions import RelativePositionBias
@@ -35,7 +36,7 @@ class T5Layer(nn.Module):
         feed_forward = GatedFeedForward if config.is_gated_act else UnbiasedFeedForward
         self.feed_forward_norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
         self.feed_forward = feed_forward(config.d_model, config.d_ff, config.dense_act_fn, config.dropout_rate)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     @staticmethod
     def _attention(config: T5Config) -> UnscaledAttention:
@@ -48,19 +49,21 @@ class T5Layer(nn.Module):
         encoded: Tensor | None,
         encoded_mask: Tensor | None,
         cache: KeyValueCache,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        need_weights: bool = True,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """[B, T, H] -> [B, T, H], and the attention weights to its own tokens and to the encoder's."""
         normed = self.attention_norm(hidden_states)
         key, value = cache.append(*self.attention.keys_and_values(normed))
-        attended, weights = self.attention(normed, key, value, bias)
+        attended, weights = self.attention(normed, key, value, bias, need_weights)
         hidden_states = hidden_states + self.dropout(attended)
 
         cross_weights = None
         if encoded is not None:
             if cache.encoded is None:
-                cache.encoded = self.cross_attention.keys_and_values(encoded)
+                key, value = self.cross_attention.keys_and_values(encoded)
+                cache.encoded = key.contiguous(), value.contiguous()  # or each step would copy them
             normed = self.cross_attention_norm(hidden_states)
-            attended, cross_weights = self.cross_attention(normed, *cache.encoded, encoded_mask)
+            attended, cross_weights = self.cross_attention(normed, *cache.encoded, encoded_mask, need_weights)
             hidden_states = hidden_states + self.dropout(attended)
 
         transformed = self.feed_forward(self.feed_forward_norm(hidden_states))
@@ -81,7 +84,7 @@ class T5Stack(nn.Module):
         )
         self.layers = nn.ModuleList(T5Layer(config, is_decoder) for _ in range(num_layers))
         self.norm = RMSNorm(config.d_model, config.layer_norm_epsilon)
-        self.dropout = nn.Dropout(config.dropout_rate)
+        self.dropout = Dropout(config.dropout_rate)
 
     def forward(
         self,
@@ -107,7 +110,7 @@ class T5Stack(nn.Module):
         length = embeddings.shape[1]
         total = length + (caches[0].length if caches else 0)  # with the tokens read before
         bias = self.position_bias(length, total)  # [1, A, T, total]
-        if self.is_decoder:
+        if self.is_decoder and length > 1:  # the last token sees all
             seen = torch.ones(1, length, total, dtype=torch.bool, device=bias.device).tril(total - length)
             attention_mask = seen if attention_mask is None else seen & (attention_mask[:, None] != 0)
         if attention_mask is not None:
@@ -119,7 +122,9 @@ class T5Stack(nn.Module):
         all_hidden_states, all_weights, all_cross_weights = [hidden_states], [], []
         unused = (KeyValueCache() for _ in self.layers)  # an empty cache changes nothing
         for layer, cache in zip(self.layers, caches or unused, strict=True):
-            hidden_states, weights, cross_weights = layer(hidden_states, bias, encoded, encoded_mask, cache)
+            hidden_states, weights, cross_weights = layer(
+                hidden_states, bias, encoded, encoded_mask, cache, output_attentions
+            )
             if output_hidden_states:
                 all_hidden_states.append(hidden_states)
             if output_attentions:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from plm_lessons.layers.dropout import Dropout
 from plm_lessons.models.heads import MaskedLMHead, class_loss, gather_positions, sequence_loss, span_loss
 from plm_lessons.models.outputs import ModelOutput
 from plm_lessons.models.pretrained import PretrainedModel
@@ -31,7 +32,7 @@ class TaskModel(PretrainedModel):
 
     def __init__(self, config: Any, generator: torch.Generator | None = None) -> None:
         super().__init__(config)
-        generator = generator or torch.Generator().manual_seed(0)
+        generator = torch.Generator().manual_seed(0) if generator is None else generator
         self.encoder = self.encoder_class(config, generator, add_pooling_layer=self.needs_pooler)
         with torch.device("meta"):
             self.add_head(config)
@@ -151,7 +152,7 @@ class ClassifierModel(TaskModel):
     def add_head(self, config: Any) -> None:
         """The classifier; it is new in fine-tuning, where all weights below it are trained too."""
         rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-        self.dropout = nn.Dropout(rate)
+        self.dropout = Dropout(rate)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
 
 

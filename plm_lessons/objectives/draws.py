@@ -11,10 +11,14 @@ S  sequence length, padding included
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import whole_numbers
 
 _APART = 2**32  # numbers between the starts of two draws from one stream; a row is never that long
 
@@ -36,11 +40,9 @@ class RowGenerators:
     """
 
     def __init__(self, seed: int, epoch: int, indices: Sequence[int] | Tensor) -> None:
-        places = [int(index) for index in indices]
-        for name, numbers in (("seed", [seed]), ("epoch", [epoch]), ("indices", places)):
-            for number in numbers:
-                if not 0 <= number < 2**32:  # the limit within which SeedSequence keeps the three numbers apart
-                    raise ValueError(f"{name} must be in [0, 2**32), got {number!r}")
+        places = whole_numbers("indices", indices)
+        for name, number in (("seed", seed), ("epoch", epoch), ("indices", max(places, default=0))):
+            check_whole(name, number, 0, 2**32 - 1)  # the limit within which SeedSequence keeps the three apart
         self._streams = [np.random.PCG64((seed, epoch, place)) for place in places]
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
@@ -59,8 +61,20 @@ Generator = torch.Generator | RowGenerators
 """A source of randomness for a batch."""
 
 
+def check_generator(generator: Any, kind: Any = Generator) -> None:
+    """A source of randomness, of one of the two kinds or of a certain one.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(generator, kind):
+        allowed = "a torch.Generator" + " or RowGenerators" * (kind is Generator)
+        raise ValueError(f"generator={generator!r:.80}: must be {allowed}")
+
+
 def uniform(shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:
     """Numbers in [0, 1), drawn on the generator's device and then moved to `device`."""
+    check_generator(generator)
     if isinstance(generator, RowGenerators):
         return generator.uniform(shape).to(device)
     return torch.rand(*shape, generator=generator, device=generator.device).to(device)
@@ -68,6 +82,7 @@ def uniform(shape: Sequence[int], generator: Generator, device: torch.device) ->
 
 def integers(bound: int, shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:
     """Integers from 0 to `bound - 1`, each as likely as the next, int64; drawn as by `uniform`."""
+    check_generator(generator)
     if isinstance(generator, RowGenerators):
         return (generator.uniform(shape) * bound).long().to(device)
     return torch.randint(bound, tuple(shape), generator=generator, device=generator.device).to(device)
@@ -77,6 +92,7 @@ class SingleDraws:
     """Single random numbers from a torch generator, 4,096 at a time: a call for each would cost more than the work."""
 
     def __init__(self, generator: torch.Generator) -> None:
+        check_generator(generator, torch.Generator)
         self._uniforms = self._blocks(generator)
 
     @staticmethod

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_whole
 from plm_lessons.objectives.draws import RowGenerators
 from plm_lessons.objectives.masking import MaskedBatch, mask_tokens
 
@@ -47,10 +48,9 @@ def static_copy(
     Returns:
         The masked data set of this epoch.
     """
-    if copies < 1:
-        raise ValueError(f"copies must be at least 1, got {copies!r}")
-    if epoch < 0:
-        raise ValueError(f"epoch must be at least 0, got {epoch!r}")
+    check_whole("copies", copies, least=1)
+    check_whole("epoch", epoch)
+    check_whole("seed", seed)
     # Not `seed + copy`: copy 1 of seed 0 would then be copy 0 of seed 1.
     generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
     return mask_tokens(input_ids, candidates, generator=generator, **masking)

@@ -26,6 +26,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import check_items, check_token_ids
 from plm_lessons.objectives.draws import SingleDraws
 from plm_lessons.objectives.padding import pad_rows
 from plm_lessons.objectives.sentence_pairs import (
@@ -121,6 +123,7 @@ def full_sentences(documents: Sequence[Document], *, max_length: int, sep_token_
         The rows, each with 1 to `max_length - 2` tokens, separators included.
     """
     _check_packing(documents, max_length)
+    check_token_ids(sep_token_id=sep_token_id)
     return list(_packed(enumerate(documents), max_length - 2, (sep_token_id,)))
 
 
@@ -157,6 +160,8 @@ def packed_batch(
         pad_token_id: id of <pad>.
         max_length: S. None: the longest row decides. A row that does not fit is an error, never cut here.
     """
+    check_items("rows", rows, PackedRow)
+    check_token_ids(cls_token_id=cls_token_id, sep_token_id=sep_token_id, pad_token_id=pad_token_id)
     framed = [[cls_token_id, *row.tokens, sep_token_id] for row in rows]
     return PackedBatch(*pad_rows("rows", framed, pad_token_id, max_length))
 
@@ -187,5 +192,4 @@ def _pieces(document: Document, room: int) -> Iterator[Sentence]:
 
 def _check_packing(documents: Sequence[Document], max_length: int) -> None:
     check_documents(documents)
-    if max_length < 3:
-        raise ValueError(f"max_length must be at least 3 (<s> token </s>), got {max_length!r}")
+    check_whole("max_length", max_length, least=3, why=" (<s> token </s>)")

@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from plm_lessons.objectives.checks import as_bool, check_ids, check_share
+from plm_lessons.checks import check_choice, check_whole
+from plm_lessons.objectives.checks import as_bool, check_ids, check_share, check_tensor, whole_numbers
 from plm_lessons.objectives.draws import Generator, integers, uniform
 from plm_lessons.objectives.prediction_counts import prediction_counts, row_lengths
 from plm_lessons.objectives.whole_words import choose_whole_words
@@ -58,7 +59,9 @@ def candidate_positions(
         [B, S] bool, True where a token may be chosen.
     """
     check_ids(input_ids)
-    special = torch.tensor(sorted(set(special_token_ids)), dtype=torch.int64, device=input_ids.device)
+    special = torch.tensor(
+        whole_numbers("special_token_ids", special_token_ids), dtype=torch.int64, device=input_ids.device
+    )
     candidates = ~torch.isin(input_ids, special)
     if attention_mask is not None:
         candidates = candidates & as_bool("attention_mask", attention_mask, input_ids.shape)
@@ -102,12 +105,11 @@ def choose_positions(
     Returns:
         [B, S] bool, True where chosen; never True where `candidates` is False.
     """
-    candidates = as_bool("candidates", candidates, candidates.shape)
+    candidates = as_bool("candidates", candidates)
     if candidates.dim() != 2:
         raise ValueError(f"candidates must have shape [B, S], got {list(candidates.shape)}")
     check_share("masking_rate", masking_rate)
-    if selection not in get_args(Selection):
-        raise ValueError(f"selection must be 'fixed_count', 'rounded' or 'bernoulli', got {selection!r}")
+    check_choice("selection", selection, get_args(Selection))
     if selection == "bernoulli" and max_predictions is not None:
         raise ValueError(f"max_predictions must be None with selection='bernoulli', got {max_predictions!r}")
     lengths = row_lengths(candidates, attention_mask)
@@ -170,11 +172,16 @@ def corrupt_positions(
     check_share("random_share", random_share)
     if mask_share + random_share > 1.0 + 1e-9:  # the slack is for sums such as 0.9 + 0.1 in floating point
         raise ValueError(f"mask_share + random_share must be at most 1, got {mask_share!r} + {random_share!r}")
-    if not 0 <= mask_token_id < vocab_size:
-        raise ValueError(f"mask_token_id must be in [0, vocab_size={vocab_size}), got {mask_token_id!r}")
+    check_whole("vocab_size", vocab_size, least=1)
+    check_whole("mask_token_id", mask_token_id, 0, vocab_size - 1, why=" = vocab_size - 1")
 
-    allowed = torch.arange(vocab_size) if random_token_ids is None else torch.as_tensor(random_token_ids)
-    if allowed.numel() == 0 or int(allowed.min()) < 0 or int(allowed.max()) >= vocab_size:
+    if random_token_ids is None:
+        allowed = torch.arange(vocab_size)
+    elif isinstance(random_token_ids, Tensor):
+        allowed = random_token_ids
+    else:
+        allowed = torch.tensor(whole_numbers("random_token_ids", random_token_ids), dtype=torch.int64)
+    if allowed.dtype != torch.int64 or allowed.numel() == 0 or allowed.min() < 0 or allowed.max() >= vocab_size:
         limits = f"[0, vocab_size={vocab_size})"
         raise ValueError(f"random_token_ids must hold at least one id, all in {limits}, got {random_token_ids!r:.80}")
 
@@ -229,6 +236,7 @@ def mask_tokens(
             raise ValueError(f"max_ngram must be 1 without word_ids, got {max_ngram!r}")
         chosen = choose_positions(candidates, **counting)
     else:
+        check_tensor("word_ids", word_ids)
         if word_ids.shape != candidates.shape or bool(((word_ids >= 0) & ~candidates).any()):
             raise ValueError("word_ids must have the shape of candidates, and be -1 wherever these are False")
         chosen = choose_whole_words(word_ids, max_ngram=max_ngram, **counting)
@@ -257,8 +265,7 @@ def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
         masked_positions [B, P] int64, in rising order, and masked_labels [B, P] int64. Rows with fewer than P
         positions are filled up with position 0 and label `IGNORE_INDEX`, which the loss leaves out.
     """
-    if labels.dim() != 2 or labels.dtype != torch.int64:
-        raise ValueError(f"labels must be int64 of shape [B, S], got {labels.dtype} of shape {list(labels.shape)}")
+    check_ids(labels, name="labels")
     chosen = labels != IGNORE_INDEX
     counts = chosen.sum(dim=1)  # [B]
     largest = int(counts.max()) if counts.numel() else 0

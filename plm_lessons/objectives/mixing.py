@@ -14,6 +14,8 @@ from itertools import accumulate
 
 import torch
 
+from plm_lessons.checks import check_number, check_whole
+from plm_lessons.objectives.checks import check_list, whole_numbers
 from plm_lessons.objectives.draws import RowGenerators
 
 
@@ -32,12 +34,12 @@ def mixing_rates(sizes: Sequence[int], limit: int | None = None, temperature: fl
     Raises:
         ValueError: there is no task, or an argument is out of its range.
     """
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"sizes must hold at least one number, each at least 1, got {list(sizes)!r}")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit must be at least 1, or None, got {limit!r}")
-    if not 1 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be a finite number of at least 1, got {temperature!r}")
+    sizes = whole_numbers("sizes", sizes, least=1)
+    if not sizes:
+        raise ValueError("sizes must hold at least one number")
+    if limit is not None:
+        check_whole("limit", limit, least=1)
+    check_number("temperature", temperature, low=1)
     weights = [(size if limit is None else min(size, limit)) ** (1 / temperature) for size in sizes]
     return [weight / sum(weights) for weight in weights]
 
@@ -58,11 +60,16 @@ def draw_examples(rates: Sequence[float], sizes: Sequence[int], rows: range, see
         For each row (number of the task, number of the example).
 
     Raises:
-        ValueError: `rates` do not sum to 1, or there are not as many as `sizes`.
+        ValueError: `rates` do not sum to 1, or there are not as many as `sizes`; or a number is out of its range.
     """
-    if len(rates) != len(sizes) or abs(sum(rates) - 1) > 1e-6 or min(rates) < 0:
+    sizes = whole_numbers("sizes", sizes, least=1)
+    check_list("rates", rates, of="shares")
+    for number, rate in enumerate(rates):
+        check_number(f"rates[{number}]", rate, 0, 1)
+    if len(rates) != len(sizes) or abs(sum(rates) - 1) > 1e-6:
         raise ValueError(f"rates must be {len(sizes)} shares that sum to 1, got {list(rates)!r}")
-    which, place = RowGenerators(seed, 0, rows).uniform((len(rows), 2)).T.contiguous()
+    places = whole_numbers("rows", rows)
+    which, place = RowGenerators(seed, 0, places).uniform((len(places), 2)).T.contiguous()
     bounds = torch.tensor(list(accumulate(rates)), dtype=torch.float64)[:-1]  # the last task takes what rounding leaves
     tasks = torch.bucketize(which, bounds, right=True).tolist()
     return [(task, int(share * sizes[task])) for task, share in zip(tasks, place.tolist(), strict=True)]

@@ -12,6 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_whole
 from plm_lessons.objectives.checks import as_bool
 
 
@@ -34,6 +35,7 @@ def pad_rows(
     lengths = [len(row) for row in rows]
     longest = max(lengths)
     width = longest if max_length is None else max_length
+    check_whole("max_length", width)
     if longest > width:
         raise ValueError(
             f"max_length must be at least {longest}, the length of {name}[{lengths.index(longest)}] with its special "
@@ -51,6 +53,7 @@ def padding_share(attention_mask: Tensor) -> float:
     Args:
         attention_mask: [B, S], 1 on tokens, 0 on padding; at least one position.
     """
-    if attention_mask.numel() == 0:
-        raise ValueError(f"attention_mask must hold at least one position, got shape {list(attention_mask.shape)}")
-    return 1.0 - as_bool("attention_mask", attention_mask, attention_mask.shape).double().mean().item()
+    attended = as_bool("attention_mask", attention_mask)
+    if attended.numel() == 0:
+        raise ValueError(f"attention_mask must hold at least one position, got shape {list(attended.shape)}")
+    return 1.0 - attended.double().mean().item()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from plm_lessons.objectives.checks import as_bool
+from plm_lessons.checks import check_choice, check_whole
+from plm_lessons.objectives.checks import as_bool, check_share
 from plm_lessons.objectives.draws import Generator, uniform
 
 ROUNDINGS = ("fixed_count", "rounded")
@@ -22,6 +23,10 @@ def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: i
     shortest text. Python's `round` takes halves to the even neighbour: 10 tokens (1.5) give 2, and 30 (4.5) give 4.
     The cap is a flag of the reference code, 20 unless set, and has to be raised by hand for length 512.
     """
+    check_whole("length", length)
+    check_share("masking_rate", masking_rate)
+    if max_predictions is not None:
+        check_whole("max_predictions", max_predictions, least=1)
     count = max(1, round(length * masking_rate))
     return count if max_predictions is None else min(max_predictions, count)
 
@@ -70,10 +75,9 @@ def prediction_counts(
     Returns:
         [B] int64.
     """
-    if selection not in ROUNDINGS:
-        raise ValueError(f"selection must be one of {', '.join(map(repr, ROUNDINGS))}, got {selection!r}")
-    if max_predictions is not None and max_predictions < 1:
-        raise ValueError(f"max_predictions must be at least 1 or None, got {max_predictions!r}")
+    check_choice("selection", selection, ROUNDINGS)
+    if max_predictions is not None:
+        check_whole("max_predictions", max_predictions, least=1)
     if selection == "fixed_count":
         fixed = [prediction_count(length, masking_rate, max_predictions) for length in lengths.tolist()]
         return torch.tensor(fixed, dtype=torch.int64, device=lengths.device)

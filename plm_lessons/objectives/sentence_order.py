@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 import torch
 
+from plm_lessons.checks import check_choice
 from plm_lessons.objectives.draws import SingleDraws
 from plm_lessons.objectives.sentence_pairs import (
     Chunk,
@@ -65,8 +66,7 @@ def sentence_order_pairs(
     Returns:
         The pairs, each with 2 to `max_length - 3` tokens; `pair_batch` makes tensors of them.
     """
-    if single_sentences not in get_args(SingleSentences):
-        raise ValueError(f"single_sentences must be 'join' or 'random', got {single_sentences!r}")
+    check_choice("single_sentences", single_sentences, get_args(SingleSentences))
     join = single_sentences == "join"
     check_documents(documents, at_least=1 if join else 2)
     if join:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from plm_lessons.objectives.checks import check_share
+from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import check_items, check_list, check_share, check_token_ids
 from plm_lessons.objectives.draws import SingleDraws
 from plm_lessons.objectives.padding import pad_rows
 
@@ -131,6 +132,8 @@ def pair_batch(
         pad_token_id: id of [PAD].
         max_length: S. None: the longest pair decides. A pair that does not fit is an error, never cut here.
     """
+    check_items("pairs", pairs, SentencePair)
+    check_token_ids(cls_token_id=cls_token_id, sep_token_id=sep_token_id, pad_token_id=pad_token_id)
     rows = [[cls_token_id, *pair.first, sep_token_id, *pair.second, sep_token_id] for pair in pairs]
     input_ids, attention_mask = pad_rows("pairs", rows, pad_token_id, max_length)
     second_start = torch.tensor([len(pair.first) + 2 for pair in pairs])[:, None]  # [N, 1]
@@ -229,20 +232,22 @@ def truncated_pair(pair: SentencePair, room: int, draws: SingleDraws) -> Sentenc
 
 def check_room_for_pairs(max_length: int) -> None:
     """A pair needs three special tokens and one token in either segment."""
-    if max_length < 5:
-        raise ValueError(f"max_length must be at least 5 ([CLS] A [SEP] B [SEP]), got {max_length!r}")
+    check_whole("max_length", max_length, least=5, why=" ([CLS] A [SEP] B [SEP])")
 
 
 def check_documents(documents: Sequence[Document], at_least: int = 1) -> None:
     """Documents hold sentences, and these token ids; none of them is empty."""
+    check_list("documents", documents, of="documents")
     if len(documents) < at_least:
         needed = "1 document" if at_least == 1 else f"{at_least} documents"
         reason = "" if at_least == 1 else ": the second segment of a random pair comes from another one"
         raise ValueError(f"documents must hold at least {needed}, got {len(documents)}{reason}")
     for index, document in enumerate(documents):
+        check_list(f"documents[{index}]", document, of="sentences")
         if len(document) == 0:
             raise ValueError(f"documents[{index}] must hold at least one sentence, got none")
         for position, sentence in enumerate(document):
+            check_list(f"documents[{index}][{position}]", sentence, of="token ids")
             if len(sentence) == 0:
                 raise ValueError(f"documents[{index}][{position}] must hold at least one token, got none")
             if set(map(type, sentence)) != {int} or min(sentence) < 0:

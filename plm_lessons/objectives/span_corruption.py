@@ -27,7 +27,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from plm_lessons.objectives.checks import as_bool, check_share
+from plm_lessons.checks import check_number, check_whole
+from plm_lessons.objectives.checks import as_bool, check_items, check_share, check_token_ids, whole_numbers
 from plm_lessons.objectives.draws import Generator, integers, uniform
 from plm_lessons.objectives.masking import IGNORE_INDEX
 from plm_lessons.objectives.padding import pad_rows
@@ -72,10 +73,8 @@ def span_counts(length: int, noise_density: float = 0.15, mean_span_length: floa
         ValueError: an argument is impossible, or there would be more spans than tokens between them.
     """
     check_share("noise_density", noise_density)
-    if length < 2:
-        raise ValueError(f"length must be at least 2 (one token of noise and one that is none), got {length!r}")
-    if not mean_span_length >= 1:
-        raise ValueError(f"mean_span_length must be at least 1, got {mean_span_length!r}")
+    check_whole("length", length, least=2, why=" (one token of noise and one that is none)")
+    check_number("mean_span_length", mean_span_length, low=1)
     tokens = min(max(round(length * noise_density), 1), length - 1)
     spans = max(round(tokens / mean_span_length), 1)
     if spans > length - tokens:
@@ -99,8 +98,7 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
     Returns:
         The length of the text, and of the targets.
     """
-    if inputs_length < 3:
-        raise ValueError(f"inputs_length must be at least 3 (a token, a sentinel, an end token), got {inputs_length!r}")
+    check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
     length = inputs_length - 1
     while True:
         tokens, spans = span_counts(length + 1, noise_density, mean_span_length)
@@ -120,8 +118,8 @@ def random_partition(total: int, parts: int, generator: Generator) -> Tensor:
     Returns:
         [parts] int64, the lengths in order.
     """
-    if not 1 <= parts <= total:
-        raise ValueError(f"parts must be in [1, total={total}], got {parts!r}")
+    check_whole("total", total, least=1)
+    check_whole("parts", parts, 1, total, why=" = total")
     order = uniform((1, total - 1), generator, CPU)[0].argsort()
     cuts = order[: parts - 1].sort().values + 1
     return torch.cat([cuts, torch.tensor([total])]).diff(prepend=torch.tensor([0]))
@@ -157,6 +155,7 @@ def iid_mask(length: int, *, generator: Generator, noise_density: float = 0.15) 
     Returns:
         [S] bool, True on noise.
     """
+    check_whole("length", length)
     check_share("noise_density", noise_density)
     return uniform((1, length), generator, CPU)[0] < noise_density
 
@@ -170,6 +169,8 @@ def sentinel_ids(vocab_size: int = 32_100, num_sentinels: int = 100) -> range:
     <extra_id_0>, which replaces the first span, is the very last token: 32,099 in T5. The vocabulary meant here is the
     tokenizer's, of 32,100; the model's table has 28 rows more, which are never used.
     """
+    check_whole("vocab_size", vocab_size, least=1)
+    check_whole("num_sentinels", num_sentinels, 0, vocab_size, why=" = vocab_size")
     return range(vocab_size - 1, vocab_size - 1 - num_sentinels, -1)
 
 
@@ -201,7 +202,7 @@ def corrupt_spans(
     Raises:
         ValueError: there are more spans than sentinels, or a sentinel in the text.
     """
-    runs = _runs(tokens, noise_mask, sentinels)
+    runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     closed = final_sentinel or not (runs and runs[-1][0])
     needed = sum(is_noise for is_noise, _ in runs) + closed
     if needed > len(sentinels):
@@ -242,6 +243,9 @@ def bert_style(
             third kind that stays as it is.
     """
     check_share("random_share", random_share)
+    random_token_ids = whole_numbers("random_token_ids", random_token_ids)
+    if not random_token_ids:
+        raise ValueError("random_token_ids must hold at least one id")
     masked = mass_style(tokens, noise_mask, sentinels=sentinels, eos_token_id=eos_token_id)
     shape = (1, len(tokens))
     is_random = noise_mask & (uniform(shape, generator, CPU)[0] < random_share)
@@ -253,7 +257,7 @@ def bert_style(
 
 def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int) -> TextToText:
     """Every token of noise becomes the mask token (the first sentinel); the targets are all the text, as for MASS."""
-    runs = _runs(tokens, noise_mask, sentinels)
+    runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     inputs = [token for is_noise, run in runs for token in ([sentinels[0]] * len(run) if is_noise else run)]
     return TextToText([*inputs, eos_token_id], [*map(int, tokens), eos_token_id])
 
@@ -262,25 +266,30 @@ def drop_tokens(
     tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int
 ) -> TextToText:
     """Leave the noise out without a trace; the targets are the noise, one span after the other."""
-    runs = _runs(tokens, noise_mask, sentinels)
+    runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     text, noise = ([token for is_noise, run in runs if is_noise == side for token in run] for side in (False, True))
     return TextToText([*text, eos_token_id], [*noise, eos_token_id])
 
 
 def text_to_text_batch(examples: Sequence[TextToText], *, pad_token_id: int) -> TextToTextBatch:
     """Pad examples to the longest input and the longest target of the batch."""
+    check_items("examples", examples, TextToText)
+    check_token_ids(pad_token_id=pad_token_id)
     input_ids, attention_mask = pad_rows("examples", [example.inputs for example in examples], pad_token_id)
     labels, _ = pad_rows("examples", [example.targets for example in examples], IGNORE_INDEX)
     return TextToTextBatch(input_ids, attention_mask, labels)
 
 
-def _runs(tokens: Sequence[int], noise_mask: Tensor, sentinels: Sequence[int]) -> list[tuple[bool, list[int]]]:
+def _runs(
+    tokens: Sequence[int], noise_mask: Tensor, sentinels: Sequence[int], eos_token_id: int
+) -> list[tuple[bool, list[int]]]:
     """The stretches of noise and of text, in order: (whether it is noise, its tokens)."""
-    flags = as_bool("noise_mask", noise_mask, torch.Size([len(tokens)])).tolist()
-    ids = [int(token) for token in tokens]
-    if not sentinels:
+    ids = whole_numbers("tokens", tokens)
+    flags = as_bool("noise_mask", noise_mask, torch.Size([len(ids)])).tolist()
+    check_token_ids(eos_token_id=eos_token_id)
+    reserved = set(whole_numbers("sentinels", sentinels))
+    if not reserved:
         raise ValueError("sentinels must hold at least one id")
-    reserved = set(sentinels)
     for token in ids:
         if token in reserved:
             raise ValueError(f"tokens must hold no sentinel, got {token}")

@@ -16,11 +16,13 @@ Source: T5 (arXiv 1910.10683), section 2.4 and appendix D.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from plm_lessons.checks import check_whole, each_text
 from plm_lessons.corpus import SENTIMENTS, TOPICS, Document, documents, sentiment_examples
 
 MOST_WORDS = 40
@@ -70,8 +72,9 @@ def passages(sentences: tuple[str, ...], most_words: int = MOST_WORDS) -> Iterat
 
     A longer sentence is left out, for it would have to be cut. No passage reaches across one.
     """
+    check_whole("most_words", most_words, least=1)
     passage: list[str] = []
-    for sentence in sentences:
+    for sentence in each_text("sentences", sentences):
         length = len(sentence.split())
         if passage and sum(len(part.split()) for part in passage) + length > most_words:
             yield " ".join(passage)
@@ -120,7 +123,10 @@ def _decade(split: str) -> Iterator[TextPair]:
 
 def year_of(document: Document) -> int:
     """The year of an address, from its title: "John Adams, 1797-11-22, spoken"."""
-    return int(document.title.split(", ")[1][:4])
+    found = re.search(r", (\d{4})-", document.title)
+    if found is None:
+        raise ValueError(f"document has the title {document.title!r}: must be that of an address, with its date")
+    return int(found[1])
 
 
 TASKS = {

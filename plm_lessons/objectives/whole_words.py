@@ -21,6 +21,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_choice, check_whole, each_text
 from plm_lessons.objectives.checks import as_bool, check_ids, check_share
 from plm_lessons.objectives.draws import Generator, uniform
 from plm_lessons.objectives.prediction_counts import prediction_counts, row_lengths
@@ -49,9 +50,8 @@ def word_starts(tokens: Sequence[str], scheme: str) -> Tensor:
     Returns:
         [V] bool.
     """
-    if scheme not in _STARTS_WORD:
-        raise ValueError(f"scheme must be one of {', '.join(map(repr, _STARTS_WORD))}, got {scheme!r}")
-    return torch.tensor([_STARTS_WORD[scheme](token) for token in tokens], dtype=torch.bool)
+    check_choice("scheme", scheme, _STARTS_WORD)
+    return torch.tensor([_STARTS_WORD[scheme](token) for token in each_text("tokens", tokens)], dtype=torch.bool)
 
 
 def number_words(input_ids: Tensor, starts: Tensor, candidates: Tensor) -> Tensor:
@@ -68,6 +68,9 @@ def number_words(input_ids: Tensor, starts: Tensor, candidates: Tensor) -> Tenso
     Returns:
         [B, S] int64: 0, 1, 2, ... from the left; -1 where no token may be chosen.
     """
+    starts = as_bool("starts", starts)
+    if starts.dim() != 1:
+        raise ValueError(f"starts must have shape [V], got {list(starts.shape)}")
     check_ids(input_ids, len(starts))
     candidates = as_bool("candidates", candidates, input_ids.shape)
     after_none = torch.ones_like(candidates)
@@ -81,8 +84,7 @@ def ngram_probabilities(max_ngram: int) -> list[float]:
 
     For 3: 6/11, 3/11, 2/11; a mean of 18/11 = 1.64 words (ALBERT, equation 1).
     """
-    if max_ngram < 1:
-        raise ValueError(f"max_ngram must be at least 1, got {max_ngram!r}")
+    check_whole("max_ngram", max_ngram, least=1)
     total = sum(1 / n for n in range(1, max_ngram + 1))
     return [1 / n / total for n in range(1, max_ngram + 1)]
 
@@ -126,8 +128,7 @@ def choose_whole_words(
     Returns:
         [B, S] bool, True where chosen.
     """
-    if word_ids.dim() != 2 or word_ids.dtype != torch.int64:
-        raise ValueError(f"word_ids must be int64 of shape [B, S], got {word_ids.dtype} of {list(word_ids.shape)}")
+    check_ids(word_ids, name="word_ids")
     check_share("masking_rate", masking_rate)
     probabilities = ngram_probabilities(max_ngram)
     counts = prediction_counts(

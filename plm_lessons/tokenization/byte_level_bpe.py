@@ -21,6 +21,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from plm_lessons.checks import check_text, check_whole, each_text
+from plm_lessons.tokenization.loading import check_tokenizer
 from plm_lessons.tokenization.merges import join, merges_of, train_pieces
 
 # Their ids are their places, as in RoBERTa: <s> = 0 ... <unk> = 3; `MASK` is the last piece. <unk> is never needed.
@@ -65,6 +67,7 @@ def piece_bytes(piece: str) -> bytes:
     Raises:
         ValueError: if a character of the piece stands for no byte.
     """
+    check_text("piece", piece)
     for character in piece:
         if character not in _BYTE_OF:
             raise ValueError(
@@ -93,10 +96,11 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int = 8192) -> Tokeni
         takes the white space before it, so that what is predicted in "of <mask>" is a piece with its space ("Ġcourse").
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the bytes.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the bytes, or a text is none.
     """
+    check_whole("vocab_size", vocab_size, least=1)
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(text))
+    words = Counter(word for text in each_text("texts", texts) for word, _ in splitter.pre_tokenize_str(text))
     pieces, merges = train_pieces(words, vocab_size, [*SPECIAL_TOKENS, MASK, *sorted(BYTE_CHARACTERS)])
     pieces.remove(MASK)
     vocabulary = {piece: index for index, piece in enumerate([*pieces, MASK])}
@@ -118,15 +122,22 @@ def load_gpt2(folder: str | Path) -> Tokenizer:
         folder: holds `encoder.json` and `vocab.bpe`, as OpenAI published them with GPT-2.
 
     Raises:
-        ValueError: if one of them is not there.
+        ValueError: if one of them is not there, or not what it should be.
     """
+    if not isinstance(folder, str | Path):
+        raise ValueError(f"folder is {folder!r:.80}; it must be a path")
     vocabulary, merges = Path(folder) / "encoder.json", Path(folder) / "vocab.bpe"
     for path in (vocabulary, merges):
         if not path.is_file():
             raise ValueError(
                 f"folder is {str(folder)!r}; it must hold encoder.json and vocab.bpe, {path.name} is not there"
             )
-    tokenizer = _byte_level(models.BPE.from_file(str(vocabulary), str(merges)))
+    try:
+        tokenizer = _byte_level(models.BPE.from_file(str(vocabulary), str(merges)))
+    except Exception as error:  # the library raises no other kind
+        raise ValueError(
+            f"folder is {str(folder)!r}; encoder.json and vocab.bpe must fit each other: {error}"
+        ) from None
     tokenizer.add_special_tokens(["<|endoftext|>"])
     return tokenizer
 
@@ -144,6 +155,8 @@ def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
     Raises:
         ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
     """
+    check_tokenizer(tokenizer)
+    check_text("word", word)
     if not isinstance(tokenizer.model, models.BPE) or not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
         raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be byte-level BPE")
     parts = [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(word)]

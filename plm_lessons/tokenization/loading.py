@@ -5,12 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
+from plm_lessons.checks import check_text, each_text
 from plm_lessons.corpus import DATA, Document
 
 TOKENIZERS = DATA / "tokenizers"
+
+
+def check_tokenizer(tokenizer: Any, model: type | None = None) -> None:
+    """A tokenizer of the library `tokenizers`, if wanted one with a certain model.
+
+    Raises:
+        ValueError: It is none (that of `transformers` has one inside, its `backend_tokenizer`), or has another model.
+    """
+    if not isinstance(tokenizer, Tokenizer):
+        raise ValueError(f"tokenizer={tokenizer!r:.40}: must be a tokenizers.Tokenizer")
+    if model is not None and not isinstance(tokenizer.model, model):
+        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be {model.__name__}")
 
 
 def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
@@ -24,12 +38,15 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
         A new tokenizer that truncates and pads nothing unless told to.
 
     Raises:
-        ValueError: if it is none of these.
+        ValueError: if it is none of these, or the file holds no tokenizer.
     """
-    path = Path(name_or_path)
+    path = Path(name_or_path) if isinstance(name_or_path, str | Path) else Path()
     for candidate in (TOKENIZERS / path / "tokenizer.json", path / "tokenizer.json", path):
         if candidate.is_file():
-            return Tokenizer.from_file(str(candidate))
+            try:
+                return Tokenizer.from_file(str(candidate))
+            except Exception as error:  # the library raises no other kind
+                raise ValueError(f"{candidate}: not a whole tokenizer.json ({error})") from None
     shipped = ", ".join(sorted(repr(path.parent.name) for path in TOKENIZERS.glob("*/tokenizer.json")))
     raise ValueError(
         f"name_or_path is {str(name_or_path)!r}; it must be the name of a tokenizer that ships with the package "
@@ -54,15 +71,19 @@ def encode_documents(
         (empty, or white space only) is the only thing left out.
 
     Raises:
-        ValueError: if the tokenizer would cut or pad the sentences, or a document is a bare string.
+        ValueError: if the tokenizer would cut or pad the sentences, or a document or a sentence is something else.
     """
+    check_tokenizer(tokenizer)
+    check_text("separator", separator)
     if tokenizer.truncation is not None or tokenizer.padding is not None:
         raise ValueError("tokenizer has truncation or padding switched on; it must have neither (no_truncation())")
     sentences = []
-    for document in documents:
+    if isinstance(documents, str | Document) or not isinstance(documents, Iterable):
+        raise ValueError(f"documents={documents!r:.40}: must be several documents, each a list of sentences")
+    for number, document in enumerate(documents):
         if isinstance(document, str):
             raise ValueError(f"documents holds the string {document[:40]!r}; split_sentences() makes a document of it")
-        parts = document.sentences if isinstance(document, Document) else document
+        parts = each_text(f"documents[{number}]", document.sentences if isinstance(document, Document) else document)
         sentences.append([separator * (place > 0) + part for place, part in enumerate(parts)])
     flat = list(itertools.chain.from_iterable(sentences))
     ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
@@ -79,6 +100,7 @@ def token_id(tokenizer: Tokenizer, *tokens: str) -> int:
     Raises:
         ValueError: if the tokenizer has none of them.
     """
+    check_tokenizer(tokenizer)
     for token in tokens:
         if (found := tokenizer.token_to_id(token)) is not None:
             return found

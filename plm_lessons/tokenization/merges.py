@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from plm_lessons.checks import check_text, check_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -47,6 +49,20 @@ def alphabet(words: Iterable[str], prefix: str = "") -> list[str]:
     return sorted(set("".join(words))) + sorted(inside)
 
 
+def check_words(words: Mapping[str, int]) -> None:
+    """Words without white space, each with how often it occurs.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    if not isinstance(words, Mapping):
+        raise ValueError(f"words={words!r:.80}: must say how often each word occurs, as {{'hug': 10}} does")
+    for word, count in words.items():
+        if not isinstance(word, str) or word.split() != [word]:
+            raise ValueError(f"words holds {word!r}; it must hold words without white space (byte-level: Ġ is a space)")
+        check_whole(f"words[{word!r}]", count, least=1)
+
+
 def train_pieces(
     words: Mapping[str, int], vocab_size: int, first: Sequence[str], prefix: str = ""
 ) -> tuple[list[str], list[tuple[str, str]]]:
@@ -68,11 +84,10 @@ def train_pieces(
     Raises:
         ValueError: if `vocab_size` cannot hold even `first`, or a word is empty or has white space in it.
     """
+    check_whole("vocab_size", vocab_size)
     if vocab_size < len(first):
         raise ValueError(f"vocab_size is {vocab_size}; it must be at least {len(first)}: special tokens and alphabet")
-    for word in words:
-        if word.split() != [word]:
-            raise ValueError(f"words holds {word!r}; it must hold words without white space (byte-level: Ġ is a space)")
+    check_words(words)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
@@ -104,8 +119,11 @@ def training_merges(words: Mapping[str, int], steps: int, prefix: str = "##") ->
         have the lower ids.
 
     Raises:
-        ValueError: if a word is empty or has white space in it.
+        ValueError: if a word is empty or has white space in it, or a number is impossible.
     """
+    check_words(words)
+    check_whole("steps", steps)
+    check_text("prefix", prefix)
     characters = alphabet(words, prefix)
     _, pairs = train_pieces(words, len(characters) + steps, characters, prefix)
     spelled = {word: spell(word, prefix) for word in words}

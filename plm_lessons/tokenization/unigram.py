@@ -24,7 +24,9 @@ from operator import itemgetter
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from plm_lessons.tokenization.unigram_training import SPECIAL_SCORE, train_scores
+from plm_lessons.checks import check_text, check_whole, each_text
+from plm_lessons.tokenization.loading import check_tokenizer
+from plm_lessons.tokenization.unigram_training import train_scores
 
 # Their ids are their places, as in ALBERT: <pad> = 0 ... [MASK] = 4.
 SPECIAL_TOKENS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -77,7 +79,7 @@ def _words(tokenizer: Tokenizer, text: str) -> list[str]:
 
 def _count_units(scratch: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     units: Counter[str] = Counter()
-    for raw, count in Counter(raw for text in texts for raw in text.split()).items():
+    for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
         for word in _words(scratch, raw):
             for unit in _UNIT.findall(word):
                 units[unit] += count
@@ -91,6 +93,11 @@ def _without_rare(units: Counter[str], min_character_count: int) -> dict[str, in
             characters[character] += count
     rare = {character for character, count in characters.items() if count < min_character_count}
     return {unit: count for unit, count in units.items() if rare.isdisjoint(unit)}
+
+
+def _check_sizes(vocab_size: int, min_character_count: int) -> None:
+    check_whole("vocab_size", vocab_size, least=1)
+    check_whole("min_character_count", min_character_count)
 
 
 def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10) -> Tokenizer:
@@ -107,8 +114,9 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_co
         `[MASK]` takes the white space before it.
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is impossible.
     """
+    _check_sizes(vocab_size, min_character_count)
     units = _count_units(_albert_tokenizer(models.Unigram()), texts)
     # Special tokens are found before a text is lower-cased. So "<PAD>" is none; it stays so if it can be spelled.
     units.update(dict.fromkeys("<>", min_character_count))
@@ -142,13 +150,17 @@ def train_t5_unigram(
         A tokenizer that makes `A </s>` and, of a pair, `A </s> B </s>`.
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens, the alphabet and the sentinels.
+        ValueError: if `vocab_size` cannot hold even the special tokens, the alphabet and the sentinels, or an argument
+            is impossible.
     """
+    _check_sizes(vocab_size, min_character_count)
+    check_whole("num_sentinels", num_sentinels)
     scratch = _t5_tokenizer(models.Unigram())
     kept = _without_rare(_count_units(scratch, texts), min_character_count)
-    vocabulary = train_scores(kept, vocab_size - num_sentinels, T5_SPECIAL_TOKENS)
     sentinels = [f"<extra_id_{number}>" for number in reversed(range(num_sentinels))]
-    vocabulary += [(sentinel, SPECIAL_SCORE) for sentinel in sentinels]
+    trained = train_scores(kept, vocab_size, [*T5_SPECIAL_TOKENS, *sentinels])
+    first = len(T5_SPECIAL_TOKENS)
+    vocabulary = trained[:first] + trained[first + num_sentinels :] + trained[first : first + num_sentinels]
     tokenizer = _t5_tokenizer(models.Unigram(vocabulary, unk_id=T5_SPECIAL_TOKENS.index("<unk>")))
     tokenizer.add_special_tokens([*T5_SPECIAL_TOKENS, *sentinels])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -173,10 +185,9 @@ def segmentations(tokenizer: Tokenizer, word: str, top: int = 5) -> list[tuple[t
         ValueError: if the tokenizer is no Unigram, `word` is not one word or has a character that is not in the
             alphabet, or `top` is less than 1.
     """
-    if not isinstance(tokenizer.model, models.Unigram):
-        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be Unigram")
-    if top < 1:
-        raise ValueError(f"top is {top}; it must be at least 1")
+    check_tokenizer(tokenizer, models.Unigram)
+    check_text("word", word)
+    check_whole("top", top, least=1)
     parts = _words(tokenizer, word)
     if len(parts) != 1:
         raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(parts)}")

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
+from plm_lessons.checks import check_text, check_whole, each_text
+from plm_lessons.tokenization.loading import check_tokenizer
 from plm_lessons.tokenization.merges import alphabet, train_pieces
 
 # Their ids are their places: [PAD] = 0 ... [MASK] = 4.
@@ -61,11 +63,13 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
         A tokenizer that makes `[CLS] A [SEP]` (segment 0) and, of a pair, `[CLS] A [SEP] B [SEP]` (B: segment 1).
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is impossible.
     """
+    check_whole("vocab_size", vocab_size, least=1)
+    check_whole("min_character_count", min_character_count)
     scratch = _bert_tokenizer(models.WordPiece())
     words: Counter[str] = Counter()
-    for text in texts:
+    for text in each_text("texts", texts):
         normal = scratch.normalizer.normalize_str(text)
         words.update(word for word, _ in scratch.pre_tokenizer.pre_tokenize_str(normal))
     characters: Counter[str] = Counter()
@@ -103,8 +107,8 @@ def longest_match(tokenizer: Tokenizer, word: str) -> list[MatchStep]:
         ValueError: if the tokenizer is no WordPiece, or the word empty, longer than the model's limit (it is `[UNK]`
             unseen), or changed by the normalizer or pre-tokenizer.
     """
-    if not isinstance(tokenizer.model, models.WordPiece):
-        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be WordPiece")
+    check_tokenizer(tokenizer, models.WordPiece)
+    check_text("word", word)
     normal = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
     parts = (
         [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [word]

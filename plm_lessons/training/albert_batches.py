@@ -11,13 +11,15 @@ b772393.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, get_args
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plm_lessons.checks import check_choice
+from plm_lessons.objectives.checks import check_kind
 from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, mask_tokens
 from plm_lessons.objectives.sentence_order import sentence_order_pairs
 from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
@@ -42,8 +44,7 @@ def albert_pairs(
         question: "sentence_order" asks whether the segments were swapped, and needs documents of two sentences or more
             (see `sentence_order_pairs`); "next_sentence" asks BERT's question, as ALBERT's table 5 does to compare.
     """
-    if question not in get_args(Question):
-        raise ValueError(f"question={question!r}: must be 'sentence_order' or 'next_sentence'")
+    check_choice("question", question, get_args(Question))
     make = sentence_order_pairs if question == "sentence_order" else next_sentence_pairs
     return pair_batch(
         make(documents, max_length=max_length, generator=generator),
@@ -58,6 +59,7 @@ def mask_ngrams(
     pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator, max_ngram: int = 3
 ) -> MaskedBatch:
     """Mask up to `max_ngram` whole words in a row, in every row of `pairs`: see `choose_whole_words`."""
+    check_kind("pairs", pairs, SentencePairBatch)
     special = [token_id(tokenizer, token) for token in ("<pad>", "[CLS]", "[SEP]")]
     vocabulary = [str(tokenizer.id_to_token(token)) for token in range(tokenizer.get_vocab_size())]
     candidates = candidate_positions(pairs.input_ids, special, pairs.attention_mask)
@@ -98,8 +100,9 @@ def albert_batches(
     copies: int = 40,
     question: Question = "sentence_order",
     max_ngram: int = 3,
+    epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches without end, epoch after epoch.
+    """Batches, epoch after epoch.
 
     As in the reference code the data exist in 40 copies, each with pairs and masks of its own: epoch e reads copy
     e mod 40. Nothing is stored: a copy is made again from (seed, copy).
@@ -111,11 +114,14 @@ def albert_batches(
         seed: Fixes pairs, masks and order.
         copies: In how many versions an epoch exists.
         max_ngram: The most words in a row that are masked together; 1 is whole-word masking.
+        epochs: Which to make; None: 0, 1, 2 ... without end.
     """
 
     def make_copy(generator: torch.Generator) -> tuple[SentencePairBatch, MaskedBatch]:
         pairs = albert_pairs(documents, tokenizer, max_length, generator, question)
         return pairs, mask_ngrams(pairs, tokenizer, generator, max_ngram)
 
-    for pairs, masked, rows in rows_of_copies(make_copy, batch_size=batch_size, seed=seed, copies=copies):
+    for pairs, masked, rows in rows_of_copies(
+        make_copy, batch_size=batch_size, seed=seed, copies=copies, epochs=epochs
+    ):
         yield albert_batch(pairs, masked, rows)

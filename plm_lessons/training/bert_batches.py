@@ -7,12 +7,15 @@ Source: BERT (arXiv:1810.04805v2), section 3.1; google-research/bert, create_pre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plm_lessons.checks import check_sizes, check_whole
+from plm_lessons.objectives.checks import check_kind
 from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, gather_masked, mask_tokens
 from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
 from plm_lessons.tokenization import token_id
@@ -35,6 +38,7 @@ def bert_pairs(
 
 def mask_pairs(pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator) -> MaskedBatch:
     """Mask every row of `pairs` as BERT does: see `objectives.masking.mask_tokens`."""
+    check_kind("pairs", pairs, SentencePairBatch)
     special = [token_id(tokenizer, token) for token in ("[PAD]", "[CLS]", "[SEP]")]
     return mask_tokens(
         pairs.input_ids,
@@ -74,8 +78,9 @@ def bert_batches(
     batch_size: int,
     seed: int = 0,
     copies: int = 10,
+    epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches without end, epoch after epoch.
+    """Batches, epoch after epoch.
 
     As in the reference code the data exist in ten copies, each with pairs and masks of its own, used in turn: epoch e
     reads copy e mod 10. Nothing is stored: a copy is made again from (seed, copy).
@@ -86,13 +91,16 @@ def bert_batches(
         batch_size: B; a last, smaller batch of an epoch is used too.
         seed: Fixes pairs, masks and order.
         copies: In how many versions an epoch exists.
+        epochs: Which to make; None: 0, 1, 2 ... without end.
     """
 
     def make_copy(generator: torch.Generator) -> tuple[SentencePairBatch, MaskedBatch]:
         pairs = bert_pairs(documents, tokenizer, max_length, generator)
         return pairs, mask_pairs(pairs, tokenizer, generator)
 
-    for pairs, masked, rows in rows_of_copies(make_copy, batch_size=batch_size, seed=seed, copies=copies):
+    for pairs, masked, rows in rows_of_copies(
+        make_copy, batch_size=batch_size, seed=seed, copies=copies, epochs=epochs
+    ):
         yield bert_batch(pairs, masked, rows)
 
 
@@ -102,21 +110,28 @@ def rows_of_copies(
     batch_size: int,
     seed: int,
     copies: int,
+    epochs: Iterable[int] | None = None,
 ) -> Iterator[tuple[SentencePairBatch, MaskedBatch, Tensor]]:
     """Epoch after epoch, the copy whose turn it is and the rows of each of its batches, in an order of the epoch's own.
 
     Args:
         make_copy: Draws the pairs and masks of a copy from a generator; always the same ones from the same state.
-        batch_size, seed, copies: As for `bert_batches`.
+        batch_size, seed, copies, epochs: As for `bert_batches`.
     """
-    for name, value in (("batch_size", batch_size), ("copies", copies)):
-        if value < 1:
-            raise ValueError(f"{name}={value}: must be at least 1")
-    epoch = 0
-    while True:
+    check_sizes(batch_size=batch_size, copies=copies)
+    check_whole("seed", seed)
+    for epoch in epoch_numbers(epochs):
         generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
         pairs, masked = make_copy(generator)
         order = torch.randperm(len(pairs.labels), generator=generator.manual_seed(seed + epoch))
         for rows in order.split(batch_size):
             yield pairs, masked, rows
-        epoch += 1
+
+
+def epoch_numbers(epochs: Iterable[int] | None) -> Iterator[int]:
+    """The epochs to make, checked one by one; None: 0, 1, 2 ... without end."""
+    if epochs is not None and not isinstance(epochs, Iterable):
+        raise ValueError(f"epochs={epochs!r:.80}: must be the numbers of the epochs, such as range(3), or None")
+    for epoch in count() if epochs is None else epochs:
+        check_whole("epochs", epoch)
+        yield epoch

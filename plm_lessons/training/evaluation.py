@@ -1,17 +1,21 @@
 """How well a model does, and what doing well is worth: held-out figures and the baselines beside them.
 
-Letters: B batch, S sequence length, P positions predicted, V vocabulary, C number of labels.
+Letters: B batch, S sequence length, P positions predicted, V vocabulary, M words asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from plm_lessons.checks import check_whole
+from plm_lessons.models.checks import check_whole_numbers
 from plm_lessons.models.tasks import MaskedLMModel
 from plm_lessons.training.large_batches import Batch
+from plm_lessons.training.ngrams import NgramModel
 
 # Each kind of labels: what its figures are called, what the predictions are, and the fields that may hold the scores.
 TASKS = {
@@ -41,7 +45,9 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
         output = model(**inputs)
         for kind, truth in answers.items():
             name, counted, fields = TASKS[kind]
-            logits = next(scores for field in fields if (scores := getattr(output, field)) is not None)
+            logits = next((scores for field in fields if (scores := getattr(output, field)) is not None), None)
+            if logits is None:
+                raise ValueError(f"batches have {kind}: {type(model).__name__} has no head for it")
             asked = truth != -100
             logits, truth = logits[asked].float(), truth[asked]
             loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
@@ -69,10 +75,65 @@ def unigram_baseline(training_ids: Tensor, labels: Tensor, vocab_size: int) -> d
 
     Returns:
         `masked_lm_loss` in nats and `masked_lm_accuracy`, that of always saying the commonest word.
+
+    Raises:
+        ValueError: There is nothing to predict, or a word is none of the V.
     """
+    check_whole("vocab_size", vocab_size, least=1)
+    for name, ids in (("training_ids", training_ids), ("labels", labels)):
+        check_whole_numbers(name, ids)
+        wrong = ids[((ids < 0) | (ids >= vocab_size)) & ((ids != -100) | (name == "training_ids"))]
+        if len(wrong):
+            raise ValueError(f"{name} holds {wrong[0].item()}: must be from 0 to vocab_size - 1 = {vocab_size - 1}")
+    if not (labels != -100).any():
+        raise ValueError("labels: there is nothing to predict in them, all are -100")
     counts = torch.bincount(training_ids.flatten(), minlength=vocab_size).double() + 1
     asked = labels[labels != -100]
     return {
         "masked_lm_loss": -(counts / counts.sum()).log()[asked].mean().item(),
         "masked_lm_accuracy": (asked == counts.argmax()).double().mean().item(),
     }
+
+
+def trigram_baseline(training_rows: Sequence[Sequence[int]], trigrams: Tensor, vocab_size: int) -> dict[str, float]:
+    """What a model reaches that has counted which word follows which two: see `NgramModel`.
+
+    It has seen the two words on the left as they stand in the text, also where the model that it is compared with found
+    a mask there; of what is on the right it knows nothing.
+
+    Args:
+        training_rows: Token ids of stretches of text; at least ten, or the mixture is not fitted.
+        trigrams: [M, 3] From `asked_trigrams`.
+        vocab_size: V.
+
+    Returns:
+        As `unigram_baseline`.
+    """
+    ngrams, counted = trigrams.numpy(), NgramModel(training_rows, vocab_size)
+    hits = counted.best_words(ngrams[:, :2]) == ngrams[:, 2]
+    loss = -np.log(counted.probabilities(ngrams)).mean()
+    return {"masked_lm_loss": float(loss), "masked_lm_accuracy": float(hits.mean())}
+
+
+def asked_trigrams(rows: Tensor, asked: Tensor, vocab_size: int) -> Tensor:
+    """Each word that is asked for, behind the two that stand before it; V where there is none.
+
+    Args:
+        rows: [B, S] The text as it was before words were masked.
+        asked: [B, S] Whether a word is to be predicted.
+
+    Returns:
+        [M, 3].
+    """
+    padded = torch.nn.functional.pad(rows, (2, 0), value=vocab_size)
+    return padded.unfold(1, 3, 1)[asked]
+
+
+def unmasked(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The rows of a masked batch as they were, and where words are asked for, both [B, S]."""
+    rows, labels = batch["input_ids"].clone(), batch["labels"]
+    asked = torch.zeros_like(rows, dtype=torch.bool)
+    row, place = (labels != -100).nonzero(as_tuple=True)
+    column = batch["masked_positions"][row, place]
+    rows[row, column], asked[row, column] = labels[row, place], True
+    return rows, asked

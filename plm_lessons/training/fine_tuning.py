@@ -1,5 +1,8 @@
 """Fine-tuning: all weights of a pre-trained model are trained further, with a new head, on labelled examples.
 
+The loop is one for all tasks: a class for each text or pair of texts, a class for each word, the answer to a question.
+What is asked is in the labels.
+
 Letters: B batch, N examples, S sequence length, C number of labels.
 
 Source: BERT (arXiv:1810.04805v2), section 3.2 and appendix A.3.
@@ -7,54 +10,64 @@ Source: BERT (arXiv:1810.04805v2), section 3.2 and appendix A.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from plm_lessons.models.tasks import SequenceClassificationModel
-from plm_lessons.tokenization import token_id
+from plm_lessons.checks import check_number, check_sizes, check_whole
+from plm_lessons.models.checks import check_ids, check_mask
+from plm_lessons.models.heads import class_loss, sequence_loss, span_loss
+from plm_lessons.models.tasks import QuestionAnsweringModel, SequenceClassificationModel, TokenClassificationModel
+from plm_lessons.training.encoding import encode_texts as encode_texts  # the chapters take it from here
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
 
+Model = SequenceClassificationModel | TokenClassificationModel | QuestionAnsweringModel
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Batch:
-    """Texts as the model reads them, padded on the right: `[CLS] text [SEP]`, or as the tokenizer frames them.
+
+def select_rows(examples: Batch, rows: Tensor, device: torch.device) -> Batch:
+    """Some examples, on a device, without the columns in which all of them are padding.
 
     Args:
-        max_length: S, special tokens included. A longer text keeps its beginning and its last token: a model cannot
-            read more than its position table has rows. How many texts that concerns is for the caller to say; the
-            `overflowing` part of `tokenizer.encode` tells.
+        examples: `attention_mask` [N, S], and more: what has a whole number for every token, such as `input_ids` or the
+            labels of tokens, is cut with it; the labels of sequences have no such columns.
+    """
+    mask = examples["attention_mask"]
+    length = int(mask[rows].sum(dim=1).max())
+    cut = {}
+    for name, value in examples.items():
+        has_tokens = value.shape == mask.shape and not value.is_floating_point()
+        cut[name] = (value[rows, :length] if has_tokens else value[rows]).to(device)
+    return cut
+
+
+def length_buckets(lengths: Tensor, batch_size: int, generator: torch.Generator, pool: int = 16) -> list[Tensor]:
+    """One epoch of batches in random order, each of examples that are about as long: so there is little padding.
+
+    The examples are shuffled, and every `pool` times `batch_size` of them are sorted and cut into batches.
+
+    Args:
+        lengths: [N], in tokens.
+        pool: 1 would not sort at all; the larger, the less padding, and the less is left to chance.
 
     Returns:
-        `input_ids`, `attention_mask`, `token_type_ids`, each [N, S of the longest].
+        The rows of each batch; all have `batch_size` of them but one, which has what is left.
     """
-    if not texts:
-        raise ValueError("texts: must hold at least one text")
-    tokenizer = Tokenizer.from_str(tokenizer.to_str())  # settings are kept inside a tokenizer: leave the caller's alone
-    tokenizer.enable_truncation(max_length)
-    padding = token_id(tokenizer, "[PAD]", "<pad>")
-    tokenizer.enable_padding(pad_id=padding, pad_token=tokenizer.id_to_token(padding))
-    encodings = tokenizer.encode_batch(list(texts))
-    return {
-        "input_ids": torch.tensor([encoding.ids for encoding in encodings]),
-        "attention_mask": torch.tensor([encoding.attention_mask for encoding in encodings]),
-        "token_type_ids": torch.tensor([encoding.type_ids for encoding in encodings]),
-    }
-
-
-def select_rows(inputs: Batch, rows: Tensor, device: torch.device) -> Batch:
-    """Some examples, on a device, without the columns in which all of them are padding."""
-    length = int(inputs["attention_mask"][rows].sum(dim=1).max())
-    return {name: value[rows, :length].to(device) for name, value in inputs.items()}
+    check_sizes(batch_size=batch_size, pool=pool)
+    batches: list[Tensor] = []
+    for rows in torch.randperm(len(lengths), generator=generator).split(pool * batch_size):
+        batches += rows[lengths[rows].argsort(stable=True)].split(batch_size)
+    return [batches[place] for place in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def fine_tune(
-    model: SequenceClassificationModel,
+    model: Model,
     inputs: Batch,
-    labels: Tensor,
+    labels: Tensor | Mapping[str, Tensor],
     *,
     epochs: int,
     learning_rate: float,
@@ -63,25 +76,39 @@ def fine_tune(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Train a sequence classifier in place, where it is; the warm-up is a tenth of the steps.
+    """Train a model in place, where it is; the warm-up is a tenth of the steps.
 
     Args:
         model: In evaluation mode afterwards.
-        inputs: From `encode_texts`.
-        labels: [N].
+        inputs: From `encode_texts`, `encode_pairs`, `encode_words` or `encode_questions`.
+        labels: What the model takes as `labels`: [N] for sequences and pairs, [N, S] for tokens; or, for questions, the
+            `labels` of `encode_questions` by their names.
         seed: Fixes the order of the examples and dropout.
 
     Returns:
         The loss at each step.
+
+    Raises:
+        ValueError: There are not as many labels as inputs, an argument is impossible, or the loss is no longer finite.
     """
-    if len(labels) != len(inputs["input_ids"]):
-        raise ValueError(f"labels has {len(labels)} rows: must have one for each of {len(inputs['input_ids'])} inputs")
-    if epochs < 1 or batch_size < 1:
-        raise ValueError(f"epochs={epochs}, batch_size={batch_size}: both must be at least 1")
-    steps_per_epoch = -(-len(labels) // batch_size)
-    steps = epochs * steps_per_epoch
+    targets = dict(labels) if isinstance(labels, Mapping) else {"labels": labels}
+    needed = {"start_positions", "end_positions"} if isinstance(model, QuestionAnsweringModel) else {"labels"}
+    if targets.keys() != needed:
+        raise ValueError(f"labels has {', '.join(targets)}: {type(model).__name__} takes {', '.join(sorted(needed))}")
+    _check_inputs(inputs)
+    count = len(inputs["input_ids"])
+    for name, values in targets.items():
+        if len(values) != count:
+            raise ValueError(f"{name} has {len(values)} rows: must have one for each of {count} inputs")
+    check_sizes(epochs=epochs, batch_size=batch_size)
+    check_number("learning_rate", learning_rate, low=0)
+    check_whole("seed", seed)
+    _check_examples(model, inputs, targets)
+    steps = epochs * math.ceil(count / batch_size)
     optimizer = adamw(model, learning_rate, weight_decay)
     schedule = warmup_then_decay(optimizer, steps // 10, steps)
+    examples, lengths = {**inputs, **targets}, inputs["attention_mask"].sum(dim=1)
+    order = torch.Generator().manual_seed(seed)
     device, losses = model.device, []
     model.train()
     with (
@@ -89,26 +116,77 @@ def fine_tune(
         tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar,
     ):
         torch.manual_seed(seed)
-        for epoch in range(epochs):
-            order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed + epoch))
-            for rows in order.split(batch_size):
+        for _ in range(epochs):
+            for rows in length_buckets(lengths, batch_size, order):
                 with mixed_precision(device):
-                    loss = model(**select_rows(inputs, rows, device), labels=labels[rows].to(device)).loss
+                    loss = model(**select_rows(examples, rows, device)).loss
                 assert loss is not None
+                losses.append(loss.item())
+                if not math.isfinite(losses[-1]):
+                    raise ValueError(f"the loss is {losses[-1]} at step {len(losses)}: try a smaller learning_rate")
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
                 schedule.step()
-                losses.append(loss.item())
                 bar.update()
     model.eval()
     return losses
 
 
+def _check_inputs(inputs: Batch) -> None:
+    if not isinstance(inputs, Mapping) or not {"input_ids", "attention_mask"} <= inputs.keys():
+        raise ValueError(f"inputs={inputs!r:.80}: must have input_ids and attention_mask, as encode_texts gives them")
+
+
 @torch.no_grad()
-def predict_logits(model: SequenceClassificationModel, inputs: Batch, batch_size: int = 256) -> Tensor:
-    """Scores of every example, [N, C], on the CPU."""
+def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) -> None:
+    """Refuses at once what would end training in its midst: an id, a length or a label that the model does not take."""
+    if not isinstance(model, Model):
+        raise ValueError(f"model is a {type(model).__name__}: must have a head of fine-tuning")
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    check_ids("input_ids", ids, None, model.config.vocab_size, "vocab_size", ids.device)
+    check_mask("attention_mask", mask, ids)
     model.eval()
-    rows = torch.arange(len(inputs["input_ids"])).split(batch_size)
-    return torch.cat([model(**select_rows(inputs, part, model.device)).logits.float().cpu() for part in rows])
+    model(**select_rows(inputs, mask.sum(dim=1).argmax()[None], model.device))  # whether the longest can be read
+    config: Any = model.config
+    by_token, by_class = ids.new_zeros(ids.shape).float(), (config.num_labels,)
+    if isinstance(model, QuestionAnsweringModel):
+        span_loss(by_token, by_token, **targets)
+    elif isinstance(model, TokenClassificationModel):
+        class_loss(by_token[..., None].expand(*ids.shape, *by_class), targets["labels"])
+    else:
+        sequence_loss(by_token[:, :1].expand(len(ids), *by_class), targets["labels"])
+
+
+def predict_logits(
+    model: SequenceClassificationModel | TokenClassificationModel, inputs: Batch, batch_size: int = 256
+) -> Tensor:
+    """Scores of every example, [N, C], or of every token, [N, S, C], 0 at padding; on the CPU."""
+    return _scores(model, inputs, ("logits",), batch_size)[0]
+
+
+def predict_spans(model: QuestionAnsweringModel, inputs: Batch, batch_size: int = 256) -> tuple[Tensor, Tensor]:
+    """The scores of every token as the first and as the last of the answer, both [N, S], 0 at padding; on the CPU."""
+    starts, ends = _scores(model, inputs, ("start_logits", "end_logits"), batch_size)
+    return starts, ends
+
+
+@torch.no_grad()
+def _scores(model: Model, inputs: Batch, names: Sequence[str], batch_size: int) -> list[Tensor]:
+    """Some results of the model, in the order of the inputs; they are read by length, to save padding."""
+    _check_inputs(inputs)
+    check_whole("batch_size", batch_size, least=1)
+    model.eval()
+    order = inputs["attention_mask"].sum(dim=1).argsort(stable=True)
+    found: list[list[Tensor]] = [[] for _ in names]
+    for rows in order.split(batch_size):
+        output = model(**select_rows(inputs, rows, model.device))
+        for name, parts in zip(names, found, strict=True):
+            scores = getattr(output, name).float().cpu()
+            if not isinstance(model, SequenceClassificationModel):  # one for each token: that of padding is 0
+                asked = inputs["attention_mask"][rows].cpu() == 1
+                cut, scores = scores, scores.new_zeros(*asked.shape, *scores.shape[2:])
+                scores[asked] = cut[asked[:, : cut.shape[1]]]
+            parts.append(scores)
+    return [torch.cat(parts)[order.argsort()] for parts in found]

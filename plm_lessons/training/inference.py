@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
+from plm_lessons.checks import check_text, check_whole
+from plm_lessons.models.pretrained import PretrainedModel
+from plm_lessons.models.t5 import T5ForConditionalGeneration
 from plm_lessons.models.tasks import MaskedLMModel
-from plm_lessons.tokenization import token_id
+from plm_lessons.tokenization.loading import check_tokenizer, token_id
+
+
+def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
+    """A tokenizer has no more words than the model, which may have some rows too many.
+
+    Raises:
+        ValueError: It has, or it is none.
+    """
+    check_tokenizer(tokenizer)
+    words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
+    if words > rows:
+        raise ValueError(f"tokenizer has {words} words: must have at most vocab_size={rows}, as the model")
 
 
 @torch.no_grad()
@@ -23,8 +41,11 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
         For each mask, in order, `top` pairs (word piece, probability), the most probable first.
 
     Raises:
-        ValueError: There is no mask in the text, or it is too long for the model.
+        ValueError: There is no mask in the text, or it is too long for the model; or an argument is impossible.
     """
+    check_fits(tokenizer, model)
+    check_text("text", text)
+    check_whole("top", top, 1, model.config.vocab_size)
     mask = token_id(tokenizer, "[MASK]", "<mask>")
     input_ids = torch.tensor([tokenizer.encode(text).ids], device=model.device)
     places = (input_ids[0] == mask).nonzero().flatten()
@@ -42,3 +63,56 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
         ]
         for tokens, probabilities in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]
+
+
+@torch.no_grad()
+def attention_maps(
+    model: PretrainedModel, tokenizer: Tokenizer, text: str, target: str | None = None
+) -> dict[str, Any]:
+    """The attention weights of every head on a text, as `plm_lessons.widgets.AttentionViewer` takes a sentence.
+
+    Args:
+        model: BERT, RoBERTa or ALBERT, with any head or none, or T5; used in evaluation mode.
+        tokenizer: The tokenizer that the model was trained with.
+        text: What an encoder reads.
+        target: What T5's decoder is to say: it reads the start token and then all of it but the end, in teacher
+            forcing. None for a model without a decoder.
+
+    Returns:
+        Plain lists: "name" (the text), "tokens", and "attentions" [layers][heads][queries][keys]. For T5 "attentions"
+        is a dict of such lists for "encoder", "decoder" and "cross", where the decoder looks at the encoder, and
+        "target_tokens" are what the decoder reads.
+
+    Raises:
+        ValueError: There is a target for a model without a decoder or none for one with it, or the text is too long
+            for the model; or the tokenizer does not fit it.
+    """
+    check_fits(tokenizer, model)
+    check_text("text", text)
+
+    def ids(words: str) -> Tensor:
+        return torch.tensor([tokenizer.encode(words).ids], device=model.device)
+
+    def tokens(numbers: Tensor) -> list[str]:
+        return [str(tokenizer.id_to_token(number)) for number in numbers[0].tolist()]
+
+    def lists(layers: tuple[Tensor, ...]) -> list[Any]:
+        return [layer[0].float().tolist() for layer in layers]
+
+    model.eval()
+    input_ids = ids(text)
+    found: dict[str, Any] = {"name": text, "tokens": tokens(input_ids)}
+    if not isinstance(model, T5ForConditionalGeneration):
+        if target is not None:
+            raise ValueError(f"target={target!r}: must be None for {type(model).__name__}, which has no decoder")
+        return found | {"attentions": lists(model(input_ids, output_attentions=True).attentions)}
+    if target is None:
+        raise ValueError(f"target=None: must be a text for {type(model).__name__}, which has a decoder")
+    labels = ids(target)
+    output = model(input_ids, labels=labels, output_attentions=True)
+    attentions = {
+        "encoder": lists(output.encoder_attentions),
+        "decoder": lists(output.decoder_attentions),
+        "cross": lists(output.cross_attentions),
+    }
+    return found | {"target_tokens": tokens(model.shift_right(labels)), "attentions": attentions}

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, distributed, nn
 
+from plm_lessons.objectives.checks import check_list
 from plm_lessons.training.optimization import mixed_precision
 
 Batch = dict[str, Tensor]
@@ -42,7 +43,7 @@ def _sum_over_processes(numbers: Tensor) -> Tensor:
     return numbers
 
 
-def accumulate_gradients(model: nn.Module, parts: Sequence[Batch]) -> dict[str, float]:
+def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: str = "auto") -> dict[str, float]:
     """Backpropagate the loss of all parts as if they were one batch, and add the gradients to the parameters' own.
 
     Only one part at a time is in memory. Where several processes work together (under `torchrun`, after
@@ -51,7 +52,9 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch]) -> dict[str, 
 
     Args:
         model: In training mode. Its loss is the sum of one mean for each kind of labels: see `LOSSES`.
-        parts: At least one; the batch, cut by rows. All have the same kinds of labels.
+        parts: At least one; the batch, cut by rows. All have the same kinds of labels. A part may have no row, for
+            the last batch of an epoch may have fewer rows than there are processes.
+        precision: See `mixed_precision`.
 
     Returns:
         `loss` of the whole batch in nats and, if the model has several, each of its terms by name.
@@ -59,6 +62,7 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch]) -> dict[str, 
     Raises:
         ValueError: There is no part, or one lacks the labels that the first has.
     """
+    check_list("parts", parts, of="batches")
     kinds = [kind for kind in LOSSES if parts and kind in parts[0]]
     if not kinds:
         raise ValueError(f"parts: must hold at least one batch, with labels among {', '.join(LOSSES)}")
@@ -72,7 +76,9 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch]) -> dict[str, 
 
     sums = torch.zeros(len(kinds), dtype=torch.float64, device=device)
     for part, share in zip(parts, shares, strict=True):
-        with mixed_precision(device):
+        if not len(part[kinds[0]]):
+            continue  # models refuse a batch without rows
+        with mixed_precision(device, precision):
             output = model(**{name: value.to(device) for name, value in part.items()})
             # A model with one task gives its loss as `loss`, one with several also each term by its name.
             terms = [output.loss] if len(kinds) == 1 else [getattr(output, LOSSES[kind]) for kind in kinds]

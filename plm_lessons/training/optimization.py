@@ -5,10 +5,13 @@ Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, optimizat
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
+
+from plm_lessons.checks import check_choice, check_number, check_whole
 
 
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float = 0.01) -> torch.optim.AdamW:
@@ -18,6 +21,8 @@ def adamw(model: nn.Module, learning_rate: float, weight_decay: float = 0.01) ->
     correction, which the paper does not mention; here it is as in Adam's own paper and in PyTorch. Without it the
     first update is (1 - 0.9) / sqrt(1 - 0.999) = 3.2 times as large, which a warm-up makes harmless.
     """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("weight_decay", weight_decay, low=0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [parameter for parameter in parameters if parameter.dim() > 1], "weight_decay": weight_decay},
@@ -37,30 +42,47 @@ def adafactor(model: nn.Module, learning_rate: float = 0.01) -> torch.optim.Adaf
 
     Source: Shazeer & Stern (arXiv:1804.04235), algorithms 4 and 5.
     """
+    check_number("learning_rate", learning_rate, low=0)
     return torch.optim.Adafactor(model.parameters(), lr=learning_rate, weight_decay=0.0)
+
+
+SCHEDULES = ("linear", "cosine", "constant")
+
+
+def share_of_peak(
+    step: int, warmup_steps: int, total_steps: int, schedule: str = "linear", cooldown_steps: int = 0
+) -> float:
+    """Which part of its peak the learning rate is at, from 0 to 1.
+
+    It climbs linearly over the warm-up. Then it falls to 0 at the end, linearly or along half a cosine, or stays.
+    BERT: 10,000 of 1,000,000 steps of warm-up, then linearly; about a tenth of the steps in fine-tuning.
+
+    Args:
+        step: Counted from 0.
+        warmup_steps: From 0 to `total_steps`.
+        total_steps: At least 1.
+        schedule: One of `SCHEDULES`.
+        cooldown_steps: Over so many steps at the end the rest falls linearly to 0, whatever the schedule.
+    """
+    check_whole("step", step)
+    check_whole("total_steps", total_steps, least=1)
+    for name, value in (("warmup_steps", warmup_steps), ("cooldown_steps", cooldown_steps)):
+        check_whole(name, value, 0, total_steps, why=" = total_steps")
+    check_choice("schedule", schedule, SCHEDULES)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    left = max(0, total_steps - step)
+    to_go = left / max(1, total_steps - warmup_steps)  # from 1 to 0
+    share = {"linear": to_go, "cosine": (1 - math.cos(math.pi * to_go)) / 2, "constant": 1.0}[schedule]
+    return share * min(1.0, left / cooldown_steps) if cooldown_steps else share
 
 
 def warmup_then_decay(
     optimizer: torch.optim.Optimizer, warmup_steps: int, total_steps: int
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """The learning rate climbs linearly over the warm-up, then falls linearly to 0 at the last step.
-
-    BERT: 10,000 of 1,000,000 steps of warm-up; about a tenth of the steps in fine-tuning.
-
-    Raises:
-        ValueError: `total_steps` is less than 1, or `warmup_steps` not from 0 to `total_steps`.
-    """
-    if total_steps < 1:
-        raise ValueError(f"total_steps={total_steps}: must be at least 1")
-    if not 0 <= warmup_steps <= total_steps:
-        raise ValueError(f"warmup_steps={warmup_steps}: must be from 0 to total_steps = {total_steps}")
-
-    def share_of_peak(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        return max(0.0, (total_steps - step) / max(1, total_steps - warmup_steps))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_peak)
+    """The linear schedule of `share_of_peak`, as one of PyTorch's schedulers."""
+    share_of_peak(0, warmup_steps, total_steps)  # refuses what is impossible, before any step
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_peak(step, warmup_steps, total_steps))
 
 
 def best_device() -> torch.device:
@@ -68,12 +90,22 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
+PRECISIONS = ("auto", "float32")
+
+
+def mixed_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
     """A context that multiplies matrices in bfloat16 where the hardware does that faster, and keeps float32 elsewhere.
 
     Weights, gradients and the optimiser's state stay float32. On a GPU it pays when the GPU knows bfloat16; on a CPU
     when it has instructions for bfloat16 products (AVX512-BF16 or AMX): without them it is slower.
+
+    Args:
+        device: Where the products are computed.
+        precision: "auto" for the choice above; "float32" for a context that changes nothing, anywhere.
     """
+    check_choice("precision", precision, PRECISIONS)
+    if precision == "float32":
+        return nullcontext()
     if device.type == "cuda":
         pays = torch.cuda.is_bf16_supported()
     elif device.type == "cpu":

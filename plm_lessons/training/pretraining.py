@@ -6,15 +6,17 @@ Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, run_pretr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from plm_lessons.checks import check_number, check_whole
 from plm_lessons.training.large_batches import Batch, accumulate_gradients, process_rank
-from plm_lessons.training.optimization import adamw, warmup_then_decay
+from plm_lessons.training.optimization import adamw, share_of_peak
 
 
 def pretrain(
@@ -29,6 +31,7 @@ def pretrain(
     make_optimizer: Callable[[nn.Module, float], torch.optim.Optimizer] | None = None,
     max_gradient_norm: float = 1.0,
     seed: int = 0,
+    precision: str = "auto",
     progress: bool = True,
 ) -> list[dict[str, float]]:
     """Train a model where it is, CPU or GPU.
@@ -46,36 +49,100 @@ def pretrain(
         make_optimizer: Makes another optimiser than AdamW from (model, learning_rate): `adafactor`.
         max_gradient_norm: A longer gradient is shortened to this.
         seed: Fixes dropout.
+        precision: See `mixed_precision`.
         progress: Whether to show a progress bar.
 
     Returns:
-        For each step `step`, `loss` in nats and its terms (see `accumulate_gradients`), `learning_rate`.
+        The entries of `training_steps`.
 
     Raises:
-        ValueError: The batches end before `steps`, or the loss is no longer a finite number.
+        ValueError: An argument is impossible; or as for `training_steps`.
     """
-    if accumulation_steps < 1:
-        raise ValueError(f"accumulation_steps={accumulation_steps}: must be at least 1")
-    rank, processes = process_rank()
-    source = islice(batches, rank, None, processes)
+    check_whole("steps", steps, least=1)
+    check_number("learning_rate", learning_rate, low=0)
+    share_of_peak(0, warmup_steps, steps)  # refuses a warm-up that cannot be
     optimizer = make_optimizer(model, learning_rate) if make_optimizer else adamw(model, learning_rate, weight_decay)
-    schedule = warmup_then_decay(optimizer, warmup_steps, steps)
-    device, log = next(model.parameters()).device, []
-    model.train()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed + rank)  # or all processes would drop the same places
-        for step in tqdm(range(1, steps + 1), desc="pre-training", unit="step", disable=not progress or rank > 0):
-            parts = list(islice(source, accumulation_steps))
-            if len(parts) < accumulation_steps:
-                read, needed = (step - 1) * accumulation_steps + len(parts), steps * accumulation_steps
-                raise ValueError(f"batches ended after {read}: must be at least {needed} for steps={steps}")
-            losses = accumulate_gradients(model, parts)
-            if not math.isfinite(losses["loss"]):
-                raise ValueError(f"the loss is {losses['loss']} at step {step}: try a smaller learning_rate")
-            torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            log.append({"step": step, **losses, "learning_rate": schedule.get_last_lr()[0]})
-            schedule.step()
+    entries = training_steps(
+        model,
+        optimizer,
+        batches,
+        steps=range(1, steps + 1),
+        learning_rate=lambda step: learning_rate * share_of_peak(step - 1, warmup_steps, steps),
+        accumulation_steps=accumulation_steps,
+        max_gradient_norm=max_gradient_norm,
+        seed=seed,
+        precision=precision,
+    )
+    silent = not progress or process_rank()[0] > 0
+    log = list(tqdm(entries, total=steps, desc="pre-training", unit="step", disable=silent))
     model.eval()
     return log
+
+
+def training_steps(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    *,
+    steps: range,
+    learning_rate: Callable[[int], float],
+    accumulation_steps: int = 1,
+    max_gradient_norm: float = 1.0,
+    seed: int = 0,
+    precision: str = "auto",
+) -> Iterator[dict[str, float]]:
+    """Update the weights once for each entry that is taken.
+
+    Between two entries the caller may look at the model, save it, or stop. What a step does follows from the weights,
+    the optimiser's state, its batches and its number. So a loop that begins at step n, with those as they were, goes on
+    as if it had never stopped.
+
+    Args:
+        model: Put into training mode at each step.
+        optimizer: Of the model's parameters.
+        batches: From those of the first step on.
+        steps: Their numbers.
+        learning_rate: Of a step, by its number.
+        accumulation_steps, max_gradient_norm, seed, precision: As for `pretrain`.
+
+    Returns:
+        For each step `step`, `loss` in nats and its terms (see `accumulate_gradients`), `learning_rate`, and
+        `gradient_norm`, the gradient's length before it was shortened.
+
+    Raises:
+        ValueError: The batches end too early; or loss or gradient are no longer finite numbers, which is found before
+            the weights are touched.
+    """
+    check_whole("accumulation_steps", accumulation_steps, least=1)
+    check_number("max_gradient_norm", max_gradient_norm, low=0, above=True)
+    check_whole("seed", seed)
+    rank, processes = process_rank()
+    source = islice(batches, rank, None, processes)
+    device = next(model.parameters()).device
+    for step in steps:
+        parts = list(islice(source, accumulation_steps))
+        if len(parts) < accumulation_steps:
+            read, needed = (step - steps[0]) * accumulation_steps + len(parts), len(steps) * accumulation_steps
+            raise ValueError(f"batches ended after {read}: must be at least {needed} for steps={len(steps)}")
+        rate = learning_rate(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        model.train()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(_seed_of_step(seed, step, rank))
+            losses = accumulate_gradients(model, parts, precision)
+        norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm))
+        for name, value in (("loss", losses["loss"]), ("length of the gradient", norm)):
+            if not math.isfinite(value):
+                raise ValueError(f"the {name} is {value} at step {step}: try a smaller learning_rate")
+        optimizer.step()
+        optimizer.zero_grad()
+        yield {"step": step, **losses, "learning_rate": rate, "gradient_norm": norm}
+
+
+def _seed_of_step(seed: int, step: int, rank: int) -> int:
+    """Dropout's own for every step and every process, or all processes would drop the same places.
+
+    The three are mixed into 32 bits: PyTorch's generator on the CPU looks at no more of its seed.
+    """
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])

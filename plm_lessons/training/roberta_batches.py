@@ -7,16 +7,19 @@ Source: RoBERTa (arXiv:1907.11692), sections 4.1 and 4.2; fairseq at commit 3d26
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from tokenizers import Tokenizer
 
+from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import check_kind
 from plm_lessons.objectives.dynamic_masking import dynamic_mask
 from plm_lessons.objectives.input_formats import PackedBatch, full_sentences, packed_batch
 from plm_lessons.objectives.masking import candidate_positions, gather_masked
-from plm_lessons.objectives.sentence_pairs import Document
+from plm_lessons.objectives.sentence_pairs import Document, check_documents
 from plm_lessons.tokenization import token_id
+from plm_lessons.training.bert_batches import epoch_numbers
 from plm_lessons.training.large_batches import Batch
 
 
@@ -28,6 +31,8 @@ def roberta_rows(documents: Sequence[Document], tokenizer: Tokenizer, max_length
         max_length: S.
         seed: Fixes the order of the documents, and so which of them share a row.
     """
+    check_documents(documents)  # in the caller's order, so that an error names the right one
+    check_whole("seed", seed)
     order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed)).tolist()
     begin, end = token_id(tokenizer, "<s>"), token_id(tokenizer, "</s>")
     rows = full_sentences([documents[index] for index in order], max_length=max_length, sep_token_id=end)
@@ -36,9 +41,15 @@ def roberta_rows(documents: Sequence[Document], tokenizer: Tokenizer, max_length
 
 
 def roberta_batches(
-    rows: PackedBatch, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0, copies: int | None = None
+    rows: PackedBatch,
+    tokenizer: Tokenizer,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    copies: int | None = None,
+    epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches without end, epoch after epoch, in a new order each time.
+    """Batches, epoch after epoch, in a new order each time.
 
     A row's mask follows from (seed, epoch, row) alone. fairseq lets `<s>` and `</s>` be masked too; here they are not,
     so that figures speak of words only. The rest is as there: see `dynamic_mask`.
@@ -48,14 +59,16 @@ def roberta_batches(
         batch_size: B; a last, smaller batch of an epoch is used too.
         seed: Fixes masks and order.
         copies: None for dynamic masking; a number for static masking with so many copies, as BERT had ten.
+        epochs: Which to make; None: 0, 1, 2 ... without end.
 
     Returns:
         Batches of `input_ids`, `attention_mask` [B, S]; `masked_positions`, `labels` [B, P].
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1")
-    if copies is not None and copies < 1:
-        raise ValueError(f"copies={copies}: must be at least 1, or None for dynamic masking")
+    check_kind("rows", rows, PackedBatch)
+    check_whole("batch_size", batch_size, least=1)
+    if copies is not None:
+        check_whole("copies", copies, least=1)
+    check_whole("seed", seed)
     special = [token_id(tokenizer, token) for token in ("<s>", "<pad>", "</s>", "<unk>")]
     candidates = candidate_positions(rows.input_ids, special, rows.attention_mask)
     settings = {
@@ -64,8 +77,7 @@ def roberta_batches(
         "selection": "rounded",
         "random_token_ids": torch.tensor([i for i in range(tokenizer.get_vocab_size()) if i not in special]),
     }
-    epoch = 0
-    while True:
+    for epoch in epoch_numbers(epochs):
         order = torch.randperm(len(rows.input_ids), generator=torch.Generator().manual_seed(seed + epoch))
         for chosen in order.split(batch_size):
             input_ids, attention_mask = rows.input_ids[chosen], rows.attention_mask[chosen]
@@ -87,4 +99,3 @@ def roberta_batches(
                 "masked_positions": masked_positions,
                 "labels": labels,
             }
-        epoch += 1

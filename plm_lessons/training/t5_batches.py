@@ -12,11 +12,13 @@ commit e081111, t5/data/preprocessors.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count
+from itertools import count
 from typing import Protocol
 
 from tokenizers import Tokenizer
 
+from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import check_items, whole_numbers
 from plm_lessons.objectives.draws import Generator, RowGenerators
 from plm_lessons.objectives.mixing import draw_examples
 from plm_lessons.objectives.span_corruption import (
@@ -51,6 +53,8 @@ class TaskExamples:
     """
 
     def __init__(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> None:
+        check_items("pairs", pairs, TextPair)
+        token_id(tokenizer, "</s>")  # refuses a tokenizer that does not end what is to be written
         sources, targets = (tokenizer.encode_batch_fast([pair[side] for pair in pairs]) for side in (0, 1))
         self.rows = [TextToText(source.ids, target.ids) for source, target in zip(sources, targets, strict=True)]
 
@@ -69,10 +73,13 @@ class SpanExamples:
 
     Args:
         documents: Token ids of each document, without end tokens.
-        tokenizer: T5's.
+        tokenizer: T5's, whose highest ids are sentinels.
         inputs_length: S, exact for all examples but the last, which is what remains. (If that is a single token, which
             has nothing beside it that could tell what it was, it belongs to no example.)
         noise_density, mean_span_length: As for `span_mask`.
+
+    Raises:
+        ValueError: An id is none of a word, the tokenizer has no sentinels, or a number is impossible.
     """
 
     def __init__(
@@ -84,11 +91,17 @@ class SpanExamples:
         mean_span_length: float = 3.0,
     ) -> None:
         length, self.targets_length = span_lengths(inputs_length, noise_density, mean_span_length)
-        tokens = list(chain.from_iterable(documents))
+        self.eos = token_id(tokenizer, "</s>")
+        self.sentinels = sentinel_ids(token_id(tokenizer, "<extra_id_0>") + 1)
+        tokens: list[int] = []
+        for number, document in enumerate(documents):
+            ids = whole_numbers(f"documents[{number}]", document)
+            if max(ids, default=0) >= self.sentinels[-1]:
+                found, limit = max(ids), self.sentinels[-1]
+                raise ValueError(f"documents[{number}] holds {found}: must be below {limit}, where sentinels begin")
+            tokens += ids
         self.rows = [tokens[start : start + length] for start in range(0, len(tokens) - 1, length)]
         self.noise = {"noise_density": noise_density, "mean_span_length": mean_span_length}
-        self.eos = token_id(tokenizer, "</s>")
-        self.sentinels = sentinel_ids(tokenizer.get_vocab_size())
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -122,8 +135,8 @@ def t5_batches(
     Returns:
         Batches of `input_ids`, `attention_mask` [B, S] and `labels` [B, T], as long as the longest row.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    check_whole("batch_size", batch_size, least=1)
+    check_whole("start", start)
     sizes = [len(source) for source in sources]
     for number in count(start):
         rows = range(number * batch_size, (number + 1) * batch_size)
@@ -134,8 +147,7 @@ def t5_batches(
 
 def batches_in_order(source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0) -> Iterator[Batch]:
     """Each example of one source once, for evaluation; arguments and batches as for `t5_batches`."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    check_whole("batch_size", batch_size, least=1)
     for start in range(0, len(source), batch_size):
         rows = range(start, min(start + batch_size, len(source)))
         yield _batch([source.example(row, RowGenerators(seed, 1, [row])) for row in rows], tokenizer)

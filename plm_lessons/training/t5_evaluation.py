@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.models.t5 import T5ForConditionalGeneration
 from plm_lessons.objectives.padding import pad_rows
 from plm_lessons.objectives.text_to_text import Task, TextPair
 from plm_lessons.tokenization import token_id
+from plm_lessons.training.inference import check_fits
 from plm_lessons.training.large_batches import Batch
 
 
@@ -33,6 +35,8 @@ def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]
     model.eval()
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
+        if "labels" not in inputs:
+            raise ValueError(f"batches: must have labels, this one has {', '.join(inputs)}")
         asked = inputs["labels"] != -100
         logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked]
         loss += torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
@@ -59,9 +63,15 @@ def write_texts(
     Args:
         max_new_tokens, num_beams, length_penalty: As for `generate`.
         keep_sentinels: Whether the texts keep their sentinels and other special tokens.
+
+    Raises:
+        ValueError: The tokenizer does not fit the model, or an argument is impossible.
     """
+    check_fits(tokenizer, model)
+    check_whole("batch_size", batch_size, least=1)
+    sources = list(each_text("sources", sources))
     padding, texts = token_id(tokenizer, "<pad>"), []
-    encoded = [encoding.ids for encoding in tokenizer.encode_batch(list(sources))]
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(sources)]
     for start in range(0, len(encoded), batch_size):
         ids, mask = pad_rows("sources", encoded[start : start + batch_size], padding)
         written = model.generate(
@@ -82,6 +92,8 @@ def rouge_l(written: str, target: str) -> float:
     """
     from rapidfuzz.distance import Indel
 
+    check_text("written", written)
+    check_text("target", target)
     one, other = (["".join(filter(str.isalnum, word)) for word in text.lower().split()] for text in (written, target))
     return Indel.normalized_similarity([word for word in one if word], [word for word in other if word])
 
@@ -114,4 +126,6 @@ def task_figures(task: Task, written: Sequence[str], targets: Sequence[str]) -> 
 
 def commonest_answer(train: Sequence[TextPair]) -> str:
     """What a model writes that has looked at targets only: the most frequent one."""
+    if not train:
+        raise ValueError("train: must hold at least one pair")
     return Counter(pair.target for pair in train).most_common(1)[0][0]

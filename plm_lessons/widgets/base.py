@@ -3,8 +3,8 @@
 A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends:
 `export default { render({ model, el }) }`, with its mathematics as pure exported functions and without imports. Where
 that is long, the mathematics stands in `NAME.maths.js`, which is put in front of it.
-`common.js` is put in front of it and `common.css`, with `NAME.css` if there is one, beside it, so that every widget is
-one text that needs nothing else.
+`common.js` and the parts that the widget names are put in front of it, and `common.css`, with `NAME.css` if there is
+one, beside it, so that every widget is one text that needs nothing else.
 
 Displayed, a widget offers three forms and the front end takes the richest that it knows:
 
@@ -129,9 +129,11 @@ class SomeOf(Checked):
 
 
 def rounded(value: Any) -> Any:
-    """The value with every float in it, also in nested tuples, rounded to 9 decimals."""
+    """The value with every float in it, also in nested tuples and dictionaries, rounded to 9 decimals."""
     if isinstance(value, tuple):
         return tuple(map(rounded, value))
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
     return round(value, 9) if isinstance(value, float) else value
 
 
@@ -159,15 +161,17 @@ class LessonWidget(anywidget.AnyWidget):
     Attributes:
         name: of the script `NAME.js`.
         fields: names of the traits that make up the state, in the order of the `repr`.
+        parts: names of scripts, besides the common one, that the widget needs in front of its own.
     """
 
     name: ClassVar[str]
     fields: ClassVar[tuple[str, ...]]
+    parts: ClassVar[tuple[str, ...]] = ()
 
     @property
     def _esm(self) -> str:
-        names = ("common.js", f"{self.name}.maths.js", f"{self.name}.js")
-        return "\n".join(source(name) for name in names if is_file(name))
+        names = ("common", *self.parts, f"{self.name}.maths", self.name)
+        return "\n".join(source(f"{name}.js") for name in names if is_file(f"{name}.js"))
 
     @property
     def _css(self) -> str:
@@ -177,6 +181,10 @@ class LessonWidget(anywidget.AnyWidget):
         """The traits as plain values, numbers rounded to 9 decimals so that every machine writes the same text."""
         return {field: rounded(getattr(self, field)) for field in self.fields}
 
+    def page_state(self) -> dict[str, Any]:
+        """The state as a page gets it: as `state`, with what a trait says in other words there."""
+        return {field: rounded(value) for field, value in self.get_state(list(self.fields)).items()}
+
     def picture(self) -> str:
         """HTML for readers without JavaScript: a drawing, the values and a sentence. Text in it must be escaped."""
         raise NotImplementedError
@@ -184,7 +192,7 @@ class LessonWidget(anywidget.AnyWidget):
     def html(self) -> str:
         """The block that stands alone: any HTML page that contains it shows a live widget."""
         # Without "<" no state can end the element; ASCII only, so that the page's encoding does not matter.
-        state = json.dumps(self.state(), sort_keys=True).replace("<", "\\u003c")
+        state = json.dumps(self.page_state(), sort_keys=True).replace("<", "\\u003c")
         module = inert(f"{self._esm}\nmount({json.dumps(self.name)}, render);\n", "script")
         return (
             f'<div class="plm-block" data-plm-widget="{self.name}">\n'

@@ -36,44 +36,182 @@ export function ticks(low, high, count) {
   return found;
 }
 
-/** Axes on an empty plot: returns the drawing, its scales, and a layer that cuts off what lies outside the axes. */
-export function axes({ width, height, x, y, xName, yName, logX = false }) {
+/** Axes on an empty plot, with ticks at `xMarks` if given: returns the drawing, its scales, a layer that cuts off what lies outside the axes, and what gives them another range upwards. */
+export function axes({ width, height, x, y, xName, yName, logX = false, xMarks }) {
   const left = 52, right = 12, top = 22, bottom = 36;
   const shape = logX ? Math.log10 : (value) => value;
   const [low, high] = x.map(shape);
+  let [floor, ceiling] = y, rows = [];
   const toX = (value) => left + ((shape(value) - low) / (high - low)) * (width - left - right);
-  const toY = (value) => top + ((y[1] - value) / (y[1] - y[0])) * (height - top - bottom);
+  const toY = (value) => top + ((ceiling - value) / (ceiling - floor)) * (height - top - bottom);
   const fromX = (pixel) => low + ((pixel - left) / (width - left - right)) * (high - low);
   const drawing = node("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
   const tick = (value) => String(value).replaceAll("-", "\u2212");
-  const xTicks = logX ? ticks(low, high, high - low).filter(Number.isInteger).map((power) => 10 ** power) : ticks(...x, width < 420 ? 4 : 8);
+  const xTicks = xMarks ?? (logX ? ticks(low, high, high - low).filter(Number.isInteger).map((power) => 10 ** power) : ticks(...x, width < 420 ? 4 : 8));
   for (const value of xTicks)
     drawing.append(
       node("line", { class: value === 0 ? "plm-zero" : "plm-grid", x1: toX(value), x2: toX(value), y1: top, y2: height - bottom }),
       node("text", { x: toX(value), y: height - bottom + 16, "text-anchor": "middle" }, tick(value)),
     );
-  for (const value of ticks(...y, 7))
-    drawing.append(
+  const name = node("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xName);
+  drawing.append(name, node("text", { x: 4, y: 13 }, yName));
+  const setY = (range) => {
+    [floor, ceiling] = range;
+    for (const part of rows) part.remove();
+    rows = ticks(...range, 7).flatMap((value) => [
       node("line", { class: value === 0 ? "plm-zero" : "plm-grid", x1: left, x2: width - right, y1: toY(value), y2: toY(value) }),
       node("text", { x: left - 6, y: toY(value) + 4, "text-anchor": "end" }, tick(value)),
-    );
-  drawing.append(
-    node("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xName),
-    node("text", { x: 4, y: 13 }, yName),
-  );
+    ]);
+    name.before(...rows);
+  };
+  setY(y);
   const inside = node("svg", { x: left, y: top, width: width - left - right, height: height - top - bottom, viewBox: `${left} ${top} ${width - left - right} ${height - top - bottom}`, overflow: "hidden" });
   drawing.append(inside);
-  return { drawing, inside, toX, toY, fromX };
+  return { drawing, inside, toX, toY, fromX, setY };
+}
+
+/** A plot in a box, whose parts stay as long as they can: what it returns gives axes, `fresh` where they had to be made anew. */
+export function plotIn(box) {
+  let made, madeFor, range;
+  return ({ y, ...settings }) => {
+    const wanted = JSON.stringify(settings), fresh = wanted !== madeFor || made.drawing.parentNode !== box;
+    if (fresh) {
+      [made, madeFor] = [axes({ y, ...settings }), wanted];
+      box.replaceChildren(made.drawing);
+    } else if (String(y) !== range) made.setY(y);
+    range = String(y);
+    return Object.assign(made, { fresh });
+  };
+}
+
+/** A round number at least as high: the top of an axis that is not to move with every value. */
+export function roundUp(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value * 0.999999);
 }
 
 /** The `d` of a path through points given in data coordinates. */
 export const pathThrough = (points, { toX, toY }) =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${toX(x).toFixed(1)} ${toY(y).toFixed(1)}`).join("");
 
-/** A set of radio buttons. `show` marks the chosen one. The widget's own form keeps those of two copies apart. */
-export function choice(legend, options, picked) {
+/** Marks that can be told apart without colour (picture.py has the same): circle, square, diamond, triangles up and down, cross. */
+export const MARK_PATHS = ["M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z", "M-5-5H5V5H-5Z", "M0-6L6 0L0 6L-6 0Z", "M-6 5H6L0-6Z", "M-6-5H6L0 6Z", "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"];
+
+/** The mark of curve number `kind`, at a place in pixels. */
+export const markAt = (kind, x, y, attributes = {}) =>
+  node("path", { class: `plm-mark plm-${kind}`, d: MARK_PATHS[kind], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, ...attributes });
+
+/** Writes a text or an attribute, and nothing where it stands there already: what does not change costs no layout. */
+export function putText(part, text) {
+  const inside = part.firstChild, next = String(text);
+  if (inside?.nodeType !== Node.TEXT_NODE || inside.nextSibling) part.textContent = next;
+  else if (inside.data !== next) inside.data = next; // cheaper than another text node
+}
+export const putAttribute = (part, name, value) => void (part.getAttribute(name) !== String(value) && part.setAttribute(name, value));
+
+/** To the nearest whole number, halves to the even one, as Python's `round`. */
+export function roundHalfEven(value) {
+  const below = Math.floor(value), rest = value - below;
+  return below + Number(rest > 0.5 || (rest === 0.5 && below % 2 === 1));
+}
+
+/** `count` uniform numbers in [0, 1) from a seed (mulberry32; gelu.py draws the same). */
+export function mulberry32(seed, count) {
+  let state = seed >>> 0;
+  return Float64Array.from({ length: count }, () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let z = Math.imul(state ^ (state >>> 15), state | 1);
+    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  });
+}
+
+/** What values are allowed and what is said of others, for `takeState`: ranges of numbers and whole numbers, names of options, and `others` as [check, message]. */
+export function rules({ numbers = {}, wholes = {}, names = {}, others = {} }) {
+  const allowed = {}, wrong = {}, tidy = (value) => String(value).replace("-", "\u2212");
+  for (const [kind, ranges] of [["number", numbers], ["whole number", wholes]])
+    for (const [name, [low, high]] of Object.entries(ranges)) {
+      allowed[name] = (v) => Number.isFinite(v) && v >= low && v <= high && (kind === "number" || Number.isInteger(v));
+      wrong[name] = `${name} must be a ${kind} from ${tidy(low)} to ${tidy(high)}.`;
+    }
+  for (const [name, options] of Object.entries(names)) {
+    allowed[name] = (v) => typeof v === "string" && Object.hasOwn(options, v);
+    wrong[name] = `${name} must be ${Object.keys(options).join(", ").replace(/, (?=[^,]*$)/, " or ")}.`;
+  }
+  for (const [name, [check, message]] of Object.entries(others)) [allowed[name], wrong[name]] = [check, message];
+  return { allowed, wrong };
+}
+
+const waiting = new Set(); // what is to be drawn once all changes of a move are made
+let sending = false;
+
+/** Returns what sends several changes to the model at once; they are drawn once, when all are made. */
+export const sender = (model) => (changes) => {
+  sending = true;
+  for (const [name, next] of Object.entries(changes)) model.set(name, next);
+  sending = false;
+  for (const draw of waiting) draw();
+  waiting.clear();
+  model.save_changes();
+};
+
+/** A button that sends nothing. */
+export function pushButton(text, pressed) {
+  const button = node("button", { type: "button" }, text);
+  button.addEventListener("click", pressed);
+  return button;
+}
+
+/** A slider with its name and its value as it is written. */
+export function labelledSlider(label, attributes, moved) {
+  const input = node("input", { type: "range", "aria-label": label, ...attributes }), output = node("output");
+  input.addEventListener("input", () => moved(Number(input.value)));
+  const show = (value, written = String(value)) => {
+    input.value = value;
+    putAttribute(input, "aria-valuetext", written);
+    putText(output, written);
+  };
+  return { element: node("label", { class: "plm-slider" }, node("span", {}, label), output, input), input, show };
+}
+
+/** A list to choose one of; `options` are names and what is shown for them. */
+export function labelledSelect(label, options, picked) {
+  const input = node("select", { "aria-label": label }, ...Object.entries(options).map(([value, text]) => node("option", { value }, text)));
+  input.addEventListener("change", () => picked(input.value));
+  return { element: node("label", { class: "plm-select" }, label, input), input, show: (value) => (input.value = value) };
+}
+
+/** A table whose rows become blocks where there is no room. Roles are written out, for such rows would lose theirs. */
+export function valueTable(columns) {
+  const heads = columns.map((column) => node("th", { scope: "col", role: "columnheader" }, column)), body = node("tbody", { role: "rowgroup" });
+  const table = node("table", { class: "plm-values", role: "table" }, node("thead", { role: "rowgroup" }, node("tr", { role: "row" }, ...heads)), body);
+  const row = (label, cells) => node("tr", { role: "row" }, node("th", { scope: "row", role: "rowheader" }, ...[label].flat()), ...cells);
+  return { table, heads, body, row, cell: (text = "") => node("td", { role: "cell" }, text) };
+}
+
+/** A table of names and values; `names` are those of the cells and what is written before them. */
+export function readings(names) {
+  const cells = Object.fromEntries(Object.keys(names).map((name) => [name, node("td")]));
+  const rows = Object.entries(cells).map(([name, cell]) => node("tr", {}, node("th", { scope: "row" }, names[name]), cell));
+  return { table: node("table", {}, node("tbody", {}, ...rows)), cells };
+}
+
+/** The line for what makes no sense; it is read out at once. */
+export const messageLine = () => node("p", { class: "plm-message", role: "alert" });
+
+/** Puts a widget into its box: title, question and a form of `parts` that is never sent. Returns the form and what says a text politely. */
+export function fillBox(el, title, question, ...parts) {
+  const form = node("form", { novalidate: "", autocomplete: "off" }, ...parts);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
+  el.append(frame(title, question, form, spoken));
+  return { form, say: announcer(spoken) };
+}
+
+/** A set of radio buttons. `show` marks the chosen one. The widget's own form keeps those of two copies apart; two sets in one form need two groups. */
+export function choice(legend, options, picked, group = "choice") {
   const inputs = Object.keys(options).map((value) => {
-    const input = node("input", { type: "radio", name: "choice", value });
+    const input = node("input", { type: "radio", name: group, value });
     input.addEventListener("change", () => picked(value));
     return input;
   });
@@ -109,19 +247,33 @@ export function takeState(model, state, allowed, wrong) {
   return message;
 }
 
-/** Draws now, when one of the model's values changes and when the box gets another width. Returns what ends this. */
+/** Draws now, when one of the model's values changes and when the box gets another width, which `draw` is given: to read it there would have the page laid out twice. Returns what ends this. */
 export function keepDrawn(model, names, box, draw) {
   let width = box.clientWidth;
+  const again = () => draw(width);
   const observer = new ResizeObserver(() => {
-    if (box.clientWidth !== width) draw();
+    if (box.clientWidth === width) return;
     width = box.clientWidth;
+    again();
   });
   observer.observe(box);
-  for (const name of names) model.on(`change:${name}`, draw);
-  draw();
+  const changed = () => void (sending ? waiting.add(again) : again());
+  for (const name of names) model.on(`change:${name}`, changed);
+  again();
   return () => {
     observer.disconnect();
-    for (const name of names) model.off(`change:${name}`, draw);
+    for (const name of names) model.off(`change:${name}`, changed);
+  };
+}
+
+/** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns what ends this. */
+export function watchTheme(repaint) {
+  const watch = new MutationObserver(repaint), dark = matchMedia("(prefers-color-scheme: dark)");
+  for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true });
+  dark.addEventListener("change", repaint);
+  return () => {
+    watch.disconnect();
+    dark.removeEventListener("change", repaint);
   };
 }
 

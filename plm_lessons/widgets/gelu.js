@@ -43,13 +43,7 @@ const TEXT = {
   said: (x, values) => `x = ${x}: ${values}`,
   empty: "No curve is ticked. Tick one in the table to draw it.",
   outside: (names) => `Beyond the plot at this x: ${names}. See the table.`,
-  wrong: {
-    x: "x must be a number from −4 to 4.",
-    view: "view must be function, derivative, difference or masks.",
-    curves: "curves must name each curve at most once: exact, tanh, sigmoid, relu, constant, bracket.",
-    seed: "seed must be a whole number from 0 to 4294967295.",
-    draws: "draws must be a whole number from 0 to 10000.",
-  },
+  curveRule: "curves must name each curve at most once: exact, tanh, sigmoid, relu, constant, bracket.",
   full: "10000 masks is the most that is drawn here. Start again to draw more.",
 };
 
@@ -94,23 +88,12 @@ export const CURVES = {
     slope: (x) => 0.5 * (1 + Math.tanh(ROOT) * (2 * x + 4 * 0.04715 * x ** 3)),
   },
 };
-const NAMES = Object.keys(CURVES);
+const NAMES = Object.keys(CURVES), COLUMNS = ["function", "derivative", "difference"];
 
 /** What a view plots for a curve at x. */
 export function value(view, name, x) {
   if (view === "derivative") return CURVES[name].slope(x);
   return CURVES[name].f(x) - (view === "difference" ? CURVES.exact.f(x) : 0);
-}
-
-/** `count` uniform numbers in [0, 1) from a seed (mulberry32; gelu.py draws the same). */
-export function uniforms(seed, count) {
-  let state = seed >>> 0;
-  return Float64Array.from({ length: count }, () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = Math.imul(state ^ (state >>> 15), state | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  });
 }
 
 /** How many of the first 1, 2, ... masks are 1: a mask m ~ Bernoulli(Φ(x)) is 1 where its uniform number is below Φ(x). */
@@ -121,77 +104,53 @@ export function keptSoFar(numbers, x) {
   return counts;
 }
 
-const isWhole = (most) => (v) => Number.isInteger(v) && v >= 0 && v <= most;
-const ALLOWED = {
-  x: (v) => Number.isFinite(v) && Math.abs(v) <= LIMIT,
-  view: (v) => typeof v === "string" && Object.hasOwn(TEXT.views, v),
-  curves: (v) => Array.isArray(v) && v.every((name) => NAMES.includes(name)) && new Set(v).size === v.length,
-  seed: isWhole(2 ** 32 - 1),
-  draws: isWhole(MOST_DRAWS),
-};
-const MARKS = ["M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z", "M-5-5H5V5H-5Z", "M0-6L6 0L0 6L-6 0Z", "M-6 5H6L0-6Z", "M-6-5H6L0 6Z", "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z"];
+const { allowed, wrong } = rules({
+  numbers: { x: [-LIMIT, LIMIT] },
+  wholes: { seed: [0, 2 ** 32 - 1], draws: [0, MOST_DRAWS] },
+  names: { view: TEXT.views },
+  others: { curves: [(v) => Array.isArray(v) && v.every((name) => NAMES.includes(name)) && new Set(v).size === v.length, TEXT.curveRule] },
+});
 const SAMPLES = 321;
 
 export function render({ model, el }) {
   const state = { x: -0.75, view: "function", curves: ["exact", "tanh", "bracket"], seed: 0, draws: 0 };
-  const update = (changes) => {
-    for (const [name, next] of Object.entries(changes)) model.set(name, next);
-    model.save_changes();
-  };
+  const update = sender(model), message = messageLine();
 
   // Controls. Each is a native input inside its label.
   const views = choice(TEXT.view, TEXT.views, (view) => update({ view }));
   const slider = node("input", { type: "range", class: "plm-under", min: -LIMIT, max: LIMIT, step: 0.01, "aria-label": TEXT.x });
   slider.addEventListener("input", () => update({ x: Number(slider.value) }));
   const field = (name, label, attributes) =>
-    numberField(label, attributes, ALLOWED[name], (next) => update({ [name]: next }), () => (message.textContent = TEXT.wrong[name]));
+    numberField(label, attributes, allowed[name], (next) => update({ [name]: next }), () => (message.textContent = wrong[name]));
   const xField = field("x", TEXT.xNumber, { min: -LIMIT, max: LIMIT, step: "any" });
   const seedField = field("seed", TEXT.seed, { min: 0, max: 2 ** 32 - 1, step: 1 });
-  const buttons = [1, 10, 100, 1000].map((count) => {
-    const button = node("button", { type: "button" }, `${TEXT.draw} ${count}`);
-    button.addEventListener("click", () => {
+  const buttons = [1, 10, 100, 1000].map((count) =>
+    pushButton(`${TEXT.draw} ${count}`, () => {
       const wanted = state.draws + count;
       update({ draws: Math.min(wanted, MOST_DRAWS) });
       if (wanted > MOST_DRAWS) message.textContent = TEXT.full;
-    });
-    return button;
-  });
-  const reset = node("button", { type: "button" }, TEXT.reset);
-  reset.addEventListener("click", () => update({ draws: 0 }));
+    }),
+  );
+  const reset = pushButton(TEXT.reset, () => update({ draws: 0 }));
 
   // The table is the key to the plot, the switches and the readout in one.
+  const { table, heads, body, row, cell } = valueTable(Object.values(TEXT.columns));
   const rows = NAMES.map((name, i) => {
     const input = node("input", { type: "checkbox" });
     input.addEventListener("change", () => update({ curves: NAMES.filter((other) => (other === name ? input.checked : state.curves.includes(other))) }));
-    const key = node("svg", { width: 44, height: 14, viewBox: "0 0 44 14", "aria-hidden": "true" });
-    key.append(node("path", { class: `plm-curve plm-${i}`, d: "M0 7H44" }), node("path", { class: `plm-mark plm-${i}`, d: MARKS[i], transform: "translate(22 7)" }));
-    const cells = ["function", "derivative", "difference"].map((view) => ({ view, cell: node("td", { role: "cell" }) }));
+    const key = node("svg", { width: 44, height: 14, viewBox: "0 0 44 14", "aria-hidden": "true" }, node("path", { class: `plm-curve plm-${i}`, d: "M0 7H44" }), markAt(i, 22, 7));
     const label = node("label", {}, input, key, node("span", {}, node("b", {}, TEXT.curves[name]), " ", node("span", { class: "plm-quiet" }, TEXT.formulas[name])));
-    return { name, input, cells, row: node("tr", { role: "row" }, node("th", { scope: "row", role: "rowheader" }, label), ...cells.map(({ cell }) => cell)) };
+    const cells = COLUMNS.map(() => cell());
+    body.append(row(label, cells));
+    return { name, input, cells };
   });
-  const heads = ["function", "derivative", "difference"].map((view) => ({ view, cell: node("th", { scope: "col", role: "columnheader" }, TEXT.columns[view]) }));
-  const table = node(
-    "table", { class: "plm-values", role: "table" },
-    node("thead", { role: "rowgroup" }, node("tr", { role: "row" }, node("th", { scope: "col", role: "columnheader" }, TEXT.columns.curve), ...heads.map(({ cell }) => cell))),
-    node("tbody", { role: "rowgroup" }, ...rows.map(({ row }) => row)),
-  );
-  const results = Object.fromEntries(Object.keys(TEXT.masks).map((key) => [key, node("td")]));
-  const maskTable = node("table", {}, node("tbody", {}, ...Object.entries(results).map(([key, cell]) => node("tr", {}, node("th", { scope: "row" }, TEXT.masks[key]), cell))));
+  const masks = readings(TEXT.masks), results = masks.cells;
 
-  const question = node("p");
-  const plot = node("div", { class: "plm-plot" });
-  const note = node("p", { class: "plm-quiet" });
-  const message = node("p", { class: "plm-message", role: "alert" });
-  const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
-  const say = announcer(spoken);
+  const question = node("p"), plot = node("div", { class: "plm-plot" }), note = node("p", { class: "plm-quiet" });
   const maskControls = node("div", { class: "plm-row" }, ...buttons, reset, seedField.element);
-  const form = node(
-    "form", { novalidate: "", autocomplete: "off" },
-    views.element, plot, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, maskTable,
-  );
-  form.addEventListener("submit", (event) => event.preventDefault());
-  el.append(frame(TEXT.title, question, form, spoken));
+  const { form, say } = fillBox(el, TEXT.title, question, views.element, plot, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, masks.table);
 
+  const plotted = plotIn(plot);
   let scales, cursor, drawnAs, luck = [];
 
   function drawCurves(width) {
@@ -207,10 +166,10 @@ export function render({ model, el }) {
     const room = 0.06 * (high - low);
     scales = axes({ width, height: width < 420 ? 260 : 320, x: [-LIMIT, LIMIT], y: [low - room, high + room], xName: TEXT.x, yName: TEXT.columns[view] });
     for (const [name, points] of lines) scales.inside.append(node("path", { class: `plm-curve plm-${NAMES.indexOf(name)}`, d: pathThrough(points, scales), "data-curve": name }));
-    cursor = node("g");
-    scales.drawing.append(cursor);
+    scales.drawing.append((cursor = node("g")));
     scales.range = [low - room, high + room];
     plot.replaceChildren(scales.drawing);
+    for (const cells of [heads.slice(1), ...rows.map(({ cells }) => cells)]) cells.forEach((cell, i) => cell.classList.toggle("plm-now", COLUMNS[i] === view));
   }
 
   function drawCursor() {
@@ -218,20 +177,15 @@ export function render({ model, el }) {
     const at = scales.toX(x), [low, high] = scales.range;
     const marks = curves.map((name) => {
       const y = Math.min(high, Math.max(low, value(view, name, x)));
-      const i = NAMES.indexOf(name);
-      return node("path", { class: `plm-mark plm-${i}`, d: MARKS[i], transform: `translate(${at.toFixed(1)} ${scales.toY(y).toFixed(1)})`, "data-curve": name });
+      return markAt(NAMES.indexOf(name), at, scales.toY(y), { "data-curve": name });
     });
     cursor.replaceChildren(node("line", { class: "plm-cursor", x1: at, x2: at, y1: scales.toY(high), y2: scales.toY(low) }), ...marks);
     const beyond = curves.filter((name) => value(view, name, x) < low || value(view, name, x) > high);
-    note.textContent = !curves.length ? TEXT.empty : beyond.length ? TEXT.outside(beyond.map((name) => TEXT.curves[name]).join(", ")) : "";
+    putText(note, !curves.length ? TEXT.empty : beyond.length ? TEXT.outside(beyond.map((name) => TEXT.curves[name]).join(", ")) : "");
     for (const { name, input, cells } of rows) {
       input.checked = curves.includes(name);
-      for (const { view: column, cell } of cells) {
-        cell.textContent = format(value(column, name, x));
-        cell.className = column === view ? "plm-now" : "";
-      }
+      cells.forEach((cell, i) => putText(cell, format(value(COLUMNS[i], name, x))));
     }
-    for (const { view: column, cell } of heads) cell.className = column === view ? "plm-now" : "";
     const values = curves.map((name) => `${TEXT.curves[name]} ${format(value(view, name, x))}`).join(", ");
     scales.drawing.setAttribute("aria-label", TEXT.plot(TEXT.views[view], format(x, 2), values || TEXT.empty));
     say(TEXT.said(format(x, 2), values || TEXT.empty));
@@ -239,50 +193,57 @@ export function render({ model, el }) {
 
   function drawMasks(width) {
     const { x, seed, draws } = state;
-    if (luck.length !== draws || luck.seed !== seed) luck = Object.assign(uniforms(seed, draws), { seed });
+    if (luck.length !== draws || luck.seed !== seed) luck = Object.assign(mulberry32(seed, draws), { seed });
     const chance = Phi(x), expected = x * chance, kept = keptSoFar(luck, x), most = Math.max(10, draws);
     const spread = (n) => Math.abs(x) * Math.sqrt((chance * (1 - chance)) / n);
-    const room = 0.08 * Math.abs(x) || 1;
-    scales = axes({ width, height: width < 420 ? 260 : 320, x: [1, most], y: [Math.min(0, x) - room, Math.max(0, x) + room], xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });
+    const y = [Math.floor(Math.min(-0.1, 1.08 * x)), Math.ceil(Math.max(0.1, 1.08 * x))];
+    scales = plotted({ width, height: width < 420 ? 260 : 320, x: [1, most], y, xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });
+    if (scales.fresh) {
+      scales.parts = { band: node("path", { class: "plm-band" }), wanted: node("path", { class: "plm-cursor" }), mean: node("path", { class: "plm-curve plm-0", "data-curve": "mean" }), mark: node("g") };
+      const { mark, ...paths } = scales.parts;
+      scales.inside.append(...Object.values(paths));
+      scales.drawing.append(mark);
+    }
     const steps = [...new Set(Array.from({ length: 240 }, (_, i) => Math.round(most ** (i / 239))))];
     const edge = (sign) => steps.map((n) => [n, expected + sign * 2 * spread(n)]);
-    scales.inside.append(
-      node("path", { class: "plm-band", d: pathThrough([...edge(1), ...edge(-1).reverse()], scales) }),
-      node("path", { class: "plm-cursor", d: pathThrough([[1, expected], [most, expected]], scales) }),
-      node("path", { class: "plm-curve plm-0", d: pathThrough(steps.filter((n) => n <= draws).map((n) => [n, (x * kept[n - 1]) / n]), scales), "data-curve": "mean" }),
-    );
-    plot.replaceChildren(scales.drawing);
+    const points = {
+      band: [...edge(1), ...edge(-1).reverse()],
+      wanted: [[1, expected], [most, expected]],
+      mean: steps.filter((n) => n <= draws).map((n) => [n, (x * kept[n - 1]) / n]),
+    };
+    for (const [name, through] of Object.entries(points)) putAttribute(scales.parts[name], "d", pathThrough(through, scales));
     const mean = draws ? (x * kept[draws - 1]) / draws : NaN;
-    if (draws) scales.drawing.append(node("path", { class: "plm-mark plm-0", d: MARKS[0], transform: `translate(${scales.toX(draws)} ${scales.toY(mean)})` }));
+    scales.parts.mark.replaceChildren(...(draws ? [markAt(0, scales.toX(draws), scales.toY(mean))] : []));
     const written = (number) => (draws ? format(number) : TEXT.none);
-    results.count.textContent = String(draws);
-    results.last.textContent = draws ? kept.slice(-12).map((k, i, all) => k - (all[i - 1] ?? kept[draws - 13] ?? 0)).join(" ") : TEXT.none;
-    results.kept.textContent = draws ? `${kept[draws - 1]} = ${((100 * kept[draws - 1]) / draws).toFixed(1)} %` : TEXT.none;
-    results.mean.textContent = written(mean);
-    results.expected.textContent = format(expected);
-    results.gap.textContent = written(mean - expected);
-    results.error.textContent = written(spread(draws));
-    note.textContent = TEXT.chance(format(chance, 4));
+    const told = {
+      count: String(draws),
+      last: draws ? kept.slice(-12).map((k, i, all) => k - (all[i - 1] ?? kept[draws - 13] ?? 0)).join(" ") : TEXT.none,
+      kept: draws ? `${kept[draws - 1]} = ${((100 * kept[draws - 1]) / draws).toFixed(1)} %` : TEXT.none,
+      mean: written(mean),
+      expected: format(expected),
+      gap: written(mean - expected),
+      error: written(spread(draws)),
+    };
+    for (const [name, text] of Object.entries(told)) putText(results[name], text);
+    putText(note, TEXT.chance(format(chance, 4)));
     const summary = TEXT.plotMasks(draws, written(mean), format(expected));
     scales.drawing.setAttribute("aria-label", summary);
     say(TEXT.said(format(x, 2), summary));
   }
 
-  function draw() {
-    message.textContent = takeState(model, state, ALLOWED, TEXT.wrong);
-    const { x, view } = state;
-    const masks = view === "masks";
-    question.textContent = TEXT.questions[view];
+  function draw(width) {
+    putText(message, takeState(model, state, allowed, wrong));
+    const { x, view } = state, inMasks = view === "masks";
+    putText(question, TEXT.questions[view]);
     views.show(view);
     slider.value = x;
     slider.setAttribute("aria-valuetext", format(x, 2));
     xField.show(x);
     seedField.show(state.seed);
-    table.hidden = masks;
-    maskTable.hidden = maskControls.hidden = !masks;
-    const width = Math.round(plot.clientWidth);
+    table.hidden = inMasks;
+    masks.table.hidden = maskControls.hidden = !inMasks;
     if (!width) return; // not shown yet: the observer calls again
-    if (masks) drawMasks(width);
+    if (inMasks) drawMasks(width);
     else {
       const wanted = [width, view, ...state.curves].join();
       if (drawnAs !== wanted || !plot.contains(cursor)) drawCurves(width);
@@ -304,7 +265,7 @@ export function render({ model, el }) {
   });
   plot.addEventListener("pointermove", follow);
 
-  return keepDrawn(model, Object.keys(ALLOWED), plot, draw);
+  return keepDrawn(model, Object.keys(allowed), form, draw);
 }
 
 export default { render };

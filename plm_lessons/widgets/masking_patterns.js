@@ -1,18 +1,25 @@
-// Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; masking_patterns.maths.js stands before it.
+// Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; tokenization.js and masking_patterns.maths.js stand before it.
 
 const TEXT = {
   title: "Masking patterns",
   question: {
     tokens: "After which epoch does static masking show nothing new? Does dynamic masking ever repeat itself?",
     words: "No piece of a word is left over to give the rest away. Which positions are hidden less often now than single tokens were, and why?",
+    ngrams: "ALBERT draws 3 pairs and 2 triples of words for 6 single ones. Which of them come short in what is hidden? Lower the masking rate: which vanish first?",
     spans: "Go through some epochs. Which token is always hidden and which never, although all the masks are random?",
   },
   unit: "What is chosen",
-  units: { tokens: "single tokens (BERT, RoBERTa)", words: "whole words", spans: "spans (T5)" },
+  units: { tokens: "single tokens (BERT, RoBERTa)", words: "whole words", ngrams: "n-grams (ALBERT)", spans: "spans (T5)" },
+  text: "The text. Type your own.",
+  typed: {
+    nothing: "Type a text with one word at least. The last one that could be read is shown.",
+    long: (count, most) => `${count} characters are too many: ${most} are read. The last text that could be read is shown.`,
+    tokens: (count, most) => `This text makes ${count} tokens, and ${most} are read. The last text that could be read is shown.`,
+  },
   sliders: {
     masking_rate: "masking rate",
-    mask_share: "share that becomes the mask token",
-    random_share: "share that becomes a random token",
+    mask_share: "share of mask tokens",
+    random_share: "share of random tokens",
     mean_span_length: "mean length of a span",
     copies: "static copies",
   },
@@ -25,78 +32,86 @@ const TEXT = {
   static: (copy, copies) => `Static: copy ${copy} of ${copies}`,
   dynamic: "Dynamic: made for this epoch",
   reads: "the model reads",
-  input: "input",
-  target: "target",
+  sides: { input: "input", target: "target" },
   key: "Below a chosen token stands what the model must answer. Solid box: mask token. Dashed box: random token. Double box: left as it is.",
   answer: (token) => ` (answer: ${token})`,
-  plotKey: { dynamic: "dynamic", static: "static", expected: "expected" },
+  plotKey: { static: "static", dynamic: "dynamic", expected: "expected", drawn: "as drawn" },
   position: "position of the token",
+  words: "words of the n-gram",
   times: "times chosen so far",
   columns: ["so far", "static", "dynamic", "expected"],
-  rows: { distinct: "Different sets of positions met", chosen: "Tokens chosen so far", mask: "of these: mask token", random: "random token", kept: "left as they are" },
+  rows: {
+    distinct: "Different sets of positions met", chosen: "Tokens chosen so far", mask: "of these: mask token", random: "random token", kept: "left as they are",
+    size1: "n-grams of 1 word", size2: "of 2 words", size3: "of 3 words",
+  },
+  drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
-  caption: "The numbers come from a small generator in this page (mulberry32, started from seed and epoch), not from torch: the rules are those of the chapter, the draws are others.",
+  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers come from a small generator in this page (mulberry32, started from seed and epoch), not from torch: the rules are those of the chapter, the draws are others.`,
+  kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
   said: (epoch, chosen) => `Epoch ${epoch}. Dynamic mask hides ${chosen}.`,
-  plot: (epochs, low, high, least, most) => `Times each position was chosen in ${epochs} epochs. Static: from ${low[0]} to ${low[1]}. Dynamic: from ${high[0]} to ${high[1]}. Expected: from ${least} to ${most}.`,
+  plot: (epochs, what, low, high, wanted) => `Times each ${what} was chosen in ${epochs} epochs. Static: ${low}. Dynamic: ${high}. ${wanted}`,
+  range: (values) => (Math.min(...values) === Math.max(...values) ? String(values[0]) : `from ${Math.min(...values)} to ${Math.max(...values)}`),
   last: "This is the last epoch that is shown here.",
   impossible: "At this masking rate and mean length there are more spans than tokens between them. No mask can be made.",
-  wrong: {
-    sentence: "sentence must be a list of 2 to 128 pairs of a token and its word number, with one token at least that may be chosen.",
-    mask_token: "mask_token must be a text of 1 to 64 characters.",
-    random_tokens: "random_tokens must be a list of 1 to 256 texts of 1 to 64 characters.",
-    unit: "unit must be tokens, words or spans.",
+  rules: {
+    text: "text must be a text of at most 600 characters that makes 2 to 128 tokens, with one at least that may be chosen.",
+    tokenizer: "tokenizer must be one that tokenization.py packs.",
   },
-  range: (name, kind, low, high) => `${name} must be a ${kind} from ${low} to ${high}.`,
   shares: "mask_share and random_share must be at most 1 together.",
 };
 const NUMBERS = { masking_rate: [0, 0.5], mask_share: [0, 1], random_share: [0, 1], mean_span_length: [1, 10] };
 const WHOLE = { copies: [1, 40], seed: [0, 2 ** 32 - 1], epochs: [1, 400] };
-const MOST_EPOCHS = WHOLE.epochs[1];
-
-const isText = (v) => typeof v === "string" && v !== "" && [...v].length <= 64;
-const isList = (v, least, most) => Array.isArray(v) && v.length >= least && v.length <= most;
-const isWhole = (low, high) => (v) => Number.isInteger(v) && v >= low && v <= high;
-const ALLOWED = {
-  sentence: (v) => isList(v, 2, 128) && v.every((pair) => isList(pair, 2, 2) && isText(pair[0]) && isWhole(-1, 127)(pair[1])) && v.some(([, word]) => word >= 0),
-  mask_token: isText,
-  random_tokens: (v) => isList(v, 1, 256) && v.every(isText),
-  unit: (v) => typeof v === "string" && Object.hasOwn(TEXT.units, v),
-};
-for (const [name, [low, high]] of Object.entries(NUMBERS)) {
-  ALLOWED[name] = (v) => Number.isFinite(v) && v >= low && v <= high;
-  TEXT.wrong[name] = TEXT.range(name, "number", low, high);
-}
-for (const [name, [low, high]] of Object.entries(WHOLE)) {
-  ALLOWED[name] = isWhole(low, high);
-  TEXT.wrong[name] = TEXT.range(name, "whole number", low, high);
-}
+const MOST_EPOCHS = WHOLE.epochs[1], MOST_CHARACTERS = 600, MOST_TOKENS = 128;
 const LOOKS = { mask: "plm-solid", random: "plm-dashed", kept: "plm-double" };
-const KINDS = ["static", "dynamic"];
+const KINDS_OF_MASK = ["static", "dynamic"], SIZES = ["size1", "size2", "size3"], FATES = Object.keys(LOOKS);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
 
 export function render({ model, el }) {
   const state = {
-    sentence: [["no", 0], ["text", 1]], mask_token: "[MASK]", random_tokens: ["other"], unit: "tokens", masking_rate: 0.15,
-    mask_share: 0.8, random_share: 0.1, mean_span_length: 3, copies: 10, seed: 0, epochs: 12,
+    text: "no text", tokenizer: { kind: "wordpiece", pieces: "[MASK] no text", numbers: "", special: ["[MASK]"], before: [], after: [], mask: "[MASK]" },
+    unit: "tokens", masking_rate: 0.15, mask_share: 0.8, random_share: 0.1, mean_span_length: 3, copies: 10, seed: 0, epochs: 12,
   };
-  const update = (changes) => {
-    for (const [name, next] of Object.entries(changes)) model.set(name, next);
-    model.save_changes();
+  const update = sender(model), message = messageLine();
+
+  // What a text is cut into, the random numbers and the chances are kept until what they hang on is another.
+  const store = {};
+  const kept = (name, make, ...needs) => {
+    if (!store[name]?.needs.every((need, i) => need === needs[i])) store[name] = { needs, value: make() };
+    return store[name].value;
   };
+  const tokenizer = () => kept("tokenizer", () => openTokenizer(state.tokenizer), state.tokenizer);
+  const read = (text) => kept("sentence", () => tokenizer().tokenize(text), text, state.tokenizer);
+  /** What is wrong with a text, or "". */
+  function fault(text) {
+    const characters = Array.from(text).length;
+    if (/\p{Surrogate}/u.test(text)) return TEXT.rules.text; // half a character
+    if (characters > MOST_CHARACTERS) return TEXT.typed.long(characters, MOST_CHARACTERS);
+    const sentence = read(text);
+    if (sentence.length > MOST_TOKENS) return TEXT.typed.tokens(sentence.length, MOST_TOKENS);
+    return sentence.length < 2 || sentence.every(([, word]) => word < 0) ? TEXT.typed.nothing : "";
+  }
+  const { allowed, wrong } = rules({
+    others: { tokenizer: [(v) => typeof v?.pieces === "string" && Object.hasOwn(TEXT.kinds, v.kind), TEXT.rules.tokenizer], text: [(v) => typeof v === "string" && !fault(v), TEXT.rules.text] },
+    numbers: NUMBERS, wholes: WHOLE, names: { unit: TEXT.units },
+  });
 
   const units = choice(TEXT.unit, TEXT.units, (unit) => update({ unit }));
-  const slider = (name, step, written, taken = (value) => ({ [name]: value })) => {
+  const typed = node("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off" });
+  let unread = "", lastText; // what is wrong with what is typed; it stays there until it is mended or another text comes
+  const tellUnread = () => (unread ? typed.setAttribute("aria-invalid", "true") : typed.removeAttribute("aria-invalid"));
+  typed.addEventListener("input", () => {
+    unread = fault(typed.value);
+    if (!unread) update({ text: typed.value });
+    putText(message, unread);
+    tellUnread();
+  });
+  const slider = (name, step, written, changes = (value) => ({ [name]: value })) => {
     const [min, max] = NUMBERS[name] ?? WHOLE[name];
-    const input = node("input", { type: "range", min, max, step, "aria-label": TEXT.sliders[name] }), value = node("b");
-    input.addEventListener("input", () => update(taken(Number(input.value))));
-    const show = (next) => {
-      input.value = next;
-      value.textContent = written(next);
-      input.setAttribute("aria-valuetext", written(next));
-    };
-    return { element: node("label", { class: "plm-slider" }, node("span", {}, TEXT.sliders[name], " ", value), input), show };
+    const { element, show } = labelledSlider(TEXT.sliders[name], { min, max, step }, (value) => update(changes(value)));
+    return { element, show: (value) => show(value, written(value)) };
   };
-  // The two shares are at most 1 together: the one that is moved takes from the other. That one goes first, so that no sum is ever above 1.
+  // The two shares are at most 1 together: the one that is moved takes from the other.
   const beside = (name, other) => (value) => ({ [other]: Math.round(100 * Math.min(state[other], 1 - value)) / 100, [name]: value });
   const sliders = {
     masking_rate: slider("masking_rate", 0.01, percent),
@@ -105,126 +120,161 @@ export function render({ model, el }) {
     mean_span_length: slider("mean_span_length", 0.5, (mean) => mean.toFixed(1)),
     copies: slider("copies", 1, String),
   };
-  const seedField = numberField(TEXT.seed, { min: 0, max: WHOLE.seed[1], step: 1 }, ALLOWED.seed, (seed) => update({ seed }), () => (message.textContent = TEXT.wrong.seed));
-  const button = (text, next) => {
-    const made = node("button", { type: "button" }, text);
-    made.addEventListener("click", () => {
-      const wanted = next(state.epochs);
-      update({ epochs: Math.min(Math.max(1, wanted), MOST_EPOCHS) });
-      if (wanted > MOST_EPOCHS) message.textContent = TEXT.last;
-    });
-    return made;
-  };
+  const seedField = numberField(TEXT.seed, { min: 0, max: WHOLE.seed[1], step: 1 }, allowed.seed, (seed) => update({ seed }), () => (message.textContent = wrong.seed));
+  const toEpoch = (text, next) => pushButton(text, () => {
+    const wanted = next(state.epochs);
+    update({ epochs: Math.min(Math.max(1, wanted), MOST_EPOCHS) });
+    if (wanted > MOST_EPOCHS) message.textContent = TEXT.last;
+  });
   const epoch = node("b", { class: "plm-epoch" });
   const buttons = node(
-    "div", { class: "plm-row" }, epoch, button(TEXT.back, (epochs) => epochs - 1), button(TEXT.next, (epochs) => epochs + 1),
-    button(TEXT.ten, (epochs) => epochs + 10), button(TEXT.first, () => 1), seedField.element,
+    "div", { class: "plm-row" }, epoch, toEpoch(TEXT.back, (epochs) => epochs - 1), toEpoch(TEXT.next, (epochs) => epochs + 1),
+    toEpoch(TEXT.ten, (epochs) => epochs + 10), toEpoch(TEXT.first, () => 1), seedField.element,
   );
 
-  const texts = Object.fromEntries(KINDS.map((kind) => [kind, { head: node("p", { class: "plm-head" }), rows: node("div") }]));
-  const cells = Object.fromEntries(Object.keys(TEXT.rows).map((row) => [row, TEXT.columns.slice(1).map(() => node("td", { role: "cell" }))]));
-  const lines = Object.fromEntries(Object.entries(cells).map(([row, all]) => [row, node("tr", { role: "row" }, node("th", { scope: "row", role: "rowheader" }, TEXT.rows[row]), ...all)]));
-  const table = node(
-    "table", { class: "plm-values", role: "table" },
-    node("thead", { role: "rowgroup" }, node("tr", { role: "row" }, ...TEXT.columns.map((column) => node("th", { scope: "col", role: "columnheader" }, column)))),
-    node("tbody", { role: "rowgroup" }, ...Object.values(lines)),
-  );
-  const question = node("p"), key = node("p", { class: "plm-quiet" });
+  const shown = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, { head: node("p", { class: "plm-head" }), rows: node("div"), made: undefined, chips: [] }]));
+  const { table, body, row, cell } = valueTable(TEXT.columns);
+  const cells = {}, lines = {};
+  for (const [name, label] of Object.entries(TEXT.rows)) {
+    cells[name] = TEXT.columns.slice(1).map(() => cell());
+    body.append((lines[name] = row(label, cells[name])));
+  }
+  const question = node("p"), key = node("p", { class: "plm-quiet" }, TEXT.key), caption = node("p", { class: "plm-quiet" });
   const plot = node("div", { class: "plm-plot" });
-  const plotKey = node("div", { class: "plm-row", "aria-hidden": "true" }, ...["static", "dynamic", "expected"].map((kind) => {
-    const swatch = node("svg", { width: 26, height: 14, viewBox: "0 0 26 14" });
-    swatch.append(kind === "expected" ? node("path", { class: "plm-expected", d: "M0 7H26" }) : node("rect", { class: `plm-bar-${kind}`, x: 8, y: 1, width: 10, height: 12 }));
-    return node("span", { class: "plm-swatch" }, swatch, TEXT.plotKey[kind]);
+  const plotKey = Object.fromEntries(Object.entries(TEXT.plotKey).map(([kind, text]) => {
+    const sample = Object.hasOwn(shown, kind) ? node("rect", { class: `plm-bar-${kind}`, x: 8, y: 1, width: 10, height: 12 }) : node("path", { class: "plm-expected", d: "M0 7H26" });
+    return [kind, node("span", { class: "plm-swatch" }, node("svg", { width: 26, height: 14, viewBox: "0 0 26 14" }, sample), text)];
   }));
-  const message = node("p", { class: "plm-message", role: "alert" });
-  const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
-  const say = announcer(spoken);
-  const form = node(
-    "form", { novalidate: "", autocomplete: "off" },
-    units.element, buttons, texts.static.head, texts.static.rows, texts.dynamic.head, texts.dynamic.rows, key, message,
-    node("div", { class: "plm-sliders" }, ...Object.values(sliders).map(({ element }) => element)), plotKey, plot, table, node("p", { class: "plm-quiet" }, TEXT.caption),
+  const { form, say } = fillBox(
+    el, TEXT.title, question, units.element, node("label", { class: "plm-typed" }, TEXT.text, typed), message, buttons,
+    ...KINDS_OF_MASK.flatMap((kind) => [shown[kind].head, shown[kind].rows]), key,
+    node("div", { class: "plm-sliders" }, ...Object.values(sliders).map(({ element }) => element)),
+    node("div", { class: "plm-row", "aria-hidden": "true" }, ...Object.values(plotKey)), plot, table, caption,
   );
-  form.addEventListener("submit", (event) => event.preventDefault());
-  el.append(frame(TEXT.title, question, form, spoken));
 
   const list = (name, items) => node("div", { class: "plm-tokens", role: "list", "aria-label": name }, ...items);
-  const token = (text, look = "", answer = "") =>
-    node("span", { class: `plm-token ${look}`, role: "listitem", dir: "auto" }, node("span", {}, text), answer && node("span", { class: "plm-unseen" }, TEXT.answer(answer)), answer && node("small", { "aria-hidden": "true", dir: "auto" }, answer));
+  const chip = (text, look = "") => node("span", { class: `plm-token ${look}`.trim(), role: "listitem", dir: "auto" }, node("span", {}, text));
 
-  function writeText(kind, mask) {
-    const tokens = state.sentence.map(([text]) => text), { rows } = texts[kind];
-    if (state.unit === "spans") {
-      const pair = spanPair(tokens, mask.chosen);
-      return rows.replaceChildren(...["input", "target"].map((side) =>
-        node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, TEXT[side]), list(`${texts[kind].head.textContent}, ${TEXT[side]}`, pair[side].map(([text, sentinel]) => token(text, sentinel ? "plm-solid" : ""))))));
+  function writeSpans(here, tokens, { chosen }) {
+    const pair = spanPair(tokens, chosen, state.tokenizer.after);
+    here.made = undefined;
+    here.rows.replaceChildren(...Object.entries(TEXT.sides).map(([side, name]) =>
+      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, name), list(`${here.head.textContent}, ${name}`, pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
+  }
+
+  /** A chip for each token, made once for a text; then only those whose fate is another one are written. */
+  function writeTokens(here, tokens, { chosen, fates, replacements }) {
+    if (here.made !== tokens) {
+      here.chips = tokens.map((token) => ({ element: chip(token), said: node("span", { class: "plm-unseen" }, TEXT.answer(token)), below: node("small", { "aria-hidden": "true", dir: "auto" }, token), look: "" }));
+      here.rows.replaceChildren(list(`${here.head.textContent}, ${TEXT.reads}`, here.chips.map(({ element }) => element)));
+      here.made = tokens;
     }
-    const fates = new Map(mask.chosen.map((position, i) => [position, [mask.fates[i], mask.replacements[i]]]));
-    rows.replaceChildren(list(`${texts[kind].head.textContent}, ${TEXT.reads}`, tokens.map((text, position) => {
-      const [fate, replacement] = fates.get(position) ?? [];
-      if (!fate) return token(text);
-      return token({ mask: state.mask_token, random: state.random_tokens[replacement], kept: text }[fate], LOOKS[fate], text);
-    })));
+    putAttribute(here.rows.firstChild, "aria-label", `${here.head.textContent}, ${TEXT.reads}`);
+    const fateOf = new Map(chosen.map((position, i) => [position, i]));
+    here.chips.forEach((one, position) => {
+      const i = fateOf.get(position), look = i === undefined ? "" : LOOKS[fates[i]];
+      putText(one.element.firstChild, look === LOOKS.mask ? state.tokenizer.mask : look === LOOKS.random ? tokenizer().pieces[replacements[i]] : tokens[position]);
+      if (look === one.look) return;
+      if (!look) [one.said, one.below].forEach((part) => part.remove());
+      else if (!one.look) one.element.append(one.said, one.below);
+      one.element.className = `plm-token ${look}`.trim();
+      one.look = look;
+    });
   }
 
-  function drawPlot(seen, expected) {
-    const width = Math.round(plot.clientWidth), count = state.sentence.length;
-    if (!width) return; // not shown yet: the observer calls again
-    const most = Math.max(1, ...expected, ...KINDS.flatMap((kind) => seen[kind].counts));
-    const scales = axes({ width, height: 220, x: [0, count], y: [0, 1.08 * most], xName: TEXT.position, yName: TEXT.times });
-    KINDS.forEach((kind, i) => seen[kind].counts.forEach((times, position) => {
-      const left = scales.toX(position + 0.12 + 0.38 * i), right = scales.toX(position + 0.5 + 0.38 * i), top = scales.toY(times);
-      if (times) scales.inside.append(node("rect", { class: `plm-bar-${kind}`, x: left.toFixed(1), y: top.toFixed(1), width: (right - left).toFixed(1), height: (scales.toY(0) - top).toFixed(1), "data-position": position, "data-times": times }));
+  function writeTable(seen, expected) {
+    const { epochs, copies, mask_share, random_share } = state;
+    const shareOf = (times, all) => (all ? `${times} = ${percent(times / all)}` : times);
+    KINDS_OF_MASK.forEach((kind, i) => {
+      const { fates, counts, sizes, distinct } = seen[kind];
+      putText(cells.distinct[i], distinct);
+      putText(cells.chosen[i], sumOf(counts));
+      for (const fate of FATES) putText(cells[fate][i], shareOf(fates[fate], sumOf(counts)));
+      SIZES.forEach((name, n) => putText(cells[name][i], shareOf(sizes[n], sumOf(sizes))));
+    });
+    const chosen = expected && sumOf(expected) * epochs, shares = { mask: mask_share, random: random_share, kept: Math.max(0, 1 - mask_share - random_share) };
+    putText(cells.distinct[2], TEXT.atMost(`${Math.min(copies, epochs)} / ${epochs}`));
+    putText(cells.chosen[2], expected ? chosen.toFixed(1) : TEXT.atMost(predictionCount(read(state.text).length, state.masking_rate) * epochs));
+    for (const fate of FATES) putText(cells[fate][2], expected ? `${(shares[fate] * chosen).toFixed(1)} = ${percent(shares[fate])}` : percent(shares[fate]));
+    SIZES.forEach((name, n) => putText(cells[name][2], TEXT.drawn(percent(NGRAM_SHARES[n]))));
+  }
+
+  const plotted = plotIn(plot);
+  let bars;
+  /** Bars of both kinds side by side, one pair for each of `counts`, and the expected times as a line. */
+  function drawPlot(width, counts, expected, inWords) {
+    const count = counts.static.length, start = inWords ? 0.5 : 0, most = Math.max(1, ...expected, ...counts.static, ...counts.dynamic);
+    const names = { xName: inWords ? TEXT.words : TEXT.position, yName: TEXT.times, xMarks: inWords ? [1, 2, 3] : undefined };
+    bars = plotted({ width, height: 220, x: [start, count + start], y: [0, roundUp(1.05 * most)], ...names });
+    if (bars.fresh) {
+      bars.made = KINDS_OF_MASK.map((kind, k) => counts[kind].map((_, i) => {
+        const left = bars.toX(i + start + 0.12 + 0.38 * k), right = bars.toX(i + start + 0.5 + 0.38 * k);
+        return node("rect", { class: `plm-bar-${kind}`, x: left.toFixed(1), width: (right - left).toFixed(1), "data-position": i });
+      }));
+      bars.line = node("path", { class: "plm-expected" });
+      bars.inside.append(...bars.made.flat(), bars.line);
+    }
+    KINDS_OF_MASK.forEach((kind, k) => counts[kind].forEach((times, i) => {
+      const top = bars.toY(times), bar = bars.made[k][i];
+      putAttribute(bar, "y", top.toFixed(1));
+      putAttribute(bar, "height", (bars.toY(0) - top).toFixed(1));
+      putAttribute(bar, "data-times", times);
     }));
-    scales.inside.append(node("path", { class: "plm-expected", d: pathThrough(expected.flatMap((times, i) => [[i, times], [i + 1, times]]), scales) }));
-    const ends = (values) => [Math.min(...values), Math.max(...values)];
-    const candidates = (values) => values.filter((_, i) => state.sentence[i][1] >= 0);
-    scales.drawing.setAttribute("aria-label", TEXT.plot(
-      state.epochs, ends(candidates(seen.static.counts)), ends(candidates(seen.dynamic.counts)), ...ends(candidates(expected)).map((value) => value.toFixed(2)),
-    ));
-    plot.replaceChildren(scales.drawing);
+    putAttribute(bars.line, "d", pathThrough(expected.flatMap((times, i) => [[i + start, times], [i + start + 1, times]]), bars));
   }
 
-  function draw() {
+  function draw(width) {
     const { mask_share, random_share } = state;
-    message.textContent = takeState(model, state, ALLOWED, TEXT.wrong);
+    let said = takeState(model, state, allowed, wrong);
     if (state.mask_share + state.random_share > 1 + 1e-9) {
-      message.textContent = TEXT.shares;
+      said = TEXT.shares;
       Object.assign(state, { mask_share, random_share });
     }
-    const { unit, epochs, copies, sentence } = state, spans = unit === "spans";
-    question.textContent = TEXT.question[unit];
+    const { unit, epochs, copies, text } = state, spans = unit === "spans", ngrams = unit === "ngrams";
+    const sentence = read(text), [tokens, numbers] = kept("columns", () => [0, 1].map((i) => sentence.map((pair) => pair[i])), sentence);
+    if (text !== lastText) {
+      unread = "";
+      if (typed.value !== text) typed.value = text;
+      tellUnread();
+    }
+    lastText = text;
+    putText(message, said || unread);
+    putText(question, TEXT.question[unit]);
     units.show(unit);
     for (const [name, control] of Object.entries(sliders)) control.show(state[name]);
     seedField.show(state.seed);
     for (const name of ["mask_share", "random_share"]) sliders[name].element.hidden = spans;
     sliders.mean_span_length.element.hidden = !spans;
-    for (const row of ["mask", "random", "kept"]) lines[row].hidden = spans;
-    key.textContent = spans ? "" : TEXT.key;
-    epoch.textContent = TEXT.epoch(epochs);
-    texts.static.head.textContent = TEXT.static(((epochs - 1) % copies) + 1, copies);
-    texts.dynamic.head.textContent = TEXT.dynamic;
-    const settings = { ...state, numbers: sentence.map(([, word]) => word), pool: state.random_tokens.length };
-    const seen = history(settings, epochs, copies), once = chances(settings);
-    for (const part of [texts.static.rows, texts.dynamic.rows, plot, table]) part.hidden = !seen;
-    if (!seen) return void (message.textContent ||= TEXT.impossible);
-    for (const kind of KINDS) writeText(kind, seen[kind].now);
-    drawPlot(seen, once.map((chance) => chance * epochs));
+    for (const name of FATES) lines[name].hidden = spans;
+    for (const name of SIZES) lines[name].hidden = !ngrams;
+    plotKey.expected.hidden = ngrams;
+    plotKey.drawn.hidden = !ngrams;
+    key.hidden = spans;
+    putText(epoch, TEXT.epoch(epochs));
+    putText(shown.static.head, TEXT.static(((epochs - 1) % copies) + 1, copies));
+    putText(shown.dynamic.head, TEXT.dynamic);
+    putText(caption, TEXT.caption(TEXT.kinds[state.tokenizer.kind], tokenizer().pieces.length));
 
-    const chosen = once.reduce((sum, chance) => sum + chance, 0) * epochs;
-    const shares = { mask: state.mask_share, random: state.random_share, kept: Math.max(0, 1 - state.mask_share - state.random_share) };
-    KINDS.forEach((kind, i) => {
-      const { fates, counts, distinct } = seen[kind], all = counts.reduce((sum, times) => sum + times, 0);
-      cells.distinct[i].textContent = distinct;
-      cells.chosen[i].textContent = all;
-      for (const [fate, times] of Object.entries(fates)) cells[fate][i].textContent = all ? `${times} = ${percent(times / all)}` : times;
-    });
-    cells.distinct[2].textContent = TEXT.atMost(`${Math.min(copies, epochs)} / ${epochs}`);
-    cells.chosen[2].textContent = chosen.toFixed(1);
-    for (const [fate, share] of Object.entries(shares)) cells[fate][2].textContent = `${(share * chosen).toFixed(1)} = ${percent(share)}`;
-    say(TEXT.said(epochs, seen.dynamic.now.chosen.map((position) => sentence[position][0]).join(", ")));
+    const source = kept("source", () => randomSource(state.seed, numbers.length), state.seed, numbers.length);
+    const settings = { ...state, numbers, pool: tokenizer().pieces.length, source };
+    const seen = history(settings, epochs, copies);
+    for (const part of [shown.static.rows, shown.dynamic.rows, plot, table]) part.hidden = !seen;
+    if (!seen) return void putText(message, message.textContent || TEXT.impossible);
+    for (const kind of KINDS_OF_MASK) (spans ? writeSpans : writeTokens)(shown[kind], tokens, seen[kind].now);
+    const expected = kept("chances", () => chances(settings), sentence, unit, state.masking_rate, state.mean_span_length);
+    writeTable(seen, expected);
+    if (width) {
+      const counts = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, ngrams ? seen[kind].sizes : seen[kind].counts]));
+      const wanted = ngrams ? NGRAM_SHARES.map((share) => share * sumOf(counts.dynamic)) : expected.map((chance) => chance * epochs);
+      drawPlot(width, counts, wanted, ngrams);
+      const told = (values) => (ngrams ? values.join(", ") : TEXT.range(values.filter((_, i) => numbers[i] >= 0)));
+      const [low, high] = KINDS_OF_MASK.map((kind) => told(counts[kind]));
+      putAttribute(bars.drawing, "aria-label", TEXT.plot(epochs, ngrams ? TEXT.words : TEXT.position, low, high, `${TEXT.plotKey[ngrams ? "drawn" : "expected"]}: ${told(wanted.map((value) => Number(value.toFixed(2))))}.`));
+    } // else not shown yet: the observer calls again
+    say(TEXT.said(epochs, seen.dynamic.now.chosen.map((position) => tokens[position]).join(", ")));
   }
 
-  return keepDrawn(model, Object.keys(ALLOWED), plot, draw);
+  return keepDrawn(model, Object.keys(allowed), form, draw);
 }
 
 export default { render };

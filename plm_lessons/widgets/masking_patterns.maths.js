@@ -1,19 +1,13 @@
 // The rules of masking, as in plm_lessons.objectives and masking_patterns.py: pure, exported, and compared with both.
 
-/** To the nearest whole number, halves to the even one, as Python's `round`. */
-export function roundEven(value) {
-  const below = Math.floor(value), rest = value - below;
-  return below + Number(rest > 0.5 || (rest === 0.5 && below % 2 === 1));
-}
-
 /** How many tokens BERT's code chooses among `length`, special ones counted. */
-export const predictionCount = (length, rate) => Math.max(1, roundEven(length * rate));
+export const predictionCount = (length, rate) => Math.max(1, roundHalfEven(length * rate));
 
 /** Tokens of noise and spans in a text of `length` tokens (T5), or null where no such mask exists. */
 export function spanCounts(length, rate, mean) {
   if (length < 2) return null;
-  const noise = Math.min(Math.max(roundEven(length * rate), 1), length - 1);
-  const spans = Math.max(roundEven(noise / mean), 1);
+  const noise = Math.min(Math.max(roundHalfEven(length * rate), 1), length - 1);
+  const spans = Math.max(roundHalfEven(noise / mean), 1);
   return spans > length - noise ? null : [noise, spans];
 }
 
@@ -27,15 +21,16 @@ export function streamKey(seed, stream) {
   return mix((seed ^ mix(stream + 1)) >>> 0);
 }
 
-/** `count` uniform numbers in [0, 1) of one stream (mulberry32; masking_patterns.py draws the same). */
-export function uniforms(seed, stream, count) {
-  let state = streamKey(seed, stream);
-  return Float64Array.from({ length: count }, () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let z = Math.imul(state ^ (state >>> 15), state | 1);
-    z ^= z + Math.imul(z ^ (z >>> 7), z | 61);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  });
+/** The random numbers of a text's masks, a stream for each, and how the first of them rank its positions. They are kept: a slider asks for them again and again. */
+export function randomSource(seed, length) {
+  const known = new Map();
+  return (stream) => {
+    if (!known.has(stream)) {
+      const drawn = mulberry32(streamKey(seed, stream), 4 * length);
+      known.set(stream, { drawn, order: Array.from({ length }, (_, i) => i).sort((a, b) => drawn[a] - drawn[b] || a - b) });
+    }
+    return known.get(stream);
+  };
 }
 
 /** First position and position after the last of each word: neighbours with the same number, -1 belongs to none. */
@@ -48,42 +43,58 @@ export function wordBounds(numbers) {
   return words;
 }
 
-const lowest = (scores) => (a, b) => scores[a] - scores[b] || a - b;
-const partition = (total, parts, scores) => {
-  const cuts = Array.from({ length: total - 1 }, (_, i) => i).sort(lowest(scores)).slice(0, parts - 1).map((cut) => cut + 1);
+/** The lengths of `parts` parts of `total` things: cuts between them at the places, counted from `first`, that rank lowest. */
+function partition(total, parts, order, first = 0) {
+  const cuts = order.filter((i) => i >= first && i < first + total - 1).slice(0, parts - 1).map((i) => i - first + 1);
   return [0, ...cuts.sort((a, b) => a - b), total].map((cut, i, all) => all[i + 1] - cut).slice(0, parts);
-};
-
-/** The positions that one mask chooses, in rising order; null where the spans of T5 have no room. */
-export function choose({ numbers, unit, masking_rate, mean_span_length }, scores) {
-  const candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0);
-  if (unit === "spans") {
-    const counts = spanCounts(candidates.length, masking_rate, mean_span_length);
-    if (!counts) return null;
-    const [noise, spans] = counts;
-    const hidden = partition(noise, spans, scores), open = partition(candidates.length - noise, spans, scores.subarray(noise));
-    const chosen = [];
-    for (let span = 0, at = 0; span < spans; span++) {
-      at += open[span];
-      chosen.push(...candidates.slice(at, (at += hidden[span])));
-    }
-    return chosen;
-  }
-  const count = predictionCount(numbers.length, masking_rate);
-  if (unit === "tokens") return candidates.sort(lowest(scores)).slice(0, count).sort((a, b) => a - b);
-  const chosen = [];
-  for (const [start, stop] of wordBounds(numbers).sort(([a], [b]) => lowest(scores)(a, b)))
-    if (chosen.length + stop - start <= count) for (let i = start; i < stop; i++) chosen.push(i);
-  return chosen.sort((a, b) => a - b);
 }
 
-/** The mask of one stream: positions, and for each of them its fate and which of the random tokens it would get. */
+/** How often ALBERT draws n-grams of 1, 2 and 3 words: as 1/n. */
+export const NGRAM_SHARES = [6 / 11, 3 / 11, 2 / 11];
+
+/** Words in random order, each with those after it that make the n drawn for it, shortened to what may still be hidden. */
+function chooseWords(numbers, count, longest, { drawn, order }) {
+  const words = wordBounds(numbers), place = new Map(words.map(([start], k) => [start, k])), taken = new Set(), runs = [];
+  for (const start of order.filter((i) => place.has(i))) {
+    const first = place.get(start), u = drawn[3 * numbers.length + start];
+    const size = Math.min(longest, u < 6 / 11 ? 1 : u < 9 / 11 ? 2 : 3);
+    let last = first;
+    while (last - first + 1 < size && words[last + 1]?.[0] === words[last][1]) last++;
+    while (last >= first && taken.size + words[last][1] - start > count) last--;
+    if (last < first) continue;
+    const run = Array.from({ length: words[last][1] - start }, (_, i) => start + i);
+    if (run.some((i) => taken.has(i))) continue;
+    for (const i of run) taken.add(i);
+    runs.push({ run, words: last - first + 1 });
+  }
+  return runs;
+}
+
+/** What one mask chooses, as runs of positions; null where the spans of T5 have no room. */
+function choose({ numbers, unit, masking_rate, mean_span_length }, random) {
+  const candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0), count = predictionCount(numbers.length, masking_rate);
+  if (unit === "words" || unit === "ngrams") return chooseWords(numbers, count, unit === "words" ? 1 : NGRAM_SHARES.length, random);
+  if (unit === "tokens") return random.order.filter((i) => numbers[i] >= 0).slice(0, count).map((i) => ({ run: [i] }));
+  const counts = spanCounts(candidates.length, masking_rate, mean_span_length);
+  if (!counts) return null;
+  const [noise, spans] = counts, open = partition(candidates.length - noise, spans, random.order, noise);
+  let at = 0;
+  return partition(noise, spans, random.order).map((length, span) => ({ run: candidates.slice((at += open[span]), (at += length)) }));
+}
+
+/** The mask of one stream: positions in rising order, for each of them its fate and which of the pieces it would get, and how many words each n-gram has. */
 export function maskOf(settings, stream) {
-  const { numbers, seed, mask_share, random_share, pool } = settings, length = numbers.length;
-  const drawn = uniforms(seed, stream, 3 * length), chosen = choose(settings, drawn);
-  if (!chosen) return null;
+  const { numbers, mask_share, random_share, pool } = settings, length = numbers.length;
+  const random = settings.source(stream), { drawn } = random, runs = choose(settings, random);
+  if (!runs) return null;
+  const chosen = runs.flatMap(({ run }) => run).sort((a, b) => a - b);
   const fate = (u) => (u < mask_share ? "mask" : u < mask_share + random_share ? "random" : "kept");
-  return { chosen, fates: chosen.map((i) => fate(drawn[length + i])), replacements: chosen.map((i) => Math.floor(drawn[2 * length + i] * pool)) };
+  return {
+    chosen,
+    fates: chosen.map((i) => fate(drawn[length + i])),
+    replacements: chosen.map((i) => Math.floor(drawn[2 * length + i] * pool)),
+    sizes: settings.unit === "ngrams" ? runs.map(({ words }) => words) : [],
+  };
 }
 
 /** What epochs 0 to `epochs` - 1 have shown. Static epochs take turns among `copies` masks; dynamic ones have streams of their own. */
@@ -94,7 +105,7 @@ export function history(settings, epochs, copies) {
   };
   const found = {};
   for (const [kind, list] of Object.entries(streams)) {
-    const met = new Set(), counts = new Array(settings.numbers.length).fill(0), fates = { mask: 0, random: 0, kept: 0 };
+    const met = new Set(), counts = new Array(settings.numbers.length).fill(0), fates = { mask: 0, random: 0, kept: 0 }, sizes = NGRAM_SHARES.map(() => 0);
     for (const [stream, times] of list) {
       const mask = maskOf(settings, stream);
       if (!mask) return null;
@@ -103,14 +114,16 @@ export function history(settings, epochs, copies) {
         counts[position] += times;
         fates[mask.fates[i]] += times;
       });
+      for (const size of mask.sizes) sizes[size - 1] += times;
     }
-    found[kind] = { counts, fates, distinct: met.size, now: maskOf(settings, kind === "static" ? 2 * ((epochs - 1) % copies) + 1 : 2 * (epochs - 1)) };
+    found[kind] = { counts, fates, sizes, distinct: met.size, now: maskOf(settings, kind === "static" ? 2 * ((epochs - 1) % copies) + 1 : 2 * (epochs - 1)) };
   }
   return found;
 }
 
-/** The chance of each position to be chosen by a mask, exactly; null where there is no mask. */
+/** The chance of each position to be chosen by a mask, exactly; null where there is no mask, and for n-grams, which hang together too much. */
 export function chances({ numbers, unit, masking_rate, mean_span_length }) {
+  if (unit === "ngrams") return null;
   const found = new Array(numbers.length).fill(0), candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0);
   const count = predictionCount(numbers.length, masking_rate);
   if (unit === "tokens") for (const i of candidates) found[i] = Math.min(1, count / candidates.length);
@@ -157,8 +170,8 @@ export function chances({ numbers, unit, masking_rate, mean_span_length }) {
   return found;
 }
 
-/** T5's pair for a mask, as [text, is a sentinel]: each run of chosen tokens becomes a sentinel in the input, and follows it in the target. */
-export function spanPair(tokens, chosen) {
+/** T5's pair for a mask, as [text, is a sentinel]: each run of chosen tokens becomes a sentinel in the input, and follows it in the target. `after` ends both. */
+export function spanPair(tokens, chosen, after = []) {
   const input = [], target = [], hidden = new Set(chosen);
   let sentinels = 0;
   tokens.forEach((token, i) => {
@@ -170,5 +183,5 @@ export function spanPair(tokens, chosen) {
     }
     target.push([token, false]);
   });
-  return { input, target };
+  return { input, target: [...target, ...after.map((token) => [token, false])] };
 }

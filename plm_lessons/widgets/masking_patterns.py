@@ -1,15 +1,15 @@
-"""Masks of a sentence, epoch after epoch: made once and repeated (static), or made anew each time (dynamic).
+"""Masks of a text, epoch after epoch: made once and repeated (static), or made anew each time (dynamic).
 
 BERT masked its data ten times over before training; RoBERTa masks a text whenever it is read (arXiv 1907.11692, section
-4.1). What is chosen is single tokens, whole words, or the spans of T5 (arXiv 1910.10683, section 3.1.4). The rules are
-those of `plm_lessons.objectives`; the random numbers are not torch's, for the page has to draw the same ones.
+4.1). What is chosen is single tokens, whole words, the n-grams of ALBERT (arXiv 1909.11942, equation 1) or the spans of
+T5 (arXiv 1910.10683, section 3.1.4). The rules are those of `plm_lessons.objectives`; the random numbers are not
+torch's, for the page has to draw the same ones.
 
 S  sequence length
 """
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple
@@ -19,13 +19,16 @@ import traitlets
 from plm_lessons.widgets.base import Checked, LessonWidget, Number, OneOf, Whole, WidgetValueError
 from plm_lessons.widgets.gelu import uniforms
 from plm_lessons.widgets.picture import Drawing, figure, table
+from plm_lessons.widgets.tokenization import MASK_TOKENS, packed, shipped, tokenize
 
-UNITS = ("tokens", "words", "spans")
-MOST_TOKENS, MOST_CHARACTERS, MOST_EPOCHS = 128, 64, 400
+UNITS = ("tokens", "words", "ngrams", "spans")
+MOST_TOKENS, MOST_CHARACTERS, MOST_EPOCHS = 128, 600, 400
 FATES = ("mask", "random", "kept")
+NGRAM_SHARES = (6 / 11, 3 / 11, 2 / 11)  # ALBERT draws n-grams of n words as often as 1/n
 TEXT: dict[str, Any] = {
     "title": "Masking patterns",
     "position": "position of the token",
+    "words": "words of the n-gram",
     "times": "times chosen so far",
     "key": ((0, "dynamic"), (1, "static")),
     "epoch": "Epoch {}, static: copy {} of {}",
@@ -35,31 +38,29 @@ TEXT: dict[str, Any] = {
     "distinct": "Different sets of positions met",
     "fates": {"mask": "of these: mask token", "random": "random token", "kept": "left as they are"},
     "chosen": "Tokens chosen so far",
-    "live": "This picture shows the first state. Where scripts may run, epochs go by and everything can be changed.",
+    "sizes": ("n-grams of 1 word", "of 2 words", "of 3 words"),
+    "live": "This picture shows the first state. Where scripts may run, epochs go by, and any text can be typed.",
 }
-
-
-# The shipped WordPiece vocabulary cuts the last word in four.
-TOKENS = (
-    "[CLS] the constitution was ratified by nine states before the government began its work in "
-    "phil ##adel ##ph ##ia . [SEP]"
-)
-SENTENCE = tuple(zip(TOKENS.split(" "), (-1, *range(15), 14, 14, 14, 15, -1), strict=True))
+START = "The constitution was ratified by nine states before the government began its work in Philadelphia."
 
 
 class Mask(NamedTuple):
-    """One mask: positions in rising order, the fate of each, and the place of the random token that each would get."""
+    """One mask: positions in rising order, for each its fate and the id of the random token that it would get, and how
+    many words each n-gram has, in the order of choice (empty for other units)."""
 
     chosen: tuple[int, ...]
     fates: tuple[str, ...]
     replacements: tuple[int, ...]
+    sizes: tuple[int, ...]
 
 
 class Seen(NamedTuple):
-    """What some epochs have shown: how often each position and each fate came, how many sets of positions, the last."""
+    """What some epochs have shown: how often each position, each fate and n-grams of 1, 2 and 3 words came, how many
+    sets of positions, and the last mask."""
 
     counts: list[int]
     fates: dict[str, int]
+    sizes: list[int]
     distinct: int
     now: Mask
 
@@ -99,59 +100,34 @@ def word_bounds(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return words
 
 
+def _adjacent(words: Sequence[tuple[int, int]], k: int) -> bool:
+    return words[k + 1][0] == words[k][1]
+
+
 def _partition(total: int, parts: int, scores: Sequence[float]) -> list[int]:
     cuts = sorted(cut + 1 for cut in sorted(range(total - 1), key=lambda i: scores[i])[: parts - 1])
     return [stop - start for start, stop in zip([0, *cuts], [*cuts, total], strict=True)]
 
 
-def _is_token(value: Any) -> bool:
-    return isinstance(value, str) and 1 <= len(value) <= MOST_CHARACTERS
-
-
-class _Sentence(Checked):
-    """Pairs of a token and a word number."""
-
-    def validate(self, obj: Any, value: Any) -> tuple[tuple[str, int], ...]:
-        if not isinstance(value, (list, tuple)) or not 2 <= len(value) <= MOST_TOKENS:
-            raise self.refuse(obj, value)
-        for pair in value:
-            if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not _is_token(pair[0]):
-                raise self.refuse(obj, pair)
-            word = pair[1]
-            if isinstance(word, bool) or not isinstance(word, numbers.Integral) or not -1 <= int(word) < MOST_TOKENS:
-                raise self.refuse(obj, pair)
-        if all(word < 0 for _, word in value):
-            raise self.refuse(obj, value)
-        return tuple((token, int(word)) for token, word in value)
-
-
-class _Token(Checked):
-    """One short text."""
+class _Text(Checked):
+    """What a tokenizer may be given. Whether its tokens suffice depends on the tokenizer."""
 
     def validate(self, obj: Any, value: Any) -> str:
-        if not _is_token(value):
+        if not isinstance(value, str) or len(value) > MOST_CHARACTERS or any("\ud800" <= c <= "\udfff" for c in value):
             raise self.refuse(obj, value)
-        return str(value)
-
-
-class _Tokens(Checked):
-    """Some short texts."""
-
-    def validate(self, obj: Any, value: Any) -> tuple[str, ...]:
-        if not isinstance(value, (list, tuple)) or not 1 <= len(value) <= 256 or not all(map(_is_token, value)):
-            raise self.refuse(obj, value)
-        return tuple(value)
+        return value
 
 
 class MaskingPatternsWidget(LessonWidget):
-    """One sentence under static and under dynamic masks, with what both have hidden so far against the expectation.
+    """One text under static and under dynamic masks, with what both have hidden so far against the expectation.
 
     Args:
-        sentence: from 2 to 128 pairs of a token and the number of its word; -1 where no token may be chosen, as on
-            [CLS] and [SEP] (what `number_words` gives). Tokens of a word are neighbours with the same number.
-        mask_token: what is written in the place of a hidden token.
-        random_tokens: what random tokens are drawn from; in the page it must be a short list, not a vocabulary.
-        unit: what is chosen: "tokens", "words" (whole ones) or "spans" (of T5, which ignores word numbers).
+        text: at most 600 characters that make 2 to 128 tokens, special ones counted, with one at least that may be
+            chosen. Special tokens may not, whether typed or put around the text.
+        tokenizer: "wordpiece" (BERT), "byte_level_bpe" (RoBERTa), "unigram" (ALBERT) or "t5_unigram": which of those
+            that ship with the book cuts the text. Its pieces are what random tokens are drawn from.
+        unit: what is chosen: "tokens", "words" (whole ones), "ngrams" (up to three words, as ALBERT does) or "spans"
+            (as T5 does, whatever the words).
         masking_rate: share of the tokens to choose, from 0 to 0.5; one token at least is chosen.
         mask_share: share of the chosen tokens that become the mask token, from 0 to 1.
         random_share: share of them that become a random token; with `mask_share` at most 1. The rest stays as it is.
@@ -166,16 +142,18 @@ class MaskingPatternsWidget(LessonWidget):
 
     name = "masking_patterns"
     fields = (
-        *("sentence", "mask_token", "random_tokens", "unit", "masking_rate", "mask_share", "random_share"),
-        *("mean_span_length", "copies", "seed", "epochs"),
+        *("text", "tokenizer", "unit", "masking_rate", "mask_share", "random_share", "mean_span_length"),
+        *("copies", "seed", "epochs"),
     )
+    parts = ("tokenization",)
 
-    sentence = _Sentence(
-        (("no", 0), ("text", 1)),
-        f"a list of 2 to {MOST_TOKENS} pairs of a token and its word number (-1: may not be chosen), one at least >= 0",
+    text = _Text(
+        START,
+        f"a text of at most {MOST_CHARACTERS} characters that makes 2 to {MOST_TOKENS} tokens, with one at least that "
+        "may be chosen",
     )
-    mask_token = _Token("[MASK]", f"a text of 1 to {MOST_CHARACTERS} characters")
-    random_tokens = _Tokens(("other",), f"a list of 1 to 256 texts of 1 to {MOST_CHARACTERS} characters")
+    # The page gets the pieces themselves.
+    tokenizer = OneOf(MASK_TOKENS, default="wordpiece").tag(to_json=lambda name, _: packed(name))
     unit = OneOf(UNITS, default="tokens")
     masking_rate = Number(0, 0.5, default=0.15)
     mask_share = Number(0, 1, default=0.8)
@@ -187,9 +165,8 @@ class MaskingPatternsWidget(LessonWidget):
 
     def __init__(
         self,
-        sentence: Sequence[tuple[str, int]] = SENTENCE,
-        mask_token: str = "[MASK]",
-        random_tokens: Sequence[str] = ("people", "##ing", "year", "of", "state", "##s", "great", "war"),
+        text: str = START,
+        tokenizer: str = "wordpiece",
         unit: str = "tokens",
         masking_rate: float = 0.15,
         mask_share: float = 0.8,
@@ -200,9 +177,8 @@ class MaskingPatternsWidget(LessonWidget):
         epochs: int = 12,
     ) -> None:
         super().__init__(
-            sentence=sentence,
-            mask_token=mask_token,
-            random_tokens=random_tokens,
+            text=text,
+            tokenizer=tokenizer,
             unit=unit,
             masking_rate=masking_rate,
             mask_share=mask_share,
@@ -223,46 +199,66 @@ class MaskingPatternsWidget(LessonWidget):
             )
         return float(share)
 
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """[S] the word numbers of the tokens."""
-        return tuple(number for _, number in self.sentence)
+    @traitlets.validate("text", "tokenizer")
+    def _text_has_tokens(self, proposal: Any) -> str:
+        pair = {"text": self.text, "tokenizer": self.tokenizer, proposal.trait.name: proposal.value}
+        sentence = tokenize(pair["tokenizer"], pair["text"])
+        if not 2 <= len(sentence) <= MOST_TOKENS or all(word < 0 for _, word in sentence):
+            raise type(self).text.refuse(self, pair["text"])
+        return str(proposal.value)
 
-    def choose(self, scores: Sequence[float]) -> tuple[int, ...] | None:
-        """The positions that a mask chooses by random scores, in rising order; None if the spans of T5 have no room."""
-        candidates = [i for i, number in enumerate(self.numbers) if number >= 0]
+    @property
+    def sentence(self) -> list[tuple[str, int]]:
+        """The tokens of the text, each with the number of its word; -1 where no token may be chosen."""
+        return tokenize(self.tokenizer, self.text)
+
+    def choose(self, draws: Sequence[float]) -> list[tuple[tuple[int, ...], int]] | None:
+        """What a mask chooses by [4 S] random numbers: runs of positions, each with how many words it has.
+
+        None if the spans of T5 have no room. The first S numbers rank the positions, the last S draw the n of n-grams.
+        """
+        numbers = [number for _, number in self.sentence]
+        candidates = [i for i, number in enumerate(numbers) if number >= 0]
         if self.unit == "spans":
             counts = span_counts(len(candidates), self.masking_rate, self.mean_span_length)
             if counts is None:
                 return None
             noise, spans = counts
-            hidden = _partition(noise, spans, scores)
-            stretches = zip(_partition(len(candidates) - noise, spans, scores[noise:]), hidden, strict=True)
-            ends = accumulate(length for pair in stretches for length in pair)
-            return tuple(
-                position
-                for stop, length in zip(list(ends)[1::2], hidden, strict=True)
-                for position in candidates[stop - length : stop]
-            )
-        count = prediction_count(len(self.sentence), self.masking_rate)
+            hidden = _partition(noise, spans, draws)
+            stretches = zip(_partition(len(candidates) - noise, spans, draws[noise:]), hidden, strict=True)
+            ends = list(accumulate(length for pair in stretches for length in pair))[1::2]
+            return [(tuple(candidates[end - size : end]), size) for end, size in zip(ends, hidden, strict=True)]
+        count = prediction_count(len(numbers), self.masking_rate)
         if self.unit == "tokens":
-            return tuple(sorted(sorted(candidates, key=lambda i: scores[i])[:count]))
-        chosen: list[int] = []
-        for start, stop in sorted(word_bounds(self.numbers), key=lambda bounds: scores[bounds[0]]):
-            if len(chosen) + stop - start <= count:
-                chosen += range(start, stop)
-        return tuple(sorted(chosen))
+            return [((i,), 1) for i in sorted(candidates, key=lambda i: draws[i])[:count]]
+        words, runs, taken = word_bounds(numbers), [], set[int]()
+        for first in sorted(range(len(words)), key=lambda word: draws[words[word][0]]):
+            start = words[first][0]
+            passed = sum(draws[3 * len(numbers) + start] >= share for share in accumulate(NGRAM_SHARES[:-1]))
+            last = first
+            while last - first < passed and self.unit == "ngrams" and words[last + 1 :] and _adjacent(words, last):
+                last += 1
+            while last >= first and len(taken) + words[last][1] - start > count:
+                last -= 1
+            run = range(start, words[last][1]) if last >= first else range(0)
+            if run and taken.isdisjoint(run):
+                taken.update(run)
+                runs.append((tuple(run), last - first + 1))
+        return runs
 
     def mask(self, stream: int) -> Mask | None:
         """The mask of one stream of random numbers; None if there is none."""
         length = len(self.sentence)
-        drawn = uniforms(stream_key(self.seed, stream), 3 * length)
-        chosen = self.choose(drawn)
-        if chosen is None:
+        drawn = uniforms(stream_key(self.seed, stream), 4 * length)
+        runs = self.choose(drawn)
+        if runs is None:
             return None
+        chosen = tuple(sorted(position for run, _ in runs for position in run))
         cuts = (self.mask_share, self.mask_share + self.random_share)
         fates = tuple(FATES[sum(drawn[length + i] >= cut for cut in cuts)] for i in chosen)
-        return Mask(chosen, fates, tuple(int(drawn[2 * length + i] * len(self.random_tokens)) for i in chosen))
+        pool = shipped(self.tokenizer).get_vocab_size()
+        replacements = tuple(int(drawn[2 * length + i] * pool) for i in chosen)
+        return Mask(chosen, fates, replacements, tuple(size for _, size in runs) if self.unit == "ngrams" else ())
 
     def seen(self, kind: str) -> Seen | None:
         """What the epochs so far have shown under "static" or "dynamic" masks; None if there are no masks.
@@ -277,7 +273,8 @@ class MaskingPatternsWidget(LessonWidget):
             return None
         counts = [sum(position in mask.chosen for mask in masks) for position in range(len(self.sentence))]
         fates = {fate: sum(mask.fates.count(fate) for mask in masks) for fate in FATES}
-        return Seen(counts, fates, len({mask.chosen for mask in masks}), masks[-1])
+        sizes = [sum(mask.sizes.count(n) for mask in masks) for n in (1, 2, 3)]
+        return Seen(counts, fates, sizes, len({mask.chosen for mask in masks}), masks[-1])
 
     def written(self, mask: Mask) -> str:
         """The sentence as the model reads it."""
@@ -291,23 +288,25 @@ class MaskingPatternsWidget(LessonWidget):
                     parts.append(f"<extra_id_{sentinels}>")
                     sentinels += 1
             return " ".join(parts)
-        for position, fate, replacement in zip(*mask, strict=True):
-            if fate != "kept":
-                tokens[position] = self.mask_token if fate == "mask" else self.random_tokens[replacement]
+        for position, fate, replacement in zip(mask.chosen, mask.fates, mask.replacements, strict=True):
+            if fate == "mask":
+                tokens[position] = MASK_TOKENS[self.tokenizer]
+            elif fate == "random":
+                tokens[position] = str(shipped(self.tokenizer).id_to_token(replacement))
         return " ".join(tokens)
-
-    def __repr__(self) -> str:
-        shown = {field: f"<{len(v)} tokens>" if isinstance(v, tuple) else repr(v) for field, v in self.state().items()}
-        return f"{type(self).__name__}({', '.join(f'{field}={value}' for field, value in shown.items())})"
 
     def picture(self) -> str:
         static, dynamic = self.seen("static"), self.seen("dynamic")
         if static is None or dynamic is None:
             return figure(TEXT["title"], "", table([(TEXT["title"], TEXT["impossible"])]), TEXT["live"])
-        length, most = len(self.sentence), max(1, *static.counts, *dynamic.counts)
-        drawing = Drawing((0, length), (0, 1.08 * most), TEXT["position"], TEXT["times"], TEXT["key"])
-        for kind, seen in ((0, dynamic), (1, static)):
-            steps = [(i + side, times) for i, times in enumerate(seen.counts) for side in (0, 1)]
+        in_words = self.unit == "ngrams"
+        counts = [seen.sizes if in_words else seen.counts for seen in (dynamic, static)]
+        start, height = (0.5 if in_words else 0.0), (0.0, 1.08 * max(1, *counts[0], *counts[1]))
+        name, marks = (TEXT["words"], (1, 2, 3)) if in_words else (TEXT["position"], None)
+        across = (start, len(counts[0]) + start)
+        drawing = Drawing(across, height, name, TEXT["times"], TEXT["key"], x_marks=marks)
+        for kind, times in enumerate(counts):
+            steps = [(i + start + side, value) for i, value in enumerate(times) for side in (0, 1)]
             drawing.curve(steps, f"curve c{kind}")
         rows = [
             (
@@ -322,5 +321,8 @@ class MaskingPatternsWidget(LessonWidget):
             rows += [
                 (TEXT["fates"][fate], f"static {static.fates[fate]}, dynamic {dynamic.fates[fate]}") for fate in FATES
             ]
+        if in_words:
+            pairs = zip(TEXT["sizes"], static.sizes, dynamic.sizes, strict=True)
+            rows += [(size, f"static {repeated}, dynamic {fresh}") for size, repeated, fresh in pairs]
         label = f"{rows[2][0]}: {rows[2][1]}. " + "; ".join(f"{name}: {value}" for name, value in rows[3:])
         return figure(TEXT["title"], drawing.image(label), table(rows), TEXT["live"])

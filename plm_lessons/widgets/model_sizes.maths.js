@@ -66,17 +66,14 @@ export function countActivations(c, B, S, predicted) {
   };
 }
 
-/** Bytes of a training step with Adam in float32: 16 for a parameter, 4 for an activation. */
+/** Bytes of a training step with Adam in float32: 16 for a parameter, 4 for an activation, 1 for a place of a dropout mask. */
 export function trainingBytes(c, B, S, predicted) {
-  const parameters = sum(countParameters(c));
-  return { weights: 4 * parameters, gradients: 4 * parameters, "Adam moments": 8 * parameters, activations: 4 * sum(countActivations(c, B, S, predicted)) };
+  const parameters = sum(countParameters(c)), kept = countActivations(c, B, S, predicted);
+  return { weights: 4 * parameters, gradients: 4 * parameters, "Adam moments": 8 * parameters, activations: 4 * sum(kept) - 3 * kept["dropout masks"] };
 }
 
 /** How many of S positions are predicted: 15%, halves to the even neighbour, at least one. */
-export function predictionCount(length) {
-  const value = length * 0.15, below = Math.floor(value), rest = value - below;
-  return Math.max(1, below + Number(rest > 0.5 || (rest === 0.5 && below % 2 === 1)));
-}
+export const predictionCount = (length) => Math.max(1, roundHalfEven(length * 0.15));
 
 /** A count with thousands set apart by narrow spaces, whole. */
 export const grouped = (count) => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, "\u202f");

@@ -86,19 +86,20 @@ def count_multiply_adds(sizes: Sizes, intermediate_size: int, head: str, length:
     return (width != hidden) * length * width * hidden + sizes.num_hidden_layers * layer + scores
 
 
-def count_activations(sizes: Sizes, intermediate_size: int, head: str, batch: int, length: int, predicted: int) -> int:
-    """Numbers that the forward pass of a training step keeps for the backward pass, GELU and dropout as in BERT."""
+def activation_bytes(sizes: Sizes, intermediate_size: int, head: str, batch: int, length: int, predicted: int) -> int:
+    """Bytes that the forward pass of a training step keeps for the backward pass, GELU and dropout as in BERT."""
     width, hidden, layers, words = sizes.embedding_size, sizes.hidden_size, sizes.num_hidden_layers, head == "masked_lm"
     tokens, scored = batch * length, batch * predicted
     weights = layers * sizes.num_attention_heads * tokens * length
-    return (
+    masks = sizes.dropout * (tokens * (width + layers * 2 * hidden) + weights)
+    numbers = (
         (width != hidden) * tokens * width
         + layers * tokens * (6 * hidden + 2 * intermediate_size + 2 * (hidden + 2))
         + tokens * (width + 2 + hidden)
         + weights * (1 + sizes.dropout)
-        + sizes.dropout * (tokens * (width + layers * 2 * hidden) + weights)
         + (scored * (hidden + 3 * width + 2 + sizes.vocab_size) if words else batch * hidden)
     )
+    return 4 * numbers + masks
 
 
 def grouped(count: float) -> str:
@@ -121,9 +122,10 @@ class ModelSizesWidget(LessonWidget):
     Args:
         view: "parts" (parameters by part), "models" (parameters against work), "embedding" (parameters for each E) or
             "memory" (bytes of a training step).
-        vocab_size, embedding_size, hidden_size, num_hidden_layers, num_attention_heads, intermediate_size,
-            max_position_embeddings, type_vocab_size: as in `AlbertConfig`; with E = H there is no map between them, as
-            in BERT. `num_attention_heads` divides `hidden_size`.
+        vocab_size, embedding_size, hidden_size: as in `AlbertConfig`; with E = H there is no map between them, as in
+            BERT.
+        num_hidden_layers, num_attention_heads, intermediate_size: as there; `hidden_size` is a multiple of the heads.
+        max_position_embeddings, type_vocab_size: as there.
         shared_parameters: what all layers share: "all", "attention", "feed_forward" or "none".
         dropout: whether the model is trained with dropout, which keeps masks.
         head: "none" (encoder with pooler) or "masked_lm", which scores the words at 15% of the positions.
@@ -222,11 +224,11 @@ class ModelSizesWidget(LessonWidget):
         return count_parameters(sizes, intermediate_size, self.head), work / length
 
     def training_bytes(self) -> int:
-        """Bytes of a training step with Adam in float32: 16 for a parameter, 4 for an activation."""
+        """Bytes of a training step with Adam in float32: 16 a parameter, 4 an activation, 1 a place of a mask."""
         parameters = sum(count_parameters(self.sizes, self.intermediate_size, self.head).values())
         length, predicted = self.sequence_length, max(1, round(0.15 * self.sequence_length))
-        kept = count_activations(self.sizes, self.intermediate_size, self.head, self.batch_size, length, predicted)
-        return 16 * parameters + 4 * kept
+        kept = activation_bytes(self.sizes, self.intermediate_size, self.head, self.batch_size, length, predicted)
+        return 16 * parameters + kept
 
     def picture(self) -> str:
         parts, work = self.counts(self.sizes, self.intermediate_size)

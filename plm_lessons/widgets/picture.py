@@ -74,6 +74,20 @@ def _style() -> str:
     )
 
 
+def document(content: str, height: int) -> str:
+    """SVG elements on the page's ground, in the colours of both themes, as an SVG document that needs nothing else."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
+        f'<style>{_style()}</style><rect class="page" width="{WIDTH}" height="{height}"/>{content}</svg>'
+    )
+
+
+def image(svg: str, height: int, label: str) -> str:
+    """An SVG document as an HTML image; `label` is what a screen reader says."""
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" width="{WIDTH}" height="{height}" alt="{escape(label)}"/>'
+
+
 class Drawing:
     """Axes with curves, a band and marks on them.
 
@@ -82,6 +96,7 @@ class Drawing:
         x_name, y_name: what stands at the axes.
         key: number and name of each curve that is to be explained.
         log_x: count the horizontal axis in powers of ten.
+        x_marks: where the ticks of the horizontal axis stand; None: at round positions.
     """
 
     def __init__(
@@ -92,6 +107,7 @@ class Drawing:
         y_name: str,
         key: Sequence[tuple[int, str]] = (),
         log_x: bool = False,
+        x_marks: Sequence[float] | None = None,
     ) -> None:
         self.shape: Callable[[float], float] = math.log10 if log_x else float
         self.x_range = (self.shape(x[0]), self.shape(x[1]))
@@ -106,7 +122,8 @@ class Drawing:
             self.below.append(f'<path class="curve c{kind}" d="M{at_x} {at_y}h44"/>')
             self.below.append(self._mark(at_x + 22, at_y, kind))
             self._text(at_x + 52, at_y + 4, name, "start")
-        x_ticks = [10.0**i for i in range(math.ceil(self.x_range[1]) + 1)] if log_x else ticks(*x, 8)
+        powers = [10.0**i for i in range(math.ceil(self.x_range[1]) + 1)] if log_x else []
+        x_ticks = x_marks or powers or ticks(*x, 8)
         for value in (tick for tick in x_ticks if x[0] <= tick <= x[1]):
             at = self.to_x(value)
             self._line("zero" if value == 0 else "grid", at, at, self.top, self.floor)
@@ -150,21 +167,17 @@ class Drawing:
 
     def svg(self) -> str:
         """The drawing as an SVG document that needs nothing else."""
-        height = self.floor + BOTTOM
         box = f"{LEFT} {self.top} {WIDTH - LEFT - RIGHT} {PLOT_HEIGHT}"
         x, y, width, depth = box.split()
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
-            f'<style>{_style()}</style><rect class="page" width="{WIDTH}" height="{height}"/>{"".join(self.below)}'
+        inside = (
             f'<svg x="{x}" y="{y}" width="{width}" height="{depth}" viewBox="{box}" overflow="hidden">'
-            f"{''.join(self.inside)}</svg>{''.join(self.above)}</svg>"
+            f"{''.join(self.inside)}</svg>"
         )
+        return document(f"{''.join(self.below)}{inside}{''.join(self.above)}", self.floor + BOTTOM)
 
     def image(self, label: str) -> str:
         """The drawing as an HTML image; `label` is what a screen reader says."""
-        data = base64.b64encode(self.svg().encode()).decode()
-        size = f'width="{WIDTH}" height="{self.floor + BOTTOM}"'
-        return f'<img src="data:image/svg+xml;base64,{data}" {size} alt="{escape(label)}"/>'
+        return image(self.svg(), self.floor + BOTTOM, label)
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:

@@ -20,7 +20,10 @@ from plm_lessons.widgets.picture import Drawing, figure, table, written
 WORDS = ["the", "small", "cat", "sat", "on", "the", "old", "mat", "and", "slept", "all", "day"]
 MODES = ("t5", "relative_key", "absolute")
 DIRECTIONS = ("bidirectional", "one-sided")
-HEADS = 3  # illustrative ones
+HEADS = 3  # illustrative ones of T5
+MOST_SHIFT = 20
+# The trait that holds a design's trained scores.
+TRAINED = {"t5": "values", "relative_key": "relative_key_scores", "absolute": "absolute_scores"}
 MOST_HEADS = 128
 MOST_BUCKETS = 32
 TEXT: dict[str, Any] = {
@@ -37,7 +40,7 @@ TEXT: dict[str, Any] = {
     "masked": "hidden: in a decoder no query sees a later key",
     "lines": "score by distance, a line for each query",
     "staircase": "bucket by distance",
-    "illustrative": "The scores of the buckets are illustrative numbers, not trained ones.",
+    "illustrative": "The scores are illustrative numbers, not trained ones.",
     "live": "This picture shows the first state. Where scripts may run, there is a map, and all of it can be moved.",
 }
 
@@ -91,6 +94,23 @@ def distance_vector(r: int) -> list[float]:
     return _vector(lambda d: math.cos(0.45 * d * r + d))
 
 
+class HeadTables(Checked):
+    """A list of heads, each a list of `rows` lists of `columns` finite numbers. Kept as tuples."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        super().__init__((), f"a list of at most {MOST_HEADS} heads, each {rows} lists of {columns} finite numbers")
+        self.rows, self.columns = rows, columns
+
+    def validate(self, obj: Any, value: Any) -> tuple[Any, ...]:
+        if not _is_list(value) or len(value) > MOST_HEADS:
+            raise self.refuse(obj, value)
+        if not all(_is_list(table) and len(table) == self.rows for table in value):
+            raise self.refuse(obj, value)
+        if not all(_is_row(row) and len(row) == self.columns for table in value for row in table):
+            raise self.refuse(obj, value)
+        return tuple(tuple(map(_as_floats, table)) for table in value)
+
+
 class BucketValues(Checked):
     """A list of heads, each a list of one number per bucket. Kept as tuples."""
 
@@ -99,49 +119,67 @@ class BucketValues(Checked):
         super().__init__((), f"{heads}, each a list of the same even number of finite numbers, 4 to {MOST_BUCKETS}")
 
     def validate(self, obj: Any, value: Any) -> tuple[tuple[float, ...], ...]:
-        if not isinstance(value, (list, tuple)) or len(value) > MOST_HEADS:
+        if not _is_list(value) or len(value) > MOST_HEADS:
             raise self.refuse(obj, value)
-        for row in value:
-            if not isinstance(row, (list, tuple)) or len(row) != len(value[0]):
-                raise self.refuse(obj, value)
-            if not 4 <= len(row) <= MOST_BUCKETS or len(row) % 2:
-                raise self.refuse(obj, value)
-            if not all(is_real(number) and math.isfinite(number) for number in row):
-                raise self.refuse(obj, value)
-        return tuple(tuple(float(number) + 0.0 for number in row) for row in value)
+        if not all(_is_row(row) and len(row) == len(value[0]) for row in value):
+            raise self.refuse(obj, value)
+        if value and not (4 <= len(value[0]) <= MOST_BUCKETS and len(value[0]) % 2 == 0):
+            raise self.refuse(obj, value)
+        return tuple(map(_as_floats, value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _is_row(value: Any) -> bool:
+    return _is_list(value) and all(is_real(number) and math.isfinite(number) for number in value)
+
+
+def _as_floats(row: Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(number) + 0.0 for number in row)
 
 
 class RelativeBiasWidget(LessonWidget):
     """Scores of every pair of a sentence's words by position alone, as a map and by distance.
 
     Args:
-        mode: "t5", "relative_key" or "absolute". The last two have illustrative vectors.
+        mode: "t5", "relative_key" or "absolute".
         num_buckets: of T5, an even number from 4 to 32.
         max_distance: of T5, from 17 to 256.
         direction: "bidirectional" (encoder) or "one-sided" (decoder).
         shift: the position of the first word, from 0 to 20.
         query: which word of the sentence asks, from 0 to 11.
         distance: position of the key minus that of the query, from -300 to 300.
+        head: whose scores are shown.
         values: of T5's buckets, one list for each head. Without them, or where `num_buckets` is another number than
             they have, illustrative ones are shown, and the widget says so.
-        head: whose values are shown.
+        relative_key_scores: for each head 12 lists, one for each word of `WORDS` as query, of its product with the
+            vectors of 23 distances, from a key 11 places before the query to one 11 places after it.
+        absolute_scores: for each head 32 x 32 products of the vectors of two positions, a list for each query's.
+            Without these two, too, illustrative numbers are shown, and the widget says so.
 
     Raises:
         ValueError: for any other value; also when a trait is set later.
     """
 
     name = "relative_bias"
-    fields = ("mode", "num_buckets", "max_distance", "direction", "shift", "query", "distance", "head", "values")
+    fields = (
+        *("mode", "num_buckets", "max_distance", "direction", "shift", "query", "distance", "head"),
+        *TRAINED.values(),
+    )
 
     mode = OneOf(MODES, default="t5")
     num_buckets = Whole(MOST_BUCKETS, default=32, least=4, even=True)
     max_distance = Whole(256, default=128, least=17)
     direction = OneOf(DIRECTIONS, default="bidirectional")
-    shift = Whole(20)
+    shift = Whole(MOST_SHIFT)
     query = Whole(len(WORDS) - 1, default=5)
     distance = Whole(300, default=-3, least=-300)
-    values = BucketValues()
     head = Whole(MOST_HEADS - 1)
+    values = BucketValues()
+    relative_key_scores = HeadTables(len(WORDS), 2 * len(WORDS) - 1)
+    absolute_scores = HeadTables(len(WORDS) + MOST_SHIFT, len(WORDS) + MOST_SHIFT)
 
     def __init__(
         self,
@@ -152,8 +190,10 @@ class RelativeBiasWidget(LessonWidget):
         shift: int = 0,
         query: int = 5,
         distance: int = -3,
-        values: Sequence[Sequence[float]] = (),
         head: int = 0,
+        values: Sequence[Sequence[float]] = (),
+        relative_key_scores: Sequence[Sequence[Sequence[float]]] = (),
+        absolute_scores: Sequence[Sequence[Sequence[float]]] = (),
     ) -> None:
         super().__init__(
             mode=mode,
@@ -163,34 +203,44 @@ class RelativeBiasWidget(LessonWidget):
             shift=shift,
             query=query,
             distance=distance,
-            values=values,
             head=head,
+            values=values,
+            relative_key_scores=relative_key_scores,
+            absolute_scores=absolute_scores,
         )
 
-    @traitlets.validate("head", "values")
-    def _head_has_values(self, proposal: Any) -> Any:
-        chosen, values = self.head, self.values
-        if proposal.trait.name == "head":
-            chosen = proposal.value
-        else:
-            values = proposal.value
-        if chosen >= (heads := len(values) or HEADS):
-            raise WidgetValueError(f"{type(self).__name__}.head must be a whole number below {heads}, got {chosen}")
+    @traitlets.validate("mode", "head", *TRAINED.values())
+    def _head_has_scores(self, proposal: Any) -> Any:
+        state = {field: getattr(self, field) for field in ("mode", "head", *TRAINED.values())}
+        state[proposal.trait.name] = proposal.value
+        heads = len(state[TRAINED[state["mode"]]]) or (HEADS if state["mode"] == "t5" else 1)
+        if state["head"] >= heads:
+            rule = f"head must be a whole number below {heads}"
+            raise WidgetValueError(f"{type(self).__name__}.{rule} in mode {state['mode']!r}, got {state['head']}")
         return proposal.value
+
+    def trained(self) -> Any:
+        """The chosen head's scores as given: of each bucket, or as rows for a query; None where none are given."""
+        tables = getattr(self, TRAINED[self.mode])
+        if not tables or (self.mode == "t5" and len(tables[0]) != self.num_buckets):
+            return None
+        return tables[self.head]
 
     def _bucket(self, distance: int) -> int:
         return bucket(distance, self.direction == "bidirectional", self.num_buckets, self.max_distance)
 
     def bias(self) -> Sequence[float]:
         """The number of each bucket for the chosen head: those given, or illustrative ones."""
-        if self.values and len(self.values[0]) == self.num_buckets:
-            return self.values[self.head]
-        return illustrative(self.head, self.num_buckets, self.direction == "bidirectional")
+        return self.trained() or illustrative(self.head, self.num_buckets, self.direction == "bidirectional")
 
     def score(self, i: int, j: int) -> float:
         """What the design adds to the score of query i and key j of the sentence."""
         if self.mode == "t5":
             return self.bias()[self._bucket(j - i)]
+        if (given := self.trained()) is not None:
+            if self.mode == "relative_key":
+                return given[i][j - i + len(WORDS) - 1]
+            return given[self.shift + i][self.shift + j]
         if self.mode == "relative_key":
             pair = query_vector(WORDS[i]), distance_vector(i - j)
         else:
@@ -198,10 +248,9 @@ class RelativeBiasWidget(LessonWidget):
         return sum(a * b for a, b in zip(*pair, strict=True)) / 2
 
     def __repr__(self) -> str:
-        # The values are too many to be read.
+        # The trained scores are too many to be read.
         shown = {name: repr(value) for name, value in self.state().items()}
-        if self.values:
-            shown["values"] = f"<{len(self.values)} heads of {len(self.values[0])} buckets>"
+        shown |= {name: f"<{len(heads)} heads>" for name in TRAINED.values() if (heads := getattr(self, name))}
         return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
 
     def picture(self) -> str:
@@ -221,8 +270,7 @@ class RelativeBiasWidget(LessonWidget):
         rows = [(TEXT["rows"][name], text) for name, text in told.items()]
         label = f"{TEXT['title']}: " + "; ".join(f"{name}: {text}" for name, text in rows)
         drawing = self._stairs() if self.mode == "t5" else self._lines()
-        trained = self.values and len(self.values[0]) == self.num_buckets
-        sentence = TEXT["live"] if trained or self.mode != "t5" else f"{TEXT['illustrative']} {TEXT['live']}"
+        sentence = TEXT["live"] if self.trained() is not None else f"{TEXT['illustrative']} {TEXT['live']}"
         return figure(TEXT["title"], drawing.image(label), table(rows), sentence)
 
     def _stairs(self) -> Drawing:

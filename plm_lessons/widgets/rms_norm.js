@@ -17,6 +17,7 @@ const TEXT = {
     rmsDivisor: "RMSNorm divides x by √(mean square + eps)",
     share: "Share of eps under RMSNorm's root",
   },
+  press: "Press a button. Here will stand what it changes.",
   small: "less than 0.00001",
   upTo: (most) => `up to ${most}`,
   moved: (what, layer, rms) => `${what}: LayerNorm changes by ${layer}, RMSNorm by ${rms}.`,
@@ -24,12 +25,7 @@ const TEXT = {
   bars: (limit) => `Each bar starts at 0, in the middle: to the right is positive. A full half is ${limit}. A thin line: before the last button.`,
   range: "A component would leave −10 to 10: shift back, or start again.",
   scaled: "The scale stays from 10⁻⁶ to 10³.",
-  wrong: {
-    components: "components must be a list of 1 to 8 numbers, each from −10 to 10.",
-    log10_scale: "log10_scale must be a whole number from −6 to 3.",
-    log10_eps: "log10_eps must be a number from −12 to 0.",
-    gain: "gain must be a number from 0 to 1.5.",
-  },
+  componentRule: "components must be a list of 1 to 8 numbers, each from −10 to 10.",
 };
 
 const START = { components: [3, 1, 4, -1, 2.5, 0.5], log10_scale: 0, log10_eps: -6, gain: 1 };
@@ -63,22 +59,18 @@ export function outputs({ components, log10_scale, log10_eps, gain }) {
   return { xs, eps, ...moments(xs), layerNorm: layerNorm(xs, eps, gain), rmsNorm: rmsNorm(xs, eps, gain) };
 }
 
-const within = (low, high) => (v) => Number.isFinite(v) && v >= low && v <= high;
-const ALLOWED = {
-  components: (v) => Array.isArray(v) && v.length >= 1 && v.length <= 8 && v.every(within(-10, 10)),
-  log10_scale: (v) => Number.isInteger(v) && within(-6, 3)(v),
-  log10_eps: within(-12, 0),
-  gain: within(0, MOST_GAIN),
-};
+const isComponent = (v) => Number.isFinite(v) && v >= -10 && v <= 10;
+const { allowed, wrong } = rules({
+  numbers: { log10_eps: [-12, 0], gain: [0, MOST_GAIN] },
+  wholes: { log10_scale: [-6, 3] },
+  others: { components: [(v) => Array.isArray(v) && v.length >= 1 && v.length <= 8 && v.every(isComponent), TEXT.componentRule] },
+});
 const KINDS = ["layerNorm", "rmsNorm"];
 const tidy = (value) => Number(value.toFixed(9)); // 0.1 + 0.2 is not 0.30000000000000004 to a reader
 
 export function render({ model, el }) {
   const state = structuredClone(START);
-  const update = (changes) => {
-    for (const [name, next] of Object.entries(changes)) model.set(name, next);
-    model.save_changes();
-  };
+  const update = sender(model), message = messageLine();
 
   // What a button did to both outputs, shown as long as the state is the one that it led to.
   let moved = {};
@@ -91,12 +83,12 @@ export function render({ model, el }) {
   };
   const shift = (what, by) => {
     const components = state.components.map((component) => tidy(component + by));
-    if (ALLOWED.components(components)) press(what, { components });
+    if (allowed.components(components)) press(what, { components });
     else message.textContent = TEXT.range;
   };
   const scale = (what, by) => {
     const log10_scale = state.log10_scale + by;
-    if (ALLOWED.log10_scale(log10_scale)) press(what, { log10_scale });
+    if (allowed.log10_scale(log10_scale)) press(what, { log10_scale });
     else message.textContent = TEXT.scaled;
   };
   const actions = {
@@ -107,95 +99,76 @@ export function render({ model, el }) {
     tiny: (what) => press(what, { log10_scale: TINY }),
     reset: () => update(structuredClone(START)),
   };
-  const buttons = Object.entries(actions).map(([name, act]) => {
-    const button = node("button", { type: "button" }, TEXT.buttons[name]);
-    button.addEventListener("click", () => act(TEXT.buttons[name]));
-    return button;
-  });
-
-  const range = (label, attributes, taken) => {
-    const input = node("input", { type: "range", "aria-label": label, ...attributes });
-    const output = node("output");
-    input.addEventListener("input", () => taken(Number(input.value)));
-    const show = (value, written) => {
-      input.value = value;
-      input.setAttribute("aria-valuetext", written);
-      output.textContent = written;
-    };
-    return { element: node("label", { class: "plm-slide" }, node("span", {}, label), input, output), input, show };
-  };
-  const epsSlider = range(TEXT.eps, { min: -12, max: 0, step: 0.5 }, (log10_eps) => update({ log10_eps }));
-  const gainSlider = range(TEXT.gain, { min: 0, max: MOST_GAIN, step: 0.05 }, (gain) => update({ gain }));
+  const buttons = Object.entries(actions).map(([name, act]) => pushButton(TEXT.buttons[name], () => act(TEXT.buttons[name])));
+  const epsSlider = labelledSlider(TEXT.eps, { min: -12, max: 0, step: 0.5 }, (log10_eps) => update({ log10_eps }));
+  const gainSlider = labelledSlider(TEXT.gain, { min: 0, max: MOST_GAIN, step: 0.05 }, (gain) => update({ gain }));
 
   // One row a component: its slider, its value, and both outputs as a number with a bar from zero.
   let rows = [];
-  const body = node("tbody", { role: "rowgroup" });
+  const { table, body, row, cell } = valueTable(Object.values(TEXT.columns));
+  table.classList.add("plm-vector");
   const bar = (kind) => {
     const part = { fill: node("rect", { class: `plm-bar plm-${KINDS.indexOf(kind)}`, y: 2, height: 10 }), ghost: node("line", { class: "plm-ghost", y1: 0, y2: 14 }), number: node("span") };
     const drawing = node("svg", { viewBox: "-50 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, node("line", { class: "plm-zero", x1: 0, x2: 0, y1: 0, y2: 14 }), part.fill, part.ghost);
-    return { ...part, cell: node("td", { role: "cell", class: "plm-signed" }, drawing, part.number) };
+    const holder = cell();
+    holder.classList.add("plm-signed");
+    holder.append(drawing, part.number);
+    return { ...part, holder };
   };
   const makeRows = () => {
     rows = state.components.map((_, i) => {
-      const slider = range(TEXT.component(i), { min: -10, max: 10, step: 0.1 }, (value) =>
+      const slider = labelledSlider(TEXT.component(i), { min: -10, max: 10, step: 0.1 }, (value) =>
         update({ components: state.components.map((other, j) => (j === i ? value : other)) }));
-      const x = node("td", { role: "cell" }), bars = KINDS.map(bar);
-      const row = node("tr", { role: "row" }, node("th", { scope: "row", role: "rowheader" }, slider.element), x, ...bars.map(({ cell }) => cell));
-      return { slider, x, bars, row };
+      const x = cell(), bars = KINDS.map(bar);
+      return { slider, x, bars, line: row(slider.element, [x, ...bars.map(({ holder }) => holder)]) };
     });
-    body.replaceChildren(...rows.map(({ row }) => row));
+    body.replaceChildren(...rows.map(({ line }) => line));
   };
-  const heads = Object.values(TEXT.columns).map((text) => node("th", { scope: "col", role: "columnheader" }, text));
-  const table = node("table", { class: "plm-values plm-vector", role: "table" }, node("thead", { role: "rowgroup" }, node("tr", { role: "row" }, ...heads)), body);
-  const results = Object.fromEntries(Object.keys(TEXT.statistics).map((name) => [name, node("td")]));
-  const statistics = node("table", {}, node("tbody", {}, ...Object.entries(results).map(([name, cell]) => node("tr", {}, node("th", { scope: "row" }, TEXT.statistics[name]), cell))));
+  const statistics = readings(TEXT.statistics), results = statistics.cells;
 
   const legend = node("p", { class: "plm-quiet" });
   const verdict = node("p", { class: "plm-verdict" });
-  const message = node("p", { class: "plm-message", role: "alert" });
-  const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
-  const say = announcer(spoken);
-  const form = node(
-    "form", { novalidate: "", autocomplete: "off" },
-    node("div", { class: "plm-row" }, ...buttons), message, verdict, table, legend,
-    node("div", { class: "plm-pair" }, epsSlider.element, gainSlider.element), statistics,
+  const { form, say } = fillBox(
+    el, TEXT.title, node("p", {}, TEXT.question), node("div", { class: "plm-row" }, ...buttons), message, verdict, table, legend,
+    node("div", { class: "plm-sliders" }, epsSlider.element, gainSlider.element), statistics.table,
   );
-  form.addEventListener("submit", (event) => event.preventDefault());
-  el.append(frame(TEXT.title, node("p", {}, TEXT.question), form, spoken));
 
   function draw() {
-    message.textContent = takeState(model, state, ALLOWED, TEXT.wrong);
+    message.textContent = takeState(model, state, allowed, wrong);
     if (rows.length !== state.components.length) makeRows();
     const found = outputs(state), before = moved.to === JSON.stringify(state) ? moved.before : undefined;
     const limit = MOST_GAIN * Math.sqrt(rows.length); // neither output can be further from 0
     rows.forEach(({ slider, x, bars }, i) => {
       slider.show(state.components[i], format(state.components[i], 1));
-      x.textContent = format(found.xs[i]);
+      putText(x, format(found.xs[i]));
       bars.forEach(({ fill, ghost, number }, k) => {
         const y = found[KINDS[k]][i], length = (50 * Math.abs(y)) / limit;
-        fill.setAttribute("x", y < 0 ? -length : 0);
-        fill.setAttribute("width", length);
-        number.textContent = format(y);
+        putAttribute(fill, "x", y < 0 ? -length : 0);
+        putAttribute(fill, "width", length);
+        putText(number, format(y));
         ghost.toggleAttribute("hidden", !before);
-        for (const end of before ? ["x1", "x2"] : []) ghost.setAttribute(end, (50 * before[KINDS[k]][i]) / limit);
+        for (const end of before ? ["x1", "x2"] : []) putAttribute(ghost, end, (50 * before[KINDS[k]][i]) / limit);
       });
     });
     epsSlider.show(state.log10_eps, format(found.eps));
     gainSlider.show(state.gain, format(state.gain, 2));
-    verdict.textContent = before ? moved.text : "\u00a0"; // the line is kept, so that nothing jumps
-    legend.textContent = TEXT.bars(format(limit, 2));
-    results.scale.textContent = format(10 ** state.log10_scale, 3);
-    results.mean.textContent = format(found.mean);
-    results.std.textContent = format(Math.sqrt(found.variance));
-    results.rms.textContent = format(Math.sqrt(found.meanSquare));
-    results.layerDivisor.textContent = format(Math.sqrt(found.variance + found.eps));
-    results.rmsDivisor.textContent = format(Math.sqrt(found.meanSquare + found.eps));
-    results.share.textContent = `${format((100 * found.eps) / (found.meanSquare + found.eps), 2)} %`;
+    putText(verdict, before ? moved.text : TEXT.press);
+    putText(legend, TEXT.bars(format(limit, 2)));
+    const told = {
+      scale: format(10 ** state.log10_scale, 3),
+      mean: format(found.mean),
+      std: format(Math.sqrt(found.variance)),
+      rms: format(Math.sqrt(found.meanSquare)),
+      layerDivisor: format(Math.sqrt(found.variance + found.eps)),
+      rmsDivisor: format(Math.sqrt(found.meanSquare + found.eps)),
+      share: `${format((100 * found.eps) / (found.meanSquare + found.eps), 2)} %`,
+    };
+    for (const [name, text] of Object.entries(told)) putText(results[name], text);
     const list = (values) => values.map((value) => format(value, 2)).join(" ");
     say(before ? moved.text : TEXT.said(list(found.xs), list(found.layerNorm), list(found.rmsNorm)));
   }
 
-  return keepDrawn(model, Object.keys(ALLOWED), form, draw);
+  return keepDrawn(model, Object.keys(allowed), form, draw);
 }
 
 export default { render };

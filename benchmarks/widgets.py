@@ -1,0 +1,182 @@
+"""How quickly widgets follow a hand, and how soon and how heavy the pages are that hold them.
+
+    python benchmarks/widgets.py            every widget by itself
+    python benchmarks/widgets.py --book     and the pages of the built book (built first where it is out of date)
+
+In headless Chromium, for a processor that is four times slower than the one at hand, as the developer tools do it for
+"a mid-range phone".
+
+* *A move.* Each slider of a widget, in each of its views, is set to 60 places in turn. Counted is what the page's main
+  thread works from the event to the painted frame: script, style, layout and paint, less what a frame costs in which
+  nothing moves. The thread's own clock is read and multiplied by four, so that other programs do not count. The table
+  names the slider that is slowest, by its 95th percentile. Target: 16 ms.
+* *Live.* From the start of the document, fetched from this machine, until every widget on its page is live, with the
+  browser slowed down four times: the median of five. The clock on the wall is read: other programs should rest.
+  Target: 500 ms.
+* *Weight.* All that a page asks for, with text packed by gzip at level 6, as a host sends it. Target: 600 kB.
+
+Needs Chromium; CHROMIUM names it where it is not on the path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import shutil
+import statistics
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, CDPSession, Page, Response, ViewportSize, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import build_book  # noqa: E402
+
+from plm_lessons import widgets  # noqa: E402
+
+SLOWDOWN = 4
+MOVES = 60
+LOADS = 5
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+VIEWPORT: ViewportSize = {"width": 1000, "height": 900}
+PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>A widget</title><body>{}</body></html>'
+
+# A message that is sent before a frame is painted comes after it.
+MOVE = """async ([index, turn, turns]) => {
+  const slider = [...document.querySelectorAll('.plm-widget input[type=range]')][index];
+  await new Promise(requestAnimationFrame);
+  const channel = new MessageChannel(), painted = new Promise((done) => (channel.port1.onmessage = done));
+  if (turn >= 0) {
+    const low = Number(slider.min), step = Number(slider.step) || 1, steps = Math.round((slider.max - low) / step);
+    slider.value = low + step * (steps < turns ? turn % (steps + 1) : Math.round((turn * steps) / turns));
+    slider.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+  channel.port2.postMessage(0);
+  await painted;
+}"""
+SLIDERS = """() => [...document.querySelectorAll('.plm-widget input[type=range]')]
+  .map((slider, index) => [index, slider.getAttribute('aria-label'), slider.checkVisibility()])"""
+RADIOS = """() => [...document.querySelectorAll('.plm-widget input[type=radio]')]
+  .filter((radio) => radio.checkVisibility()).map((radio) => radio.value)"""
+WHEN_LIVE = """() => {
+  const look = () => {
+    const blocks = [...document.querySelectorAll('.plm-block')];
+    const alive = (block) => block.plmLive && !block.querySelector('.plm-static');
+    if (document.readyState !== 'loading' && blocks.every(alive)) window.liveAfter = performance.now();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+
+
+def work(session: CDPSession) -> float:
+    """Milliseconds that the main thread of a page has worked so far."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return 1000 * next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
+
+
+def moves(page: Page, html: str) -> Iterator[tuple[str, list[float]]]:
+    """The name of each slider of a widget in each of its views, and how many milliseconds each move of it took."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.set_content(PAGE.format(html))
+    page.locator(".plm-widget:not(.plm-static)").wait_for()
+
+    def cost(index: int, turn: int) -> float:
+        before = work(session)
+        page.evaluate(MOVE, [index, turn, MOVES])
+        return work(session) - before
+
+    for view in ["", *page.evaluate(RADIOS)]:
+        if view:
+            radio = page.locator(f'.plm-widget input[type=radio][value="{view}"]').first
+            if not radio.is_visible() or radio.is_checked():
+                continue
+            radio.check()
+        for index, name, visible in page.evaluate(SLIDERS):
+            if visible:
+                idle = statistics.median(cost(index, -1) for _ in range(9))
+                times = [SLOWDOWN * max(0.0, cost(index, turn) - idle) for turn in range(MOVES + 1)]
+                yield f"{name} ({view})" if view else name, times[1:]
+
+
+def report_moves(browser: Browser) -> None:
+    """Print a row for each widget: its slowest slider."""
+    print("| widget | module, kB (gzip) | sliders | slowest | p50, ms | p95, ms |\n|:--|--:|--:|:--|--:|--:|")
+    for name in widgets.__all__:
+        widget = getattr(widgets, name)()
+        page = browser.new_page(viewport=VIEWPORT)
+        found = {slider: statistics.quantiles(times, n=20) for slider, times in moves(page, widget.html())}
+        page.close()
+        module = widget._esm.encode()
+        size = f"{len(module) / 1000:.0f} ({len(gzip.compress(module, 6)) / 1000:.0f})"
+        if not found:
+            print(f"| {name} | {size} | 0 | | | |")
+            continue
+        slowest = max(found, key=lambda slider: found[slider][18])
+        cuts = found[slowest]
+        print(f"| {name} | {size} | {len(found)} | {slowest} | {cuts[9]:.1f} | {cuts[18]:.1f} |", flush=True)
+
+
+def load(browser: Browser, address: str) -> tuple[float, int, int]:
+    """Milliseconds until all widgets of a page are live, how many these are, and the bytes of all it asked for."""
+    page = browser.new_page(viewport=VIEWPORT)
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
+    answers: list[Response] = []
+    page.on("response", answers.append)
+    page.add_init_script(f"({WHEN_LIVE})()")
+    page.goto(address, wait_until="networkidle")
+    page.wait_for_function("window.liveAfter")
+    after, count = page.evaluate("[liveAfter, document.querySelectorAll('.plm-block').length]")
+    weight = sum(map(packed_size, answers))
+    page.close()
+    return after, count, weight
+
+
+def packed_size(answer: Response) -> int:
+    """Bytes of an answer as a host sends it: text packed, pictures and fonts as they are."""
+    body = b"" if answer.status >= 300 else answer.body()
+    kind = answer.headers.get("content-type", "")
+    is_text = kind.startswith("text/") or any(name in kind for name in ("javascript", "json", "svg"))
+    return len(gzip.compress(body, 6)) if is_text else len(body)
+
+
+def report_pages(browser: Browser, address: str) -> None:
+    """Print a row for each page of the book."""
+    print("\n| page | widgets | live after, ms | weight, kB gzip |\n|:--|--:|--:|--:|")
+    for path in sorted(build_book.SITE.glob("book/*.html")):
+        loads: list[Any] = [load(browser, f"{address}/book/{path.name}") for _ in range(LOADS)]
+        after = statistics.median(after for after, _, _ in loads)
+        print(f"| {path.stem} | {loads[0][1]} | {after:.0f} | {loads[0][2] / 1000:.0f} |", flush=True)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--book", action="store_true", help="measure the pages of the book, too")
+    arguments = parser.parse_args()
+    chromium = os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if chromium is None:
+        sys.exit("No browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        print(f"Chromium {browser.version}, on a processor {SLOWDOWN} times slower\n")
+        report_moves(browser)
+        if arguments.book:
+            if not build_book.is_fresh():
+                build_book.build()
+            httpd = build_book.server(port=0)
+            threading.Thread(target=httpd.serve_forever, daemon=True).start()
+            report_pages(browser, f"http://127.0.0.1:{httpd.server_address[1]}")
+            httpd.shutdown()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Checks of arguments that all parts share. Each raises a `ValueError` that names the argument and what is allowed."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+
+def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, why: str = "") -> None:
+    """A whole number of Python or numpy, from `least` to `most` if there is a limit; True and False are none."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):
+        allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name}={value!r:.80}: must be a whole number {allowed}{why}")
+
+
+def check_sizes(**sizes: Any) -> None:
+    """Whole numbers of at least 1, each by the name of its argument."""
+    for name, size in sizes.items():
+        check_whole(name, size, least=1)
+
+
+def check_number(
+    name: str, value: Any, low: float = -float("inf"), high: float = float("inf"), above: bool = False
+) -> None:
+    """A finite number from `low` (if `above`, beyond it) to `high`; NaN is none, nor are True and False."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_number = is_number and -float("inf") < value < float("inf")
+    if not is_number or not low <= value <= high or (above and value == low):
+        allowed = "finite" if low == -float("inf") else f"above {low:g}" if above else f"of at least {low:g}"
+        if high < float("inf"):
+            allowed = f"from {low:g} to {high:g}" if not above else f"{allowed} and at most {high:g}"
+        raise ValueError(f"{name}={value!r:.80}: must be a finite number {allowed}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """One of several names."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}={value!r:.80}: must be one of {', '.join(map(repr, choices))}")
+
+
+def check_text(name: str, value: Any) -> None:
+    """A string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}={value!r:.80}: must be a text (str)")
+
+
+def each_text(name: str, values: Iterable[Any]) -> Iterator[str]:
+    """The texts one by one, each checked; a single string is refused, for it would be taken letter by letter."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(f"{name}={values!r:.80}: must be a list or another iterable of texts, not a single value")
+    for number, value in enumerate(values):
+        check_text(f"{name}[{number}]", value)
+        yield value

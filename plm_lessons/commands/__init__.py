@@ -1,0 +1,1 @@
+"""The command line, one module for each command. What they do is elsewhere; here are their arguments and messages."""

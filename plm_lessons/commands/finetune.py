@@ -1,0 +1,162 @@
+"""`finetune`: train a pre-trained model further on a labelled task of the book, and measure it on held-out examples."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from tqdm.auto import tqdm
+
+import plm_lessons
+from plm_lessons import T5ForConditionalGeneration
+from plm_lessons.checks import check_choice, check_whole
+from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model
+from plm_lessons.downstream import TASKS
+from plm_lessons.files import write_atomically
+from plm_lessons.objectives import text_to_text
+from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
+from plm_lessons.training.fine_tuning import fine_tune
+from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
+from plm_lessons.training.pretraining import training_steps
+from plm_lessons.training.runs import refuse_finished
+from plm_lessons.training.t5_batches import TaskExamples, t5_batches
+from plm_lessons.training.t5_evaluation import task_figures, write_texts
+
+NAMES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert"}
+HEADS = {
+    "text": "ForSequenceClassification",
+    "pair": "ForSequenceClassification",
+    "words": "ForTokenClassification",
+    "question": "ForQuestionAnswering",
+}
+WRITTEN = 500  # held-out examples that a T5 answers
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Enter the command."""
+
+    def table(tasks: Mapping[str, Any]) -> str:
+        return "\n".join(f"  {name:10} {task.question}" for name, task in tasks.items())
+
+    parser = commands.add_parser(
+        "finetune",
+        help="train a pre-trained model further on a labelled task",
+        usage="python -m plm_lessons finetune TASK [option ...]",
+        description="Fine-tune a model on a task made from the book's text, and measure it on held-out examples.\n\n"
+        f"tasks of BERT, RoBERTa and ALBERT:\n{table(TASKS)}\n"
+        f"tasks of T5, as text to text:\n{table(text_to_text.TASKS)}",
+        epilog="""examples:
+  python -m plm_lessons finetune topics
+  python -m plm_lessons finetune questions --model checkpoints/roberta --examples 1000 --epochs 4
+  python -m plm_lessons finetune sentiment --model t5""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("task", metavar="TASK", help="one of the names above")
+    parser.add_argument("--model", metavar="FOLDER_OR_NAME", default="bert", help=f"{ABOUT_MODELS} (default: bert)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the new model's folder (default: finetuned/TASK)")
+    parser.add_argument("--examples", type=int, metavar="N", help="learn from at most N of them, drawn by the seed")
+    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="how often they are read (default: 2)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="B", help="default: 32")
+    parser.add_argument("--learning-rate", type=float, metavar="R",
+                        help="its peak (default: 0.001, for T5 relative 0.01; a large model wants less)")  # fmt: skip
+    parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="default: 0.1")
+    parser.add_argument("--max-length", type=int, default=128, metavar="S", help="tokens of a row (default: 128)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of order, new weights, dropout (default: 0)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar; so too where stderr is no terminal")
+    parser.set_defaults(run=run)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Load, train, measure, save, and say how it does."""
+    for name in ("epochs", "batch_size", "max_length"):
+        check_whole(name, getattr(chosen, name), least=1)
+    check_whole("examples", 1 if chosen.examples is None else chosen.examples, least=1)
+    check_whole("seed", chosen.seed, most=2**31 - 1)
+    out = chosen.out or Path("finetuned") / chosen.task
+    refuse_finished(out)
+    folder, family = find_model(chosen.model)
+    check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
+    chosen.progress = not chosen.quiet and sys.stderr.isatty()
+    train = _text_to_text if family == "t5" else _labels
+    model, tokenizer, figures, asked = train(chosen, folder, family)
+    write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
+    model.save_pretrained(out)
+    print(f"model: {out}")
+    print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, of {asked:,} examples")
+
+
+Trained = tuple[Any, Tokenizer, dict[str, float], int]
+
+
+def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
+    """BERT and its like: a new head, whose answers are labels."""
+    task = TASKS[chosen.task]
+    fields: dict[str, Any] = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), chosen.dropout)
+    if task.labels:
+        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
+    model, tokenizer = load_model(folder, getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), **fields)
+    heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
+    model.initialise(torch.Generator().manual_seed(chosen.seed), only=heads)
+    model.to(best_device())
+    examples, held_out = (_fitting(chosen, task, split, tokenizer) for split in ("train", "held_out"))
+    learnt = encode_task(task, _drawn(examples, chosen.examples, chosen.seed), tokenizer, chosen.max_length)
+    fine_tune(
+        model,
+        learnt.inputs,
+        learnt.labels,
+        epochs=chosen.epochs,
+        learning_rate=1e-3 if chosen.learning_rate is None else chosen.learning_rate,
+        batch_size=chosen.batch_size,
+        seed=chosen.seed,
+        progress=chosen.progress,
+    )
+    figures = evaluate_task(model, held_out, encode_task(task, held_out, tokenizer, chosen.max_length))
+    return model, tokenizer, {name: figures[name] for name in task.figures}, len(held_out)
+
+
+def _fitting(chosen: argparse.Namespace, task: Any, split: str, tokenizer: Tokenizer) -> list[Any]:
+    """The examples of a split that can be read whole; how many are left out is said."""
+    examples = task.examples(split)
+    kept = fitting(task, examples, tokenizer, chosen.max_length)
+    if len(kept) < len(examples):
+        what = f"{len(examples) - len(kept)} of {len(examples)} {split.replace('_', '-')} examples"
+        print(f"{what} are longer than {chosen.max_length} tokens and left out", file=sys.stderr)
+    return kept
+
+
+def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
+    """T5: nothing is new but the prefix."""
+    task = text_to_text.TASKS[chosen.task]
+    model, tokenizer = load_model(folder, T5ForConditionalGeneration, dropout_rate=chosen.dropout)
+    model.to(best_device())
+    pairs = _drawn(task.examples("train"), chosen.examples, chosen.seed)
+    steps = chosen.epochs * math.ceil(len(pairs) / chosen.batch_size)
+    peak = 1e-2 if chosen.learning_rate is None else chosen.learning_rate
+    batches = t5_batches(
+        [TaskExamples(pairs, tokenizer)], [1.0], tokenizer, batch_size=chosen.batch_size, seed=chosen.seed
+    )
+    entries = training_steps(
+        model,
+        adafactor(model, peak),
+        batches,
+        steps=range(1, steps + 1),
+        learning_rate=lambda step: peak * share_of_peak(step - 1, 0, steps),
+        seed=chosen.seed,
+    )
+    for _ in tqdm(entries, total=steps, desc="fine-tuning", unit="step", disable=not chosen.progress):
+        pass
+    held_out = _drawn(task.examples("held_out"), WRITTEN, seed=0)
+    written = write_texts(model.eval(), tokenizer, [pair.source for pair in held_out])
+    return model, tokenizer, task_figures(task, written, [pair.target for pair in held_out]), len(held_out)
+
+
+def _drawn(examples: list[Any], most: int | None, seed: int) -> list[Any]:
+    """At most so many of them; a larger number holds those of a smaller one."""
+    order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
+    return [examples[place] for place in order[:most].tolist()]

@@ -1,0 +1,104 @@
+"""A model with its tokenizer from a folder; `config.json` says of which family it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+import plm_lessons
+from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder
+from plm_lessons.tokenization import load_tokenizer
+from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.recipes import SHIPPED, Recipe
+from plm_lessons.training.runs import RECIPE, STATE
+
+CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
+ABOUT_MODELS = "a folder; bert, roberta, albert or t5 for a small one of the book; or a name on the Hugging Face hub"
+
+
+def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, str]:
+    """Where a model is, and its family.
+
+    Args:
+        name: A folder, the name of a model that ships with the book, or one on the Hugging Face hub.
+        families: Those allowed.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or it holds no model.
+        ValueError: It holds an unfinished run, or a model of another family.
+    """
+    shipped = CHECKPOINTS / name
+    folder = shipped if name in SHIPPED and shipped.is_dir() and not Path(name).is_dir() else checkpoint_folder(name)
+    if (folder / STATE).exists() and not (folder / WEIGHTS).exists():
+        raise ValueError(f"{folder} holds an unfinished run: the command that began it goes on with it")
+    config = folder / "config.json"
+    if not config.is_file():
+        raise FileNotFoundError(f"{folder} holds no model: it has no config.json")
+    family = str(read_object(config).get("model_type"))
+    if family not in families:
+        allowed = ", ".join(name for name in FAMILIES if name in families)
+        raise ValueError(f"{config}: model_type={family!r} must be one of {allowed}")
+    return folder, family
+
+
+def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_fields: Any) -> tuple[Any, Tokenizer]:
+    """A model, in evaluation mode, and its tokenizer.
+
+    Args:
+        whole: Whether it is an error if the folder lacks a head of the class. Otherwise that is drawn anew.
+        config_fields: Replace those of `config.json`.
+
+    Raises:
+        FileNotFoundError: The folder lacks a file.
+        ValueError: What it holds does not fit.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = model_class.from_pretrained(folder, **config_fields)
+    lacks = [str(warning.message) for warning in caught if "drawn anew" in str(warning.message)]
+    if whole and lacks:
+        raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained by this objective"))
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.get_vocab_size() > model.config.vocab_size:
+        words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
+        raise ValueError(f"{folder}: its tokenizer has {words} words, its model only {rows}")
+    return model, tokenizer
+
+
+def read_recipe(folder: Path, family: str, model: Any, tokenizer: Tokenizer) -> Recipe:
+    """How a model was trained; if the folder does not tell, how that of the book was, with rows that it can read.
+
+    Raises:
+        ValueError: There is a recipe that cannot be read.
+    """
+    path = folder / RECIPE
+    if path.is_file():
+        try:
+            return Recipe(**read_object(path)["recipe"])
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"{path}: not the recipe of a run ({error})") from None
+    recipe = dataclasses.replace(SHIPPED[family], short_epochs=0)
+    needed = FAMILIES[family].needed(recipe, tokenizer).get("max_position_embeddings", 0)
+    missing = max(0, needed - getattr(model.config, "max_position_embeddings", needed))
+    return dataclasses.replace(recipe, max_length=recipe.max_length - missing)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The contents of a JSON file, which must be an object.
+
+    Raises:
+        ValueError: They are not.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must hold a JSON object")
+    return content

@@ -1,0 +1,54 @@
+"""Where every command begins, and where its errors end: one line on stderr.
+
+Exit codes: 0 done; 2 refused or failed, with the reason on stderr; 128 and the signal's number if the command was asked
+to stop, so 130 after Ctrl-C and 143 after SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+
+from plm_lessons.commands import evaluate, fill_mask, finetune, pretrain
+from plm_lessons.training.runs import Stopped
+
+COMMANDS = (pretrain, finetune, evaluate, fill_mask)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows `python -m plm_lessons`; None: what this process was given.
+
+    Returns:
+        The exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m plm_lessons",
+        description="Train small BERTs, RoBERTas, ALBERTs and T5s, and see what they have learnt.",
+        epilog="python -m plm_lessons COMMAND --help tells more, with examples.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except Stopped as stopped:
+        return _say(str(stopped), 128 + stopped.signal_number)
+    except KeyboardInterrupt:
+        return _say("interrupted", 128 + signal.SIGINT)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _say(f"error: {place}{error.strerror or error}", 2)
+    except (ValueError, ModuleNotFoundError) as error:
+        return _say(f"error: {error}", 2)
+    return 0
+
+
+def _say(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code

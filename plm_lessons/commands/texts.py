@@ -1,0 +1,34 @@
+"""The options that say which text to read, the same for several commands."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from plm_lessons.text_sources import CorpusText, DatasetText, FileText, TextSource
+
+
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """`--text`, and `--dataset` with its like."""
+    about = "Without any of these, the text that ships with the book. A tenth of the documents is held out."
+    group = parser.add_argument_group("text", about)
+    either = group.add_mutually_exclusive_group()
+    about = "UTF-8; a blank line ends a document. In a .jsonl file each line holds one, as its text"
+    either.add_argument("--text", type=Path, nargs="+", metavar="FILE", help=about)
+    either.add_argument("--dataset", metavar="NAME", help="of the Hugging Face hub; needs the package datasets")
+    group.add_argument("--dataset-config", metavar="NAME", help="which of its configurations")
+    group.add_argument("--dataset-part", metavar="NAME", default="train", help="which of its parts (default: train)")
+    group.add_argument("--column", metavar="NAME", default="text", help="where a row has its text (default: text)")
+
+
+def chosen_text(chosen: argparse.Namespace) -> TextSource:
+    """The text that the options name.
+
+    Raises:
+        FileNotFoundError: A file is not there.
+    """
+    if chosen.text:
+        return FileText(tuple(chosen.text))
+    if chosen.dataset:
+        return DatasetText(chosen.dataset, chosen.dataset_config, chosen.dataset_part, chosen.column)
+    return CorpusText()

@@ -1,0 +1,28 @@
+"""Labelled tasks to fine-tune a model on, made from the text that ships with the package. Nothing is downloaded.
+
+| task | an example, and what is asked | train | validation | held out |
+|---|---|--:|--:|--:|
+| `topics` | the opening of an article: which of eleven topics? | 7,096 | 744 | 826 |
+| `sentiment` | a sentence of a film review: negative or positive? | 6,941 | 752 | 835 |
+| `pairs` | a description and an opening: of the same article? | 13,956 | 1,448 | 1,612 |
+| `capitals` | an opening in lower case: which words had capitals? | 7,883 | 824 | 927 |
+| `questions` | a description and four first sentences: which title is described? | 2,627 | 293 | 307 |
+
+Classes. The largest topic, people, is a fifth of `topics`, the smallest, mathematics, a thirty-fifth. `sentiment` and
+`pairs` are half and half. Of the words of `capitals` 83 % are small, 17 % begin with a capital, and 1 % are in large or
+mixed letters. In `questions` the answer is as often in each of the four sentences.
+
+Splits. An article (or review) is in one of them only, and so is all that is made of it: see `splits`. The corpus's own
+held-out split, which no model of the book was pre-trained on, is held out here as well.
+
+Licence. What is made from Wikipedia's articles is under CC BY-SA 4.0, as they are; the reviews are under CC BY 4.0. The
+attributions stand in `plm_lessons/data`.
+"""
+
+from plm_lessons.downstream.capitals import LabelledWords
+from plm_lessons.downstream.pairs import LabelledPair
+from plm_lessons.downstream.questions import Question
+from plm_lessons.downstream.splits import SPLITS
+from plm_lessons.downstream.tasks import TASKS, Task
+
+__all__ = ["SPLITS", "TASKS", "LabelledPair", "LabelledWords", "Question", "Task"]

@@ -1,0 +1,57 @@
+"""Which words of a lower-cased text were written with capital letters? A label for every word.
+
+Words are what white space parts, with their punctuation marks. A capital begins a sentence or a name, so the answer
+needs the word and what stands around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from plm_lessons.checks import check_whole
+from plm_lessons.downstream.splits import articles, opening
+
+CASES = ("lower", "capitalised", "other")
+"""All letters small; the first letter large; all else: large throughout (`NASA`) or mixed (`McCartney`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledWords:
+    """A text and, for each of its words, the index of its class, here in `CASES`."""
+
+    text: str
+    labels: tuple[int, ...]
+
+
+def capitalised(word: str) -> str:
+    """The word with its first letter large, which need not be its first character: `(the` -> `(The`."""
+    place = next((place for place, character in enumerate(word) if character.isalpha()), None)
+    return word if place is None else word[:place] + word[place].upper() + word[place + 1 :]
+
+
+def case_of(word: str) -> int:
+    """The index in `CASES` of a word as it was written."""
+    lower = word.lower()
+    return 0 if word == lower else 1 if word == capitalised(lower) else 2
+
+
+def restored(text: str, labels: Sequence[int]) -> str:
+    """The text in the case that the labels say, in capitals throughout for `"other"`.
+
+    Raises:
+        ValueError: There is not one label for each word, or one is none of `CASES`.
+    """
+    for number, label in enumerate(labels):
+        check_whole(f"labels[{number}]", label, 0, len(CASES) - 1)
+    words = text.split()
+    if len(words) != len(labels):
+        raise ValueError(f"labels has {len(labels)} entries; it must have one for each of {len(words)} words")
+    forms = (str, capitalised, str.upper)
+    return " ".join(forms[label](word) for word, label in zip(words, labels, strict=True))
+
+
+def lower_cased_openings(split: str) -> list[LabelledWords]:
+    """The openings of all articles in lower case, with what they lost."""
+    openings = [text for article in articles(split) if (text := opening(article))]
+    return [LabelledWords(text.lower(), tuple(map(case_of, text.split()))) for text in openings]

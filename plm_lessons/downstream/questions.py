@@ -1,0 +1,92 @@
+"""Which of these is it? The question is an article's description, the answer its title, to be found in the text.
+
+    question  American blues guitarist, singer, and songwriter
+    context   ... Riley B. King, known professionally as B. B. King, was an American blues guitarist, ... Herod I or ...
+    answer    B. B. King
+
+The context is the first sentences of four articles of one topic, in random order. All four could be asked for, so
+nothing but its sentence tells the right title from the three others.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from plm_lessons.corpus import TOPICS, Document
+from plm_lessons.downstream.splits import articles
+
+LEADS = 4
+"""Sentences in a context."""
+MOST_LEAD_WORDS = 22
+"""Of a sentence in a context; with it a question fits into 128 word pieces, but for a few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about a text that holds its answer.
+
+    Attributes:
+        question: what is asked.
+        context: the text.
+        answer: a part of the context.
+        start: where it begins there, in characters.
+    """
+
+    question: str
+    context: str
+    answer: str
+    start: int
+
+    def __post_init__(self) -> None:
+        if not self.answer or self.context[self.start : self.end] != self.answer or self.start < 0:
+            raise ValueError(f"answer={self.answer!r}: must stand in the context from start={self.start} on")
+
+    @property
+    def end(self) -> int:
+        """Where the answer ends, in characters: the place behind its last one."""
+        return self.start + len(self.answer)
+
+
+def find(title: str, text: str) -> int | None:
+    """Where a title stands in a text for the first time, as whole words and in its own letters."""
+    match = re.search(rf"(?<!\w){re.escape(title)}(?!\w)", text)
+    return match.start() if match else None
+
+
+def askable(document: Document) -> bool:
+    """Whether the first sentence is short enough and holds the title, and the description does not give it away."""
+    lead, title = document.sentences[0], document.title.lower()
+    if not (document.topic and document.description) or find(title, document.description.lower()) is not None:
+        return False
+    return len(lead.split()) <= MOST_LEAD_WORDS and find(document.title, lead) is not None
+
+
+def title_questions(split: str) -> list[Question]:
+    """A question for every askable article that finds three others for its context."""
+    usable = [article for article in articles(split) if askable(article)]
+    groups = [[article for article in usable if article.topic == topic] for topic in TOPICS]
+    return [question for group in groups for question in _questions(group)]
+
+
+def _questions(group: Sequence[Document]) -> Iterator[Question]:
+    for article in group:
+        draws = random.Random(f"{article.title} among others")
+        shuffled = draws.sample(group, len(group))
+        others = list(islice((other.sentences[0] for other in shuffled if not _confusing(article, other)), LEADS - 1))
+        if len(others) == LEADS - 1:
+            place = draws.randrange(LEADS)
+            before = "".join(f"{lead} " for lead in others[:place])
+            start = find(article.title, article.sentences[0])
+            assert start is not None
+            context = " ".join([*others[:place], article.sentences[0], *others[place:]])
+            yield Question(str(article.description), context, article.title, len(before) + start)
+
+
+def _confusing(article: Document, other: Document) -> bool:
+    """Whether the other would spoil the question: it is the article, is described alike, or names the title too."""
+    same = str(article.description).lower() == str(other.description).lower()
+    return same or find(article.title.lower(), other.sentences[0].lower()) is not None

@@ -1,0 +1,57 @@
+"""Who belongs to which split: a whole article, or a whole review sentence, stands on one side only."""
+
+from __future__ import annotations
+
+from plm_lessons import corpus
+from plm_lessons.corpus import Document, LabelledText, documents, sentiment_examples
+
+SPLITS = ("train", "validation", "held_out")
+MOST_WORDS = 40
+"""So many words of an article are read at most: whole sentences, from the beginning."""
+
+
+def split_of(key: str) -> str:
+    """Which side a key falls on, for the same reasons and in the same way as `corpus.split_of`.
+
+    What the corpus holds out is held out here too, so that no model has met it in pre-training. A tenth of the rest is
+    for validation: settings such as the learning rate are chosen there.
+    """
+    if corpus.split_of(key) == "held_out":
+        return "held_out"
+    return "validation" if corpus.split_of(f"validation: {key}") == "held_out" else "train"
+
+
+def articles(split: str) -> list[Document]:
+    """The articles of a split, in a fixed order.
+
+    Raises:
+        ValueError: The split is none of `SPLITS`.
+    """
+    _check(split)
+    return [document for document in documents("wikipedia", "all") if split_of(document.title) == split]
+
+
+def reviews(split: str) -> list[LabelledText]:
+    """The sentences of film reviews of a split, in a fixed order.
+
+    Raises:
+        ValueError: The split is none of `SPLITS`.
+    """
+    _check(split)
+    return [example for example in sentiment_examples("all") if split_of(example.text) == split]
+
+
+def opening(document: Document) -> str:
+    """The first sentences of an article, as many as stay within `MOST_WORDS`; empty if the first alone is longer."""
+    taken, words = [], 0
+    for sentence in document.sentences:
+        words += len(sentence.split())
+        if words > MOST_WORDS:
+            break
+        taken.append(sentence)
+    return " ".join(taken)
+
+
+def _check(split: str) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; it must be one of {', '.join(map(repr, SPLITS))}")

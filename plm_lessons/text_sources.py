@@ -1,0 +1,177 @@
+"""Where the text of pre-training comes from: what ships with the book, files, or a data set of the Hugging Face hub.
+
+A source is read as a stream, document by document, as often as there are epochs; only what is being read is held.
+About a tenth of the documents are held out, chosen as everywhere in the book by a hash (`corpus.split_of`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from plm_lessons.checks import check_choice, check_text
+from plm_lessons.corpus import SOURCES, SPLITS, documents, split_of, split_sentences
+
+Sentences = Sequence[str]
+"""A document: its sentences, in order."""
+
+
+class TextSource(Protocol):
+    """Documents that can be read again and again, always in the same order."""
+
+    def read(self, split: str) -> Iterator[Sentences]:
+        """The documents of a split, "train" or "held_out"."""
+
+    def describe(self) -> str:
+        """What it is, in a line; two sources that say the same give the same documents."""
+
+
+@dataclass(frozen=True)
+class CorpusText:
+    """The text that ships with the book.
+
+    Attributes:
+        source: As for `corpus.documents`: "wikipedia", "sotu" or "all".
+    """
+
+    source: str = "all"
+
+    def __post_init__(self) -> None:
+        check_choice("source", self.source, (*SOURCES, "all"))
+
+    def read(self, split: str) -> Iterator[Sentences]:
+        """The documents of a split."""
+        return (document.sentences for document in documents(self.source, split))
+
+    def describe(self) -> str:
+        """The name of the source."""
+        return f"corpus {self.source}"
+
+
+@dataclass(frozen=True)
+class FileText:
+    """Text files in UTF-8.
+
+    In a plain file a blank line ends a document, as in the data files of google-research/bert. A file whose name ends
+    in `.jsonl` holds one JSON object a line, with the document as its "text". A text in the data twice (once word for
+    word) falls on the same side of the split both times.
+
+    Attributes:
+        paths: Read in this order.
+
+    Raises:
+        ValueError: There is no path, or one of another type.
+        FileNotFoundError: One of them is no file.
+    """
+
+    paths: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.paths, tuple) or not all(isinstance(path, Path) for path in self.paths):
+            raise ValueError(f"paths={self.paths!r:.80}: must be a tuple of pathlib.Path")
+        if not self.paths:
+            raise ValueError("paths: must name at least one file")
+        for path in self.paths:
+            if not path.is_file():
+                raise FileNotFoundError(f"{path}: no such file")
+
+    def read(self, split: str) -> Iterator[Sentences]:
+        """The documents of a split.
+
+        Raises:
+            ValueError: A file is not UTF-8, or a line of a `.jsonl` file is not as it should be.
+        """
+        return _sentences_of((text for path in self.paths for text in _texts_of_file(path)), split)
+
+    def describe(self) -> str:
+        """Names and sizes of the files."""
+        return "files " + ", ".join(f"{path.resolve()} ({path.stat().st_size} bytes)" for path in self.paths)
+
+
+@dataclass(frozen=True)
+class DatasetText:
+    """A data set of the Hugging Face hub, read as a stream by the library `datasets`, which must be installed.
+
+    Attributes:
+        name: Its name there, or what else `datasets.load_dataset` takes.
+        configuration: Which of its configurations, if it has several.
+        part: Which of its parts to read.
+        column: Where a row has its text.
+    """
+
+    name: str
+    configuration: str | None = None
+    part: str = "train"
+    column: str = "text"
+
+    def __post_init__(self) -> None:
+        for field in ("name", "part", "column"):
+            check_text(field, getattr(self, field))
+        if self.configuration is not None:
+            check_text("configuration", self.configuration)
+
+    def read(self, split: str) -> Iterator[Sentences]:
+        """The documents of a split; a row is a document.
+
+        Raises:
+            ValueError: `datasets` is not installed, or a row has no text in that column.
+        """
+        return _sentences_of(self._texts(), split)
+
+    def describe(self) -> str:
+        """Name, configuration, part and column."""
+        return f"data set {self.name}, configuration {self.configuration}, part {self.part}, column {self.column}"
+
+    def _texts(self) -> Iterator[str]:
+        try:
+            library: Any = importlib.import_module("datasets")
+        except ImportError:
+            raise ValueError(f"data set {self.name}: to read it, install the package datasets") from None
+        for row in library.load_dataset(self.name, self.configuration, split=self.part, streaming=True):
+            if not isinstance(row.get(self.column), str):
+                raise ValueError(f"data set {self.name}: column {self.column!r} holds no text; there are {sorted(row)}")
+            yield row[self.column]
+
+
+def _texts_of_file(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as lines:
+            yield from _texts_of_json(path, lines) if path.suffix == ".jsonl" else _blocks(lines)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {error.start})") from None
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    block: list[str] = []
+    for line in lines:
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield "".join(block)
+            block = []
+    if block:
+        yield "".join(block)
+
+
+def _texts_of_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                text = json.loads(line)["text"]
+            except (ValueError, LookupError, TypeError):
+                text = None
+            if not isinstance(text, str):
+                raise ValueError(f'{path}, line {number}: must be a JSON object with a string "text"')
+            yield text
+
+
+def _sentences_of(texts: Iterable[str], split: str) -> Iterator[Sentences]:
+    check_choice("split", split, SPLITS)
+    for text in texts:
+        same = " ".join(text.split())  # whatever ends its lines
+        if split_of(same) == split and (sentences := split_sentences(text)):
+            yield sentences

@@ -1,0 +1,210 @@
+"""Labelled examples as a model reads them: one text, two texts, the words of a text, a question about a text.
+
+Letters: N examples, W windows, S sequence length.
+
+Source: BERT (arXiv:1810.04805v2), section 4 and figure 4; google-research/bert, run_squad.py for the windows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Encoding, Tokenizer
+from torch import Tensor
+
+from plm_lessons.checks import check_whole, each_text
+from plm_lessons.downstream import Question
+from plm_lessons.objectives.checks import check_items, check_list, whole_numbers
+from plm_lessons.objectives.masking import IGNORE_INDEX
+from plm_lessons.objectives.padding import pad_rows
+from plm_lessons.tokenization.loading import check_tokenizer, token_id
+from plm_lessons.training.large_batches import Batch
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Batch:
+    """Texts as the model reads them, padded on the right: `[CLS] text [SEP]`, or as the tokenizer frames them.
+
+    Args:
+        max_length: S, special tokens included. A longer text keeps its beginning and its last token: a model cannot
+            read more than its position table has rows. How many texts that concerns is for the caller to say; the
+            `overflowing` part of `tokenizer.encode` tells.
+
+    Returns:
+        `input_ids`, `attention_mask`, `token_type_ids`, each [N, S of the longest].
+    """
+    tokenizer, texts = _copy(tokenizer), list(each_text("texts", texts))
+    if not texts:
+        raise ValueError("texts: must hold at least one text")
+    special = len(tokenizer.encode("").ids)
+    check_whole("max_length", max_length, least=special + 1, why=f", for the special tokens are {special}")
+    tokenizer.enable_truncation(max_length)
+    return _padded(tokenizer, "texts", tokenizer.encode_batch(texts), max_length)
+
+
+def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[str], max_length: int) -> Batch:
+    """Two texts in one row: `[CLS] first [SEP] second [SEP]`, the second in segment 1, or as the tokenizer frames them.
+
+    RoBERTa's has `<s> first </s></s> second </s>`, all in one segment.
+
+    Args:
+        max_length: The largest S, special tokens included. A pair that is longer is an error, never cut here.
+
+    Returns:
+        As `encode_texts`.
+
+    Raises:
+        ValueError: There are not as many firsts as seconds, there are none, or a pair is too long.
+    """
+    firsts, seconds = list(each_text("firsts", firsts)), list(each_text("seconds", seconds))
+    if len(firsts) != len(seconds):
+        raise ValueError(f"seconds has {len(seconds)} texts: must have one for each of {len(firsts)} firsts")
+    encodings = _copy(tokenizer).encode_batch(list(zip(firsts, seconds, strict=True)))
+    return _padded(tokenizer, "pairs", encodings, max_length)
+
+
+def encode_words(
+    tokenizer: Tokenizer, texts: Sequence[str], labels: Sequence[Sequence[int]], max_length: int
+) -> tuple[Batch, Tensor]:
+    """Texts with a label for each word; a word is what white space parts.
+
+    The label stands on the first piece of its word. The other pieces, and special tokens, have -100: nothing is asked
+    there ([paper of BERT] section 5.3).
+
+    Args:
+        labels: For each text as many as `text.split()` has words.
+        max_length: The largest S, special tokens included. A text that is longer is an error, never cut here.
+
+    Returns:
+        The inputs as from `encode_texts`, and the labels [N, S].
+
+    Raises:
+        ValueError: The labels do not fit the words, a text is too long, or the tokenizer leaves nothing of a word.
+    """
+    texts = list(each_text("texts", texts))
+    check_list("labels", labels, of="lists of whole numbers")
+    if len(labels) != len(texts):
+        raise ValueError(f"labels has {len(labels)} rows: must have one for each of {len(texts)} texts")
+    encodings = _copy(tokenizer).encode_batch(texts)
+    inputs = _padded(tokenizer, "texts", encodings, max_length)
+    targets = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
+    for number, (encoding, text, row) in enumerate(zip(encodings, texts, labels, strict=True)):
+        row, places = whole_numbers(f"labels[{number}]", row, IGNORE_INDEX), first_pieces(encoding, text)
+        if len(row) != len(places):
+            raise ValueError(f"labels[{number}] has {len(row)} entries: must have one for each of {len(places)} words")
+        if None in places:
+            word = text.split()[places.index(None)]
+            raise ValueError(f"texts[{number}] holds the word {word!r}, of which the tokenizer leaves nothing")
+        targets[number, places] = torch.tensor(row)
+    return inputs, targets
+
+
+def first_pieces(encoding: Encoding, text: str) -> list[int | None]:
+    """For each word of `text.split()` the place of its first piece in the encoding, None if it has none.
+
+    A piece belongs to the word of its last character: some tokenizers count the blank before a word as part of it.
+    """
+    words = [match.span() for match in re.finditer(r"\S+", text)]
+    owner = {character: word for word, span in enumerate(words) for character in range(*span)}
+    places: list[int | None] = [None] * len(words)
+    for place, (start, end) in enumerate(encoding.offsets):
+        word = owner.get(end - 1)
+        if start < end and word is not None and places[word] is None and not encoding.special_tokens_mask[place]:
+            places[word] = place
+    return places
+
+
+@dataclass(frozen=True)
+class QuestionWindows:
+    """Questions about texts as the model reads them: `[CLS] question [SEP] a window of the text [SEP]`.
+
+    Attributes:
+        inputs: As from `encode_texts`, [W, S].
+        labels: `start_positions` and `end_positions`, [W]: the first and last token of the answer. Both are 0, the
+            place of `[CLS]`, where a window does not hold the whole answer.
+        examples: [W] The question that a window belongs to.
+        offsets: [W, S, 2] Where a token begins and ends in the text, in characters; both -1 for all tokens that are
+            not of the text.
+    """
+
+    inputs: Batch
+    labels: Batch
+    examples: Tensor
+    offsets: Tensor
+
+
+def encode_questions(
+    tokenizer: Tokenizer, questions: Sequence[Question], max_length: int, overlap: int = 32
+) -> QuestionWindows:
+    """Questions and their texts; a text that is too long is read in windows, which together hold all of it.
+
+    Args:
+        max_length: The largest S, special tokens included.
+        overlap: How many tokens a window shares with the one before it.
+
+    Raises:
+        ValueError: There are no questions, or one leaves too little room for its text.
+    """
+    whole = _copy(tokenizer)
+    check_items("questions", questions, Question)
+    check_whole("max_length", max_length, least=1)
+    check_whole("overlap", overlap)
+    for number, encoding in enumerate(whole.encode_batch([(asked.question, "") for asked in questions])):
+        room = max_length - len(encoding.ids)
+        if room <= overlap:
+            raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
+                             f"must be more than overlap={overlap}")  # fmt: skip
+    cutting = _copy(tokenizer)
+    cutting.enable_truncation(max_length, stride=overlap, strategy="only_second")
+    windows, examples = [], []
+    for number, encoding in enumerate(cutting.encode_batch([(asked.question, asked.context) for asked in questions])):
+        windows += [encoding, *encoding.overflowing]
+        examples += [number] * (1 + len(encoding.overflowing))
+    inputs = _padded(tokenizer, "questions", windows, max_length)
+    offsets = torch.full((*inputs["input_ids"].shape, 2), -1)
+    for row, window in zip(offsets, windows, strict=True):
+        in_text = torch.tensor([sequence == 1 for sequence in window.sequence_ids])
+        row[: len(in_text)][in_text] = torch.tensor(window.offsets)[in_text]
+    starts = torch.tensor([questions[number].start for number in examples])
+    ends = torch.tensor([questions[number].end for number in examples])
+    return QuestionWindows(inputs, span_labels(offsets, starts, ends), torch.tensor(examples), offsets)
+
+
+def span_labels(offsets: Tensor, starts: Tensor, ends: Tensor) -> Batch:
+    """From characters to tokens: the tokens that hold the first and the last character of each answer.
+
+    Args:
+        offsets: [W, S, 2] as in `QuestionWindows`.
+        starts, ends: [W] Where the answers begin and end, in characters.
+
+    Returns:
+        `start_positions` and `end_positions`, [W]; both 0 where one of the tokens is not in the window.
+    """
+    holds_first = (offsets[..., 0] <= starts[:, None]) & (starts[:, None] < offsets[..., 1])
+    holds_last = (offsets[..., 0] < ends[:, None]) & (ends[:, None] <= offsets[..., 1])
+    whole = holds_first.any(dim=1) & holds_last.any(dim=1)
+    first = holds_first.int().argmax(dim=1)
+    last = holds_last.shape[1] - 1 - holds_last.flip(1).int().argmax(dim=1)
+    return {"start_positions": first * whole, "end_positions": last * whole}
+
+
+def _copy(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, which cuts and pads nothing: such settings are kept inside one, and the caller's stay."""
+    check_tokenizer(tokenizer)
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _padded(tokenizer: Tokenizer, name: str, encodings: Sequence[Encoding], max_length: int) -> Batch:
+    check_whole("max_length", max_length, least=1)
+    rows = [encoding.ids for encoding in encodings]
+    for number, row in enumerate(rows):
+        if len(row) > max_length:
+            raise ValueError(f"{name}[{number}] has {len(row)} tokens: must have at most max_length={max_length}")
+    input_ids, attention_mask = pad_rows(name, rows, token_id(tokenizer, "[PAD]", "<pad>"))
+    token_type_ids, _ = pad_rows(name, [encoding.type_ids for encoding in encodings], 0)
+    return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}

@@ -1,0 +1,61 @@
+"""How well a pre-trained model does its own task on held-out text, beside guesses that need no network."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from plm_lessons.text_sources import TextSource
+from plm_lessons.training.evaluation import asked_trigrams, trigram_baseline, unigram_baseline
+from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.recipes import Recipe
+from plm_lessons.training.streams import SHARD, held_out_batches, shards_of
+
+
+def held_out_figures(
+    model: Any, tokenizer: Tokenizer, recipe: Recipe, source: TextSource, most_batches: int | None = None
+) -> dict[str, dict[str, float]]:
+    """Figures of a model and of two baselines on the same words: those that it has to predict in pre-training.
+
+    Args:
+        model: Of the recipe's family, with the heads of pre-training.
+        tokenizer: The model's.
+        recipe: Says how long rows are, and fixes what is masked.
+        source: Judged by its held-out split. The baselines count its training split, of a long text the first 50
+            million characters.
+        most_batches: Of 64 rows each; None for all.
+
+    Returns:
+        For "model", "unigram" and "trigram" (see `unigram_baseline`, `trigram_baseline`): `loss` in nats for each word,
+        `perplexity`, its exponential, and `accuracy`. For the model also `words`, how many they rest on, and what it
+        reaches in its task on pairs, if it has one: see `evaluate_pretraining`.
+
+    Raises:
+        ValueError: There is no training text, or nothing of the text is held out.
+    """
+    family = FAMILIES[recipe.family]
+    batches = list(islice(held_out_batches(source, tokenizer, recipe), most_batches))
+    if not batches:
+        raise ValueError(f"{source.describe()}: it is so short that none of it is held out")
+    documents = family.encode(next(shards_of(source.read("train"), SHARD), []), tokenizer)
+    rows = family.rows_to_count(documents, tokenizer, recipe)
+    size = tokenizer.get_vocab_size()
+    trigrams = torch.cat([asked_trigrams(*family.asked(batch), size) for batch in batches])
+    counted = torch.tensor([word for row in rows for word in row])
+    figures = {
+        "model": family.evaluate(model, batches),
+        "unigram": unigram_baseline(counted, trigrams[:, 2], size),
+        "trigram": trigram_baseline(rows, trigrams, size),
+    }
+    return {name: _named_alike(found) for name, found in figures.items()}
+
+
+def _named_alike(figures: dict[str, float]) -> dict[str, float]:
+    """Whatever the task is called: `loss`, `perplexity` and `accuracy`, and then the others."""
+    names = {"masked_lm_loss": "loss", "masked_lm_accuracy": "accuracy", "masked_words": "words", "tokens": "words"}
+    alike = {names.get(name, name): value for name, value in figures.items()}
+    return {"loss": alike["loss"], "perplexity": math.exp(alike["loss"])} | alike

@@ -1,0 +1,308 @@
+"""Pre-training as a run in a folder: it can be killed at any moment, and the same call goes on with it.
+
+Alone or under `torchrun`, where the processes share the rows of each batch, a run comes to the same losses (with
+dropout, to others of the same kind: each process drops places of its own).
+
+Files: `state.safetensors` while it runs, `log.jsonl`, `recipe.json`, and at the end the model in the layout of
+`transformers` with its `tokenizer.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from tqdm.auto import tqdm
+
+from plm_lessons.checks import check_choice, check_number, check_whole
+from plm_lessons.files import write_atomically
+from plm_lessons.models.checkpoint_files import WEIGHTS
+from plm_lessons.models.pretrained import PretrainedModel
+from plm_lessons.text_sources import CorpusText, TextSource
+from plm_lessons.tokenization import load_tokenizer
+from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.large_batches import Batch, process_rank
+from plm_lessons.training.optimization import PRECISIONS, best_device
+from plm_lessons.training.pretraining import training_steps
+from plm_lessons.training.recipes import Recipe
+from plm_lessons.training.states import load_state, read_about, save_state
+from plm_lessons.training.streams import SHARD, BatchStream, Position, held_out_batches, split_rows
+
+STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
+
+
+class Stopped(Exception):
+    """The run was asked to stop, by Ctrl-C or SIGTERM; its state is saved.
+
+    Attributes:
+        signal_number: Of the signal that asked.
+    """
+
+    def __init__(self, step: int, signal_number: int) -> None:
+        super().__init__(f"stopped after step {step}; the same command goes on from there")
+        self.signal_number = signal_number
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe, a text and a folder.
+
+    Attributes:
+        recipe: What to do.
+        folder: Where the files lie; under `torchrun` every process must see it.
+        source: The text.
+        log_path: Where the log goes; None: `log.jsonl` in the folder.
+        log_every: Steps of which an entry of the log gives the mean.
+        evaluate_every: Steps between two looks at held-out text; 0 for none but the last.
+        evaluation_batches: How many of its batches are looked at, of 64 rows each.
+        save_minutes: Time between two savings of the state; 0 for one after each step.
+        precision: See `optimization.mixed_precision`. It may change from one call to the next.
+        shard_characters: See `streams`.
+    """
+
+    recipe: Recipe
+    folder: Path
+    source: TextSource = field(default_factory=CorpusText)
+    log_path: Path | None = None
+    log_every: int = 1
+    evaluate_every: int = 0
+    evaluation_batches: int = 8
+    save_minutes: float = 1.0
+    precision: str = "auto"
+    shard_characters: int = SHARD
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "evaluation_batches", "shard_characters"):
+            check_whole(name, getattr(self, name), least=1)
+        check_whole("evaluate_every", self.evaluate_every)
+        check_number("save_minutes", self.save_minutes, 0)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("family", self.recipe.family, FAMILIES)
+        has_tasks = self.recipe.task_share or self.recipe.late_task_share
+        if has_tasks and not (isinstance(self.source, CorpusText) and self.shard_characters >= SHARD):
+            raise ValueError("task_share and late_task_share must be 0 with a text of your own or in several shards")
+
+    @property
+    def log_file(self) -> Path:
+        """Where the log goes."""
+        return self.log_path or self.folder / LOG
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with."""
+        return {
+            "recipe": dataclasses.asdict(self.recipe),
+            "text": self.source.describe(),
+            "shard_characters": self.shard_characters,
+        }
+
+    def execute(self, progress: bool = True) -> PretrainedModel:
+        """Train, or go on where the folder's state is, to the end.
+
+        Under `torchrun`, `torch.distributed` must have been initialised, and every process calls this.
+
+        Returns:
+            The model in evaluation mode; it has been saved.
+
+        Raises:
+            ValueError: The folder holds another run, or a finished one; or training fails: see `training_steps`.
+            Stopped: It was asked to stop, and the same call goes on with it.
+            OSError: A file cannot be written. What was there before stays whole.
+        """
+        recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done()
+        family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
+        model = family.model(recipe, tokenizer).to(device)
+        optimizer = family.optimizer(model, recipe)
+        done, waiting, position = 0, _Means(), Position()
+        if about is not None:
+            load_state(state, model, optimizer)
+            done, waiting, position = about["step"], _Means(about["waiting"]), Position(*about["position"])
+        stream = BatchStream(self.source, tokenizer, recipe, position, self.shard_characters)
+        rank, processes = process_rank()
+        held_out: list[Batch] = []
+        if rank == 0:
+            self._prepare_folder()
+            log = _Log(self.log_file, done)
+            held_out = list(islice(held_out_batches(self.source, tokenizer, recipe), self.evaluation_batches))
+
+        def save(step: int) -> None:
+            about = {"settings": self.settings, "step": step, "position": stream.position, "waiting": waiting.sums}
+            save_state(state, model, optimizer, about)
+
+        entries = training_steps(
+            model,
+            optimizer,
+            split_rows(waiting.counting(stream), processes),
+            steps=range(done + 1, recipe.steps + 1),
+            learning_rate=recipe.learning_rate_of,
+            accumulation_steps=recipe.accumulation_steps,
+            max_gradient_norm=recipe.max_gradient_norm,
+            seed=recipe.seed,
+            precision=self.precision,
+        )
+        saved = began = time.monotonic()
+        with (
+            _stop_requests() as asked,
+            tqdm(total=recipe.steps, initial=done, unit="step", disable=not progress or rank > 0) as bar,
+        ):
+            for entry in entries:
+                step = int(entry["step"])
+                waiting.add(entry, time.monotonic() - began)
+                bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
+                bar.update()
+                last, stop = step == recipe.steps, _stop_signal(asked, device)
+                if rank == 0:
+                    if last or step % self.log_every == 0:
+                        line = waiting.take(step)
+                        if held_out and (last or (self.evaluate_every and step % self.evaluate_every == 0)):
+                            line["held_out"] = _rounded(family.evaluate(model, held_out))
+                        log.write(line)
+                    if stop or time.monotonic() - saved > 60 * self.save_minutes:
+                        save(step)
+                        saved = time.monotonic()
+                if stop and not last:
+                    raise Stopped(step, stop)
+                began = time.monotonic()
+        model.eval()
+        if rank == 0:
+            write_atomically(self.folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
+            model.save_pretrained(self.folder)
+            state.unlink(missing_ok=True)
+        return model
+
+    def _what_was_done(self) -> dict[str, Any] | None:
+        """What the saved state tells of itself, if there is one; refuses folders in which there is nothing to do."""
+        refuse_finished(self.folder)
+        if not (self.folder / STATE).is_file():
+            if self.log_file.exists() and not (self.folder / RECIPE).exists():
+                raise ValueError(f"{self.log_file} exists and is the log of another run: name another file")
+            return None
+        about = read_about(self.folder / STATE)
+        if about["settings"] != self.settings:
+            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, self.settings)}")
+        return about
+
+    def _prepare_folder(self) -> None:
+        """Write down the settings, and remove what a kill in the middle of a saving has left."""
+        about = self.settings | {"torch": str(torch.__version__)}
+        write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
+        for part in self.folder.glob(".*.safetensors.*"):
+            part.unlink()
+
+
+def refuse_finished(folder: Path) -> None:
+    """Says no where a model would be written over.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if (folder / WEIGHTS).exists():
+        raise ValueError(f"{folder} holds a finished model: name another folder, or remove it first")
+
+
+class _Means:
+    """What the next entry of the log will tell: sums over the steps since the last one."""
+
+    def __init__(self, sums: dict[str, float] | None = None) -> None:
+        self.sums = sums or {}
+
+    def _add(self, name: str, value: float) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def counting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._add("tokens", int(batch["attention_mask"].sum()))
+            yield batch
+
+    def add(self, entry: dict[str, float], seconds: float) -> None:
+        for name, value in entry.items():
+            if name != "step":
+                self._add(name, value)
+        self._add("steps", 1)
+        self._add("seconds", seconds)
+
+    def take(self, step: int) -> dict[str, Any]:
+        """The entry for the log; sums begin anew. `tokens` are those of the inputs, padding aside."""
+        steps, seconds, tokens = (self.sums.pop(name) for name in ("steps", "seconds", "tokens"))
+        means = _rounded({name: value / steps for name, value in self.sums.items()})
+        self.sums.clear()
+        return {"step": step, **means, "tokens": int(tokens), "tokens_per_second": round(tokens / seconds, 1)}
+
+
+class _Log:
+    """JSON lines: one object for each entry. Those of steps that will be done again are taken out first."""
+
+    def __init__(self, path: Path, done: int) -> None:
+        kept = []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                step = int(json.loads(line)["step"])
+            except (ValueError, LookupError, TypeError):
+                if number == len(lines) and line[:9] == '{"step": '[: len(line)]:
+                    break  # it was being written when the run was killed
+                raise ValueError(f"{path}, line {number}: not the log of a run; name another file") from None
+            if step <= done:
+                kept.append(line + "\n")
+        write_atomically(path, "".join(kept).encode("utf-8"))
+        self.path = path
+
+    def write(self, entry: dict[str, Any]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    """To seven digits, about what a float32 holds."""
+    return {name: float(f"{value:.7g}") for name, value in figures.items()}
+
+
+def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:
+    def flat(found: dict[str, Any]) -> dict[str, Any]:
+        return found["recipe"] | {name: value for name, value in found.items() if name != "recipe"}
+
+    before, now = flat(about["settings"]), flat(settings)
+    changed = [f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in now if now[name] != before.get(name)]
+    return "; ".join(changed) + ". Take those, or name another folder"
+
+
+def _stop_signal(asked: list[int], device: torch.device) -> int:
+    """The signal that asked any of the processes to stop, for all must stop after the same step; 0 for none."""
+    number = max(asked, default=0)
+    if process_rank()[1] == 1:
+        return number
+    numbers = torch.tensor(number, device=device)
+    distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
+    return int(numbers)
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list of the signals that ask to stop, Ctrl-C or SIGTERM, as they come; the second interrupts at once."""
+    asked: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # only the main thread may handle signals
+        return
+
+    def remember(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

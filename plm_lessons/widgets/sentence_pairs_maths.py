@@ -1,0 +1,103 @@
+"""What the sentence-pair game counts: shared words, the order of the pairs, and scores with their intervals.
+
+The same as in `sentence_pairs.maths.js`, for the page.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
+from typing import Any
+
+from plm_lessons.widgets.gelu import uniforms
+
+TASKS = ("nsp", "sop")
+READER, RULE = "you", "word overlap"
+Pair = Mapping[str, Any]
+Z = NormalDist().inv_cdf(0.975)
+_COMMON = """
+a about after against all also although an and another any are as at be because been before being between both but
+by can could did do does during each either even every few for from had has have having he her here him his how
+however i if in into is it its itself just like many may me might more most much must my neither no nor not now of
+off often on once one only or other our out over own per s same she should since so some still such t than that the
+their them then there these they this those though through thus to too under until up upon us very was we well were
+what when where whether which while who whom whose why will with within without would you your
+"""
+STOP_WORDS = frozenset(_COMMON.split())
+
+
+def content_words(text: str) -> dict[str, str]:
+    """The content words of a text in the order of their first places: what is compared -> the word in small letters.
+
+    A word is a run of letters, marks and digits of any script; one of `STOP_WORDS` is no content word. What is compared
+    is the word without an -s at its end, so that a plural counts as the same word.
+    """
+    spaced = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in text)
+    found: dict[str, str] = {}
+    for word in (word.lower() for word in spaced.split()):
+        if word not in STOP_WORDS:
+            found.setdefault(re.sub(r"^(..+[^s])s$", r"\1", word), word)
+    return found
+
+
+def shared_words(first: str, second: str) -> list[str]:
+    """The content words of `first` that are also in `second`."""
+    others = content_words(second)
+    return [word for compared, word in content_words(first).items() if compared in others]
+
+
+def overlap_guess(pair: Pair) -> int:
+    """What the overlap rule says: 0 (is next, or in order) if the sentences share a content word, else 1."""
+    return 0 if shared_words(pair["first"], pair["second"]) else 1
+
+
+def playing_order(pairs: Sequence[Pair], task: str, seed: int) -> list[int]:
+    """The places of a task's pairs in `pairs`, shuffled by the seed, but with one in front that tempts.
+
+    That is the first that shares a word and has label 1; if there is none, the first that the overlap rule gets wrong.
+    """
+    drawn = uniforms(seed, len(pairs))
+    order = sorted((i for i, pair in enumerate(pairs) if pair["task"] == task), key=lambda i: drawn[i])
+    wrong = [i for i in order if overlap_guess(pairs[i]) != pairs[i]["label"]]
+    tempting = [i for i in wrong if pairs[i]["label"] == 1] or wrong
+    return tempting[:1] + [i for i in order if i not in tempting[:1]]
+
+
+def wilson(right: int, asked: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for the chance to be right of someone who was right so often.
+
+    (0, 1) before any question. Source: E. B. Wilson, 1927, Journal of the American Statistical Association 22.
+    """
+    if not asked:
+        return 0.0, 1.0
+    share, z2 = right / asked, Z * Z / asked
+    middle, half = share + z2 / 2, Z * math.sqrt((share * (1 - share) + z2 / 4) / asked)
+    return (middle - half) / (1 + z2) if right else 0.0, (middle + half) / (1 + z2) if right < asked else 1.0
+
+
+def model_names(pairs: Iterable[Pair]) -> list[str]:
+    """The names of all that give a probability for some pair, in alphabetical order."""
+    return sorted({name for pair in pairs for name in pair["probabilities"]})
+
+
+def scores(pairs: Iterable[tuple[Pair, int | None]], task: str) -> dict[str, tuple[int, int]]:
+    """Who was right how often, as name -> (right, asked).
+
+    Args:
+        pairs: each with the reader's guess, or None to ask only the rivals.
+        task: only its pairs count.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for pair, guess in pairs:
+        if pair["task"] != task:
+            continue
+        said = {READER: guess, RULE: overlap_guess(pair)}
+        said |= {name: int(probability < 0.5) for name, probability in sorted(pair["probabilities"].items())}
+        for name, label in said.items():
+            if label is not None:
+                right, asked = found.get(name, (0, 0))
+                found[name] = right + (label == pair["label"]), asked + 1
+    return found

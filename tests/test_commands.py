@@ -1,0 +1,365 @@
+"""The command line for its readers: what it prints, and that whatever goes wrong is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import plm_lessons
+from plm_lessons import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
+    RobertaForMaskedLM,
+    T5ForConditionalGeneration,
+)
+from plm_lessons.commands.main import COMMANDS, main
+from plm_lessons.corpus import documents, split_of
+from plm_lessons.downstream import TASKS
+from plm_lessons.objectives import text_to_text
+from plm_lessons.objectives.text_to_text import TextPair
+from plm_lessons.text_sources import FileText
+from plm_lessons.tokenization import TOKENIZERS, load_tokenizer
+from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
+from plm_lessons.training.encoding import encode_questions
+from plm_lessons.training.held_out import held_out_figures
+from plm_lessons.training.inference import fill_mask
+from plm_lessons.training.recipes import SHIPPED, Recipe
+from plm_lessons.training.t5_evaluation import write_texts
+
+TINY: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+SHAPES: dict[str, dict[str, Any]] = {
+    "bert": TINY,
+    "roberta": TINY,
+    "albert": TINY | {"embedding_size": 8},
+    "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2},
+}
+WHO = ["model", "unigram", "trigram"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "articles.txt"
+    texts = [" ".join(document.sentences) for document in documents("wikipedia", "all")[:60]]
+    path.write_text("\n\n".join(texts), encoding="utf8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def models(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny model of each family, made by the command."""
+    folder = tmp_path_factory.mktemp("models")
+    for family, shape in SHAPES.items():
+        fields = [f"{name}={value}" for name, value in shape.items()]
+        settings = ["--steps", "3", "--max-length", "32", "--batch-size", "8", "--text", str(text)]
+        assert main(["pretrain", family, "--out", str(folder / family), *settings, "--set", *fields]) == 0
+    return folder
+
+
+def test_every_command_tells_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [module.__name__.rpartition(".")[2].replace("_", "-") for module in COMMANDS]
+    for command in ([], *([name] for name in names)):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--help"])
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        assert max(map(len, told.splitlines())) <= 160
+        assert f"python -m plm_lessons {' '.join(command)}" in told[len(told) // 2 :], "an example at the end"
+        if not command:
+            assert all(name in told for name in names)
+
+
+# --- pretrain --------------------------------------------------------------------------------------------------------
+
+
+def recipe_of(folder: Path) -> Recipe:
+    return Recipe(**json.loads((folder / "recipe.json").read_text(encoding="utf8"))["recipe"])
+
+
+def test_what_is_not_said_is_as_in_the_book(models: Path, text: Path) -> None:
+    """But for what counts in passes over the book's text, or in its tasks."""
+    for family, shape in SHAPES.items():
+        found, book = recipe_of(models / family), SHIPPED[family]
+        for name in ("tokenizer", "learning_rate", "schedule", "weight_decay", "max_gradient_norm", "seed"):
+            assert getattr(found, name) == getattr(book, name)
+        assert found.model == book.model | shape
+        assert (found.steps, found.batch_size, found.max_length) == (3, 8, 32)
+        assert found.task_share == found.late_task_share == found.short_epochs == 0
+
+
+def test_each_option_reaches_the_recipe(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": "roberta", "architectures": ["X"], **TINY}), encoding="utf8")
+    options = {
+        "steps": 4, "seed": 7, "batch_size": 2, "accumulation_steps": 2, "max_length": 24, "short_epochs": 1,
+        "short_length": 12, "learning_rate": 0.002, "schedule": "cosine", "warmup_steps": 2, "cooldown_steps": 1,
+        "weight_decay": 0.1, "tokenizer": str(TOKENIZERS / "byte_level_bpe" / "tokenizer.json"),
+    }  # fmt: skip
+    command = ["pretrain", "roberta", "--text", str(text), "--config", str(config), "--set", "hidden_act=relu"]
+    command += ["--out", str(tmp_path / "a"), "--log", str(tmp_path / "log"), "--log-every", "3"]
+    command += ["--evaluate-every", "3", "--threads", "1", "--precision", "float32", "--quiet"]
+    for name, value in options.items():
+        command += ["--" + name.replace("_", "-"), str(value)]
+    assert main(command) == 0
+    recipe = recipe_of(tmp_path / "a")
+    assert {name: getattr(recipe, name) for name in options} == options
+    assert recipe.model == TINY | {"hidden_act": "relu"}
+    log = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf8").splitlines()]
+    assert [entry["step"] for entry in log] == [3, 4] and all("held_out" in entry for entry in log)
+    out, errors = capsys.readouterr()
+    assert errors == ""
+    assert out.startswith(f"model: {tmp_path / 'a'}\nheld out: masked_lm_loss ")
+    assert f"{log[-1]['held_out']['masked_lm_loss']:,.4g}" in out
+
+
+def test_a_published_shape_gets_the_vocabulary_of_the_tokenizer(text: Path, tmp_path: Path) -> None:
+    command = ["pretrain", "bert", "--size", "bert-tiny", "--text", str(text), "--steps", "1", "--batch-size", "2"]
+    assert main([*command, "--max-length", "16", "--out", str(tmp_path)]) == 0
+    config = BertConfig.from_pretrained(tmp_path)
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (128, 2, 2)
+    assert (config.vocab_size, config.hidden_dropout_prob, config.max_position_embeddings) == (8192, 0.1, 16)
+
+
+def test_a_text_too_short_to_hold_any_of_it_out_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training = [line for line in ("A cat sat.", "A dog ran.", "A bird sang.") if split_of(line) == "train"]
+    (tmp_path / "two.txt").write_text("\n\n".join(training), encoding="utf8")
+    command = ["pretrain", "roberta", "--text", str(tmp_path / "two.txt"), "--steps", "1", "--out", str(tmp_path / "a")]
+    assert main([*command, "--set", *(f"{name}={value}" for name, value in TINY.items())]) == 0
+    assert "held out: nothing" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "a"), "--text", str(tmp_path / "two.txt")]) == 2
+    assert "none of it is held out" in capsys.readouterr().err
+
+
+# --- evaluate and fill-mask ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", list(SHAPES))
+def test_evaluate_prints_the_figures(family: str, models: Path, text: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = (models / family / "log.jsonl").read_text(encoding="utf8").splitlines()
+    logged = json.loads(log[-1])["held_out"]
+    assert main(["evaluate", str(models / family), "--text", str(text)]) == 0
+    told = capsys.readouterr().out
+    table = [line.replace(",", "").replace("%", "").split() for line in told.splitlines()]
+    rows = {row[0]: [float(number) for number in row[1:]] for row in table if row and row[0] in WHO}
+    assert list(rows) == WHO
+    loss = logged.get("masked_lm_loss", logged.get("loss"))
+    accuracy = logged.get("masked_lm_accuracy", logged.get("accuracy"))
+    assert rows["model"][0] == pytest.approx(loss, abs=6e-4)
+    assert rows["model"][1] == pytest.approx(2.718281828**loss, rel=1e-3)
+    assert rows["model"][2] == pytest.approx(100 * accuracy, abs=0.06)
+    assert rows["trigram"][0] < rows["unigram"][0] < rows["model"][0]  # it has hardly begun to learn
+    words = logged.get("masked_words", logged.get("tokens"))
+    assert f"{words:,.0f} " in told and f"{text.stat().st_size} bytes" in told
+    for task in ("next_sentence", "sentence_order"):
+        assert (f"{task}_accuracy" in logged) == (task.replace("_", " ") in told)
+        if f"{task}_accuracy" in logged:
+            assert f"accuracy {logged[f'{task}_accuracy']:.1%} of {logged['pairs']:,.0f} pairs" in told
+
+
+def test_evaluation_needs_no_recipe_and_may_look_at_less(models: Path, text: Path, tmp_path: Path) -> None:
+    """A folder from elsewhere: its rows are as long as its position table allows."""
+    shutil.copytree(models / "roberta", tmp_path / "a")
+    (tmp_path / "a" / "recipe.json").unlink()
+    assert main(["evaluate", str(tmp_path / "a"), "--text", str(text), "--batches", "1"]) == 0
+    model, tokenizer = RobertaForMaskedLM.from_pretrained(models / "roberta"), load_tokenizer("byte_level_bpe")
+    recipe, source = recipe_of(models / "roberta"), FileText((text,))
+    some, every = (held_out_figures(model, tokenizer, recipe, source, most) for most in (1, None))
+    assert 0 < some["model"]["words"] <= every["model"]["words"]
+
+
+def test_fill_mask_prints_words_and_probabilities(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, tokenizer = RobertaForMaskedLM.from_pretrained(models / "roberta"), load_tokenizer("byte_level_bpe")
+    for text in ("The [MASK] of it", "The <mask> of it"):
+        assert main(["fill-mask", str(models / "roberta"), text, "--top", "3"]) == 0
+        [expected] = fill_mask(model, tokenizer, "The <mask> of it", 3)
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == 3
+        for line, (piece, probability) in zip(lines, expected, strict=True):
+            assert re.fullmatch(rf" *{probability:.2%}  {re.escape(piece.replace('Ġ', ''))}", line)
+    assert main(["fill-mask", str(models / "bert"), "A [MASK] and [MASK]", "--top", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[0] == "mask 1" and lines[3] == "mask 2"
+
+
+# --- finetune --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "family", "kind"),
+    [
+        ("topics", "bert", "SequenceClassification"),
+        ("pairs", "albert", "SequenceClassification"),
+        ("capitals", "roberta", "TokenClassification"),
+        ("questions", "roberta", "QuestionAnswering"),
+    ],
+)
+def test_finetune_saves_a_model_that_reaches_the_figures_it_prints(
+    task: str, family: str, kind: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    whole = TASKS[task]
+    few = dataclasses.replace(whole, make=lambda split: short(whole.make(split))[: {"train": 200}.get(split, 40)])
+    monkeypatch.setitem(TASKS, task, few)
+    command = ["finetune", task, "--model", str(models / family), "--out", str(tmp_path / "a"), "--examples", "30"]
+    command += ["--epochs", "1", "--batch-size", "8", "--max-length", "32", "--learning-rate", "0.01"]
+    if task == "questions":
+        monkeypatch.setattr("plm_lessons.training.downstream.encode_questions", partial(encode_questions, overlap=2))
+    assert main(command) == 0
+    out, errors = capsys.readouterr()
+    left_out = re.search(r"(\d+) of 40 held-out examples are longer than 32 tokens and left out\n", errors)
+    model_class = getattr(
+        plm_lessons, f"{ {'bert': 'Bert', 'roberta': 'Roberta', 'albert': 'Albert'}[family] }For{kind}"
+    )
+    model, tokenizer = model_class.from_pretrained(tmp_path / "a"), load_tokenizer(tmp_path / "a")
+    if few.labels:
+        assert model.config.num_labels == len(few.labels) and tuple(model.config.label_names) == few.labels
+    held_out = fitting(few, few.examples("held_out"), tokenizer, 32)
+    assert len(held_out) == 40 - int(left_out[1] if left_out else 0)
+    figures = evaluate_task(model, held_out, encode_task(few, held_out, tokenizer, 32))
+    told = ", ".join(f"{name} {figures[name]:,.4g}" for name in few.figures)
+    assert out == f"model: {tmp_path / 'a'}\nheld out: {told}, of {len(held_out)} examples\n"
+    assert main([*command[:4], "--out", str(tmp_path / "a")]) == 2  # what is there is not written over
+
+
+def short(examples: list[Any]) -> list[Any]:
+    """Those that a row of 32 tokens holds, mostly, which a tiny model reads."""
+    return [one for one in examples if len(getattr(one, "text", getattr(one, "second", ""))) < 110]
+
+
+def test_finetune_teaches_a_t5_a_task_as_text(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One whose answer is always the same is soon learnt."""
+    pairs = [TextPair(f"number {number}", "positive") for number in range(40)]
+    monkeypatch.setitem(text_to_text.TASKS, "sentiment", dataclasses.replace(
+        text_to_text.TASKS["sentiment"], make=lambda split: iter(pairs)))  # fmt: skip
+    command = ["finetune", "sentiment", "--model", str(models / "t5"), "--out", str(tmp_path / "a")]
+    assert main([*command, "--epochs", "30", "--batch-size", "8", "--learning-rate", "0.3", "--dropout", "0"]) == 0
+    assert "valid 1, accuracy 1, of 40 examples" in capsys.readouterr().out
+    model, tokenizer = T5ForConditionalGeneration.from_pretrained(tmp_path / "a"), load_tokenizer(tmp_path / "a")
+    assert write_texts(model, tokenizer, ["sentiment: number 7"]) == ["positive"]
+
+
+def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:
+    weights = []
+    for number, seed in enumerate((0, 0, 1)):
+        command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / str(number))]
+        command += ["--examples", "16", "--epochs", "1", "--max-length", "32", "--seed", str(seed)]
+        assert main(command) == 0
+        weights.append((tmp_path / str(number) / "model.safetensors").read_bytes())
+    assert weights[0] == weights[1] != weights[2]
+
+
+# --- What goes wrong -------------------------------------------------------------------------------------------------
+
+
+def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(command) == 2
+    out, error = capsys.readouterr()
+    assert out == "" and error.startswith("error: ") and error.count("\n") == 1
+    assert re.search(message, error), error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("bert --text nothing.txt", "nothing.txt: no such file"),
+        ("bert --text empty.txt", "empty.txt .*not a single batch"),
+        ("bert --text latin.txt", r"latin.txt: must be UTF-8 \(.*at byte 1\)"),
+        ("bert --dataset someone/something", "install the package datasets"),
+        ("bert --set vocab_size=100", "vocab_size=100: must be at least 8192"),
+        ("bert --set max_position_embeddings=64", "max_position_embeddings=64: must be at least 128"),
+        ("bert --set layers=3", "layers: not a field of BertConfig, which has vocab_size"),
+        ("bert --set hidden_size", "hidden_size: must be FIELD=VALUE"),
+        ("bert --set hidden_size=wide", "hidden_size='wide': must be a whole number"),
+        ("bert --size roberta-base", "size='roberta-base': must be one of .*bert-mini"),
+        ("t5 --size t5-11b --text empty.txt", "11,282,810,880 parameters need 90 GB .* the machine has 8"),
+        ("bert --config nothing.json", "nothing.json: No such file"),
+        ("bert --config empty.txt", "empty.txt: not valid JSON"),
+        ("bert --config list.json", "list.json: must hold a JSON object"),
+        ("bert --config t5.json", "model_type='t5'"),
+        ("bert --tokenizer nothing", "nothing.*name of a tokenizer that ships"),
+        ("bert --tokenizer list.json", "list.json: not a whole tokenizer.json"),
+        ("roberta --tokenizer wordpiece --text articles.txt", "tokenizer has no token '<s>'"),
+        ("bert --steps 0", "steps=0: must be a whole number of at least 1"),
+        ("bert --steps 5 --warmup-steps 6", "warmup_steps=6: must be a whole number from 0 to 5"),
+        ("bert --threads 0", "threads=0"),
+        ("bert --save-minutes -1", "save_minutes=-1"),
+        ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),
+    ],
+)
+def test_what_cannot_be_pretrained_is_told_in_one_line(
+    options: str, message: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.sysconf", lambda name: 8 * 10**9 if name == "SC_PHYS_PAGES" else 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    Path("empty.txt").touch()
+    Path("latin.txt").write_bytes("Köln".encode("latin-1"))
+    Path("list.json").write_text("[1]", encoding="utf8")
+    Path("t5.json").write_text('{"model_type": "t5"}', encoding="utf8")
+    shutil.copyfile(text, "articles.txt")
+    assert_refused(["pretrain", *options.split()], message, capsys)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_folders_that_hold_no_such_model_are_refused(
+    models: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("empty", "unfinished", "unwhole", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "unfinished" / "state.safetensors").touch()
+    shutil.copytree(models / "bert", tmp_path / "unwhole", dirs_exist_ok=True)
+    (tmp_path / "unwhole" / "model.safetensors").write_bytes(b"x" * 100)
+    (tmp_path / "other" / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf8")
+    for command in (["fill-mask", "FOLDER", "a [MASK]"], ["evaluate", "FOLDER", "--text", str(text)]):
+        for name, message in (
+            ("nothing", "nothing: no such folder"),
+            ("empty", "holds no model: it has no config.json"),
+            ("unfinished", "holds an unfinished run: the command that began it goes on"),
+            ("unwhole", "model.safetensors: not a whole safetensors file"),
+            ("other", "model_type='gpt2' must be one of bert, roberta, albert"),
+        ):
+            folder = str(tmp_path / name)
+            assert_refused([folder if part == "FOLDER" else part for part in command], message, capsys)
+    assert_refused(["fill-mask", str(models / "t5"), "a [MASK]"], "model_type='t5' must be one of bert", capsys)
+    assert_refused(["fill-mask", str(models / "bert"), "a"], r"must hold \[MASK\]", capsys)
+    assert_refused(["fill-mask", str(models / "bert"), "[MASK]", "--top", "0"], "top=0", capsys)
+    assert_refused(["evaluate", str(models / "bert"), "--batches", "0"], "batches=0", capsys)
+    assert_refused(["finetune", "topic", "--model", str(models / "bert")], "task='topic': must be .*topics", capsys)
+    assert_refused(["finetune", "topics", "--model", str(models / "t5")], "task='topics': must be .*topic'", capsys)
+    for name in ("epochs", "batch-size", "max-length", "examples"):
+        assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
+    assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
+
+
+def test_a_tokenizer_with_more_words_than_the_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    BertForMaskedLM(BertConfig(vocab_size=100, **TINY)).save_pretrained(tmp_path)
+    shutil.copyfile(TOKENIZERS / "wordpiece" / "tokenizer.json", tmp_path / "tokenizer.json")
+    assert_refused(["fill-mask", str(tmp_path), "[MASK]"], "tokenizer has 8192 words, its model only 100", capsys)
+
+
+def test_a_model_without_all_its_heads_can_fill_but_not_be_evaluated(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = BertConfig(vocab_size=8192, max_position_embeddings=16, **TINY)
+    for model, name in ((BertForMaskedLM(config), "words"), (BertForPreTraining(config), "both")):
+        model.save_pretrained(tmp_path / name)
+        shutil.copyfile(TOKENIZERS / "wordpiece" / "tokenizer.json", tmp_path / name / "tokenizer.json")
+        assert main(["fill-mask", str(tmp_path / name), "a [MASK]"]) == 0
+        assert capsys.readouterr().err == ""
+    assert_refused(["evaluate", str(tmp_path / "words"), "--text", str(text)], "cls.seq_relationship", capsys)
+    assert main(["evaluate", str(tmp_path / "both"), "--text", str(text), "--batches", "1"]) == 0

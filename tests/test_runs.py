@@ -1,0 +1,347 @@
+"""The training engine through its command line: killed, stopped, shared, out of disk, it comes to the same model."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import plm_lessons
+from plm_lessons import RobertaForMaskedLM
+from plm_lessons.commands.main import main
+from plm_lessons.corpus import documents
+from plm_lessons.text_sources import FileText
+from plm_lessons.tokenization import load_tokenizer
+from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.optimization import adamw
+from plm_lessons.training.recipes import SHIPPED, Recipe
+from plm_lessons.training.runs import Run, Stopped
+from plm_lessons.training.streams import BatchStream, held_out_batches
+
+TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+CERTAIN = TINY | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+SHAPE = [f"{name}={value}" for name, value in TINY.items()]
+SMALL = ["--max-length", "32", "--batch-size", "4"]
+ROBERTA = Recipe("roberta", "byte_level_bpe", CERTAIN, steps=6, batch_size=4, max_length=32, warmup_steps=0)
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return [" ".join(document.sentences) for document in documents("wikipedia", "all")[:60]]
+
+
+@pytest.fixture(scope="module")
+def text(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "articles.txt"
+    path.write_text("\n\n".join(texts), encoding="utf8")
+    return path
+
+
+def arguments(family: str, folder: Path, text: Path, *more: str) -> list[str]:
+    return ["pretrain", family, "--out", str(folder), "--text", str(text), *SMALL, "--set", *SHAPE, *more]
+
+
+def log_of(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
+    """The entries, without what depends on the machine's speed."""
+    entries = [json.loads(line) for line in (folder / name).read_text(encoding="utf8").splitlines()]
+    assert all(entry.pop("tokens_per_second") > 0 for entry in entries)
+    return entries
+
+
+def assert_same_run(folder: Path, other: Path) -> None:
+    assert log_of(folder) == log_of(other)
+    assert (folder / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+    files = {"config.json", "log.jsonl", "model.safetensors", "recipe.json", "tokenizer.json"}
+    assert {path.name for path in folder.iterdir()} == files
+
+
+def start(command: list[str], **more: Any) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(plm_lessons.__file__).parents[1])}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command], env=environment, text=True, stderr=subprocess.PIPE, **more
+    )
+
+
+def wait_for_steps(folder: Path, more: int) -> None:
+    """Until the log has so many more lines."""
+
+    def lines() -> int:
+        return (folder / "log.jsonl").read_bytes().count(b"\n") if (folder / "log.jsonl").exists() else 0
+
+    needed, patience = lines() + more, time.monotonic() + 60
+    while lines() < needed:
+        assert time.monotonic() < patience
+        time.sleep(0.005)
+
+
+# --- Killed and stopped ----------------------------------------------------------------------------------------------
+
+
+def test_killed_at_any_moment_it_comes_to_the_same_model(text: Path, tmp_path: Path) -> None:
+    """Three times killed while it saves after every step, with dropout, over several epochs."""
+    settings = ["--steps", "60", "--save-minutes", "0", "--evaluate-every", "25"]
+    dropout = ["hidden_dropout_prob=0.1", "attention_probs_dropout_prob=0.1"]
+    whole, killed = (arguments("bert", tmp_path / name, text, *dropout, *settings) for name in ("whole", "killed"))
+    assert main(whole) == 0
+    chance = random.Random()
+    for _ in range(3):
+        with start(["plm_lessons", *killed]) as process:
+            wait_for_steps(tmp_path / "killed", chance.randint(4, 14))
+            time.sleep(chance.uniform(0, 0.03))
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    assert main(killed) == 0
+    assert_same_run(tmp_path / "killed", tmp_path / "whole")
+    assert [entry["step"] for entry in log_of(tmp_path / "killed")] == list(range(1, 61))
+    assert [entry["step"] for entry in log_of(tmp_path / "killed") if "held_out" in entry] == [25, 50, 60]
+
+
+def test_what_a_kill_in_the_middle_of_saving_leaves_is_removed(text: Path, tmp_path: Path) -> None:
+    (tmp_path / ".state.safetensors.k9x2").write_bytes(b"half of it")
+    assert main(arguments("bert", tmp_path, text, "--steps", "2")) == 0
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_sigterm_saves_and_stops(text: Path, tmp_path: Path) -> None:
+    settings = ["--steps", "100", "--log-every", "3"]
+    whole, stopped = (arguments("bert", tmp_path / name, text, *settings) for name in ("whole", "stopped"))
+    with start(["plm_lessons", *stopped], stdout=subprocess.PIPE) as process:
+        wait_for_steps(tmp_path / "stopped", 2)
+        process.terminate()
+        output, message = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM and output == ""
+    assert message.startswith("stopped after step ") and message.count("\n") == 1
+    assert (tmp_path / "stopped" / "state.safetensors").is_file()
+    assert main(whole) == main(stopped) == 0
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+@pytest.fixture
+def stopped_by_ctrl_c(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The command of a run that was stopped after some of its 60 steps, in `tmp_path / "a"`."""
+    command = arguments("bert", tmp_path / "a", text, "--steps", "60")
+
+    def interrupt() -> None:
+        wait_for_steps(tmp_path / "a", 5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    handler = signal.getsignal(signal.SIGINT)
+    assert main(command) == 128 + signal.SIGINT
+    thread.join()
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "the same command goes on from there" in capsys.readouterr().err
+    return command
+
+
+def test_the_log_loses_the_steps_that_are_done_again_and_a_half_written_line(
+    stopped_by_ctrl_c: list[str], text: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "a" / "log.jsonl"
+    done = log.read_bytes()
+    last = json.loads(done.splitlines()[-1])["step"]
+    log.write_bytes(done + json.dumps({"step": last + 1, "loss": 0}).encode() + b'\n{"step": 9, "lo')
+    assert main(stopped_by_ctrl_c) == 0
+    assert log.read_bytes().startswith(done)
+    assert main(arguments("bert", tmp_path / "b", text, "--steps", "60")) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_run_with_other_settings_is_refused_by_their_names(
+    stopped_by_ctrl_c: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = (tmp_path / "a" / "state.safetensors").read_bytes()
+    for options, message in (
+        (["--seed", "1"], "seed 0, now 1"),
+        (["--steps", "70"], "steps 60, now 70"),
+        (["--set", "hidden_size=32"], "model {.*'hidden_size': 16.*}, now {.*'hidden_size': 32"),
+        (["--text", __file__], "text 'files .*articles.txt .*', now 'files .*test_runs.py"),
+    ):
+        assert main([*stopped_by_ctrl_c, *options]) == 2
+        error = capsys.readouterr().err
+        assert "holds a run with other settings" in error and error.count("\n") == 1
+        assert re.search(message, error), error
+    assert (tmp_path / "a" / "state.safetensors").read_bytes() == state
+
+
+def test_a_log_that_is_not_this_runs_is_left_alone(
+    stopped_by_ctrl_c: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = tmp_path / "notes.txt"
+    for content, refused in (("my notes\n", stopped_by_ctrl_c), ('{"step": 1}\n', arguments("bert", tmp_path, text))):
+        notes.write_text(content, encoding="utf8")
+        assert main([*refused, "--log", str(notes)]) == 2
+        assert "notes.txt" in capsys.readouterr().err and notes.read_text(encoding="utf8") == content
+    elsewhere = ["--log", str(tmp_path / "new" / "log.jsonl"), "--steps", "3"]
+    assert main(arguments("bert", tmp_path / "c", text, *elsewhere)) == 0
+    assert [entry["step"] for entry in log_of(tmp_path / "new")] == [1, 2, 3]
+    assert not (tmp_path / "c" / "log.jsonl").exists()
+
+
+def test_a_full_disk_leaves_the_last_state_whole(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments("bert", tmp_path / "a", text, "--steps", "20", "--save-minutes", "0")
+    room = [12]  # files that can still be written
+
+    def synchronise(handle: int) -> None:
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("plm_lessons.files.os.fsync", synchronise)
+        assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "No space left on device" in error and "the same command goes on" in error
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"log.jsonl", "recipe.json", "state.safetensors"}
+    assert main(command) == main(arguments("bert", tmp_path / "b", text, "--steps", "20")) == 0
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = arguments("bert", tmp_path, text, "--steps", "2")
+    assert main(command) == 0
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    assert main(command) == 2
+    assert "holds a finished model" in capsys.readouterr().err
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+
+
+def test_a_state_that_is_not_whole_is_refused(
+    stopped_by_ctrl_c: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "a" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-10])
+    assert main(stopped_by_ctrl_c) == 2
+    assert "state.safetensors: not a whole state of training" in capsys.readouterr().err
+
+
+# --- What a run is ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_every_family_trains_in_parts_as_in_one(family: str, text: Path, tmp_path: Path) -> None:
+    """Asked to stop after each step, through several epochs and their last, smaller batches."""
+    shapes = {"albert": TINY | {"embedding_size": 8}, "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1}}
+    tokenizer = SHIPPED[family].tokenizer
+    recipe = Recipe(family, tokenizer, shapes.get(family, TINY), steps=4, batch_size=150, max_length=32, warmup_steps=1)
+    source = FileText((text,))
+    settings: dict[str, Any] = {"source": source, "save_minutes": 0}
+    whole = Run(recipe, tmp_path / "whole", **settings).execute(progress=False)
+    for step in range(1, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("plm_lessons.training.runs._stop_signal", lambda asked, device: signal.SIGTERM)
+            try:
+                parts = Run(recipe, tmp_path / "parts", **settings).execute(progress=False)
+            except Stopped as stopped:
+                assert f"after step {step};" in str(stopped)
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    assert not parts.training and not whole.training
+    sizes = [len(batch["input_ids"]) for batch in islice(BatchStream(source, load_tokenizer(tokenizer), recipe), 4)]
+    assert min(sizes) < 150 or family == "t5"
+
+
+def test_in_float32_it_is_the_plain_loop_bit_for_bit(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing between the model and PyTorch's own AdamW: no autocast, whatever the machine can do."""
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("float32 was asked for")
+
+    monkeypatch.setattr(torch, "autocast", never)
+    source, tokenizer = FileText((text,)), load_tokenizer("byte_level_bpe")
+    trained = Run(ROBERTA, tmp_path, source, precision="float32").execute(progress=False)
+    model = FAMILIES["roberta"].model(ROBERTA, tokenizer).train()
+    optimizer = adamw(model, 1e-3)
+    for step, batch in enumerate(islice(BatchStream(source, tokenizer, ROBERTA), 6)):
+        optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 1e-3 * (6 - step) / 6
+        model(**batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    for name, value in model.state_dict().items():
+        assert torch.equal(trained.state_dict()[name], value), name
+
+
+def test_two_batches_of_an_update_are_one_of_twice_the_size(text: Path, tmp_path: Path) -> None:
+    source = FileText((text,))
+    for name, size, count in (("one", 8, 1), ("two", 4, 2)):
+        recipe = dataclasses.replace(ROBERTA, batch_size=size, accumulation_steps=count)
+        Run(recipe, tmp_path / name, source, precision="float32").execute(progress=False)
+    one, two = log_of(tmp_path / "one"), log_of(tmp_path / "two")
+    assert [entry["loss"] for entry in two] == pytest.approx([entry["loss"] for entry in one], rel=1e-6)
+    assert [entry["tokens"] for entry in two] == [entry["tokens"] for entry in one]
+    weights, others = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, value in weights.items():
+        torch.testing.assert_close(others[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_the_log_tells_means_counts_and_held_out_figures(text: Path, tmp_path: Path) -> None:
+    source, tokenizer = FileText((text,)), load_tokenizer("byte_level_bpe")
+    for name, every in (("each", 1), ("some", 4)):
+        Run(ROBERTA, tmp_path / name, source, log_every=every, evaluate_every=4).execute(progress=False)
+    each, some = log_of(tmp_path / "each"), log_of(tmp_path / "some")
+    assert [entry["step"] for entry in some] == [4, 6]
+    for entry, part in zip(some, (each[:4], each[4:]), strict=True):
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            assert entry[name] == pytest.approx(sum(step[name] for step in part) / len(part), rel=1e-6)
+        assert entry["tokens"] == sum(step["tokens"] for step in part)
+        assert entry["held_out"] == part[-1]["held_out"]
+    model = RobertaForMaskedLM.from_pretrained(tmp_path / "each")
+    batches = list(held_out_batches(source, tokenizer, ROBERTA))
+    assert FAMILIES["roberta"].evaluate(model, batches) == pytest.approx(each[-1]["held_out"], rel=1e-5)
+
+
+def test_steps_and_savings_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    for name, value in (
+        ("log_every", 0), ("evaluation_batches", 0), ("shard_characters", 0), ("evaluate_every", -1),
+        ("save_minutes", float("nan")), ("precision", "float16"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=name):
+            Run(ROBERTA, tmp_path, **{name: value})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="family='gpt'"):
+        Run(dataclasses.replace(ROBERTA, family="gpt"), tmp_path)
+    for more in ({"source": FileText((Path(__file__),))}, {"shard_characters": 1000}):
+        with pytest.raises(ValueError, match="task_share"):
+            Run(SHIPPED["t5"], tmp_path, **more)
+
+
+# --- Under torchrun --------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_come_to_the_losses_of_one(text: Path, tmp_path: Path) -> None:
+    """The last batch of each epoch has a single row, so that one of the processes has nothing to do."""
+    rows = len(next(iter(BatchStream(FileText((text,)), load_tokenizer("byte_level_bpe"),
+                                     dataclasses.replace(ROBERTA, batch_size=10_000))))["input_ids"])  # fmt: skip
+    size = next(size for size in range(60, rows) if rows % size == 1)
+    settings = ["--precision", "float32", "--steps", str(2 * (rows // size + 1)), "--batch-size", str(size)]
+    alone, shared = (arguments("roberta", tmp_path / name, text, *settings) for name in ("alone", "shared"))
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "plm_lessons"]
+    with start([*launcher, *shared]) as process:
+        assert main(alone) == 0
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    for entry, other in zip(log_of(tmp_path / "alone"), log_of(tmp_path / "shared"), strict=True):
+        assert other.pop("held_out", {}) == pytest.approx(entry.pop("held_out", {}), rel=1e-4)
+        assert other == pytest.approx(entry, rel=1e-4)
+    weights, others = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
+    for name, value in weights.items():
+        torch.testing.assert_close(others[name], value, atol=1e-5, rtol=1e-4)

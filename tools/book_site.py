@@ -1,0 +1,179 @@
+"""A Sphinx extension for what surrounds the pages: what search engines, link previews, hosts and lost readers see.
+
+- Each page gets a description (`page_descriptions` in _config.yml) and the tags from which a link preview is made.
+- `404.html`, `sitemap.xml` and `robots.txt`.
+- `_headers`, which says which Content-Security-Policy the site works under. Hosts such as Netlify and Cloudflare Pages
+  read that file; tools/build_book.py serves the book with it, so that the tests run under it.
+
+The policy lets a page load from its own host only, and run no script that is not a file of the site or one of the few
+inline scripts that were there when the book was built: it names these by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+CARD = "_static/card.png"
+CARD_SIZE = (1200, 630)
+CARD_ALT = "The title of the book, and a map of its four models: BERT, and what RoBERTa, ALBERT and T5 changed."
+NOT_FOUND = "404"
+SCRIPT_TYPES = ("", "module", "text/javascript")
+
+
+# The head of a page
+
+
+def description(app: Sphinx, page: str) -> str:
+    """Return a sentence or two on what a page holds.
+
+    Raises:
+        ExtensionError: the page is one of the book's own, and _config.yml has no description of it.
+    """
+    written: dict[str, str] = app.config.page_descriptions
+    if page in written:
+        return written[page]
+    if page in app.env.found_docs:
+        raise ExtensionError(f"_config.yml, page_descriptions: there is none of {page}")
+    module = page.removeprefix("_modules/").replace("/", ".")
+    return f"The source code of {module}, as the reference of the book's package links to it."
+
+
+def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Add the description and the tags of the link preview, and take out what a page can do without."""
+    root = page == app.config.root_doc
+    if root:
+        context["docstitle"] = ""  # or the title of the book stands there twice
+    # Tells the theme's menu of versions, which we do not have, where it is: an inline script of its own for each page.
+    context["script_files"] = [
+        file
+        for file in context["script_files"]
+        if "DOCUMENTATION_OPTIONS.pagename" not in (file.attributes.get("body") or "")
+    ]
+    base = app.config.html_baseurl
+    text = description(app, page)
+    properties = {
+        "og:type": "website" if root else "article",
+        "og:site_name": app.config.html_title,
+        "og:title": app.config.html_title if root else strip_tags(context.get("title", page)),
+        "og:description": text,
+        "og:url": base + app.builder.get_target_uri(page),
+        "og:image": base + CARD,
+        "og:image:width": str(CARD_SIZE[0]),
+        "og:image:height": str(CARD_SIZE[1]),
+        "og:image:alt": CARD_ALT,
+    }
+    tags = [
+        f'<meta name="description" content="{escape(text)}"/>',
+        '<meta name="twitter:card" content="summary_large_image"/>',
+    ]
+    tags += [f'<meta property="{name}" content="{escape(value)}"/>' for name, value in properties.items()]
+    if page == NOT_FOUND:
+        # A host shows this page in the place of any other, at any depth.
+        tags.insert(0, f'<base href="{escape(urlsplit(base).path)}"/>')
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def strip_tags(html: str) -> str:
+    """Return the text of a piece of HTML."""
+    texts: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = texts.append  # type: ignore[method-assign, assignment]
+    parser.feed(html)
+    parser.close()
+    return "".join(texts)
+
+
+# The policy
+
+
+class Inline(HTMLParser):
+    """Collects what a page has of scripts, style sheets and event handlers that are no files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, set[str]] = {"script": set(), "style": set(), "handler": set()}
+        self.open = ""
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.found["handler"] |= {value for name, value in attributes.items() if name.startswith("on")}
+        script = tag == "script" and "src" not in attributes and attributes.get("type", "") in SCRIPT_TYPES
+        self.open, self.text = (tag if script or tag == "style" else ""), ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open:
+            self.found[self.open].add(self.text)
+        self.open = ""
+
+
+def policy(pages: Iterable[str]) -> str:
+    """Return the tightest Content-Security-Policy that lets the given pages, as HTML, work.
+
+    Style attributes must be allowed as such: KaTeX sets each formula with hundreds of different ones.
+    """
+    inline = Inline()
+    for page in pages:
+        inline.feed(page)
+        inline.reset()
+    handlers = ["'unsafe-hashes'", *hashes(inline.found["handler"])] if inline.found["handler"] else []
+    sources = {
+        "default-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "font-src": ["'self'"],
+        "form-action": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "script-src": ["'self'", *hashes(inline.found["script"]), *handlers],
+        "style-src-attr": ["'unsafe-inline'"],
+        "style-src-elem": ["'self'", *hashes(inline.found["style"])],
+    }
+    return "; ".join(" ".join([name, *values]) for name, values in sources.items())
+
+
+def hashes(texts: Iterable[str]) -> list[str]:
+    """Return the names under which a policy knows the texts."""
+    return sorted(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
+
+
+# Files beside the pages
+
+
+def write_files(app: Sphinx, exception: Exception | None) -> None:
+    """Write the files that no page makes, when the pages stand."""
+    if exception is not None or app.builder.name != "html":
+        return
+    out, base = Path(app.outdir), app.config.html_baseurl
+    pages = "".join(
+        f"  <url><loc>{escape(base + app.builder.get_target_uri(page))}</loc></url>\n"
+        for page in sorted(app.env.found_docs)
+    )
+    files = {
+        "sitemap.xml": '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{pages}</urlset>\n',
+        "robots.txt": f"User-agent: *\nAllow: /\nSitemap: {base}sitemap.xml\n",
+    }
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+    built = (path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html")))
+    (out / "_headers").write_text(f"/*\n  Content-Security-Policy: {policy(built)}\n", encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the setting and the steps of the build at which this extension takes part."""
+    app.add_config_value("page_descriptions", {}, "html", [dict])
+    app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
+    app.connect("build-finished", write_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

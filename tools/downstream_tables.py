@@ -1,0 +1,88 @@
+"""The results of `measure_downstream.py` as tables in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+from plm_lessons.downstream import TASKS
+
+NAMES = {"": "counting words", "bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT"}
+COUNTS = {
+    "text": "TF-IDF of the words, logistic regression",
+    "pair": "TF-IDF of the words that both texts have, logistic regression",
+    "words": "the label that a word has most often, at the beginning of a sentence or within one",
+    "question": "the beginning of the sentence whose TF-IDF vector is nearest to the question's",
+}
+"""What is counted, for each kind of task."""
+
+Column = tuple[str, str]
+"""A model and how it started."""
+
+
+def tables(entries: Sequence[dict[str, Any]]) -> str:
+    """All tasks with most examples, then each learning curve. Of weights or settings that changed, the last count."""
+    last = {_cell(entry["run"]): _settings(entry["run"]) for entry in entries}
+    weights = {entry["run"]["model"]: entry["run"]["weights"] for entry in entries}
+    cells: dict[tuple[str, int, Column], list[dict[str, float]]] = {}
+    for entry in entries:
+        run = entry["run"]
+        current = run["weights"] == weights[run["model"]] and _settings(run) == last[_cell(run)]
+        if run["split"] == "held_out" and current:
+            cells.setdefault(_cell(run)[:3], []).append(entry["figures"])
+    columns = list(dict.fromkeys(column for _, _, column in cells))
+    sizes = {task: sorted({size for name, size, _ in cells if name == task}) for task in TASKS}
+    sizes = {task: found for task, found in sizes.items() if found}
+
+    rows = [
+        [task, figure.replace("_", " "), f"{found[-1]:,}", *(_text(cells.get((task, found[-1], column)), figure)
+        for column in columns)]
+        for task, found in sizes.items() for figure in TASKS[task].figures
+    ]  # fmt: skip
+    parts = [
+        "# Downstream tasks",
+        "Made by `python tools/measure_downstream.py` from downstream.jsonl, beside this file. Figures on the held-out "
+        "split, in percent: the mean over the seeds and, behind ±, their standard deviation (a seed draws the "
+        "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
+        "nothing is drawn.",
+        _table(["task", "figure", "learnt from", *map(_title, columns)], rows),
+        "Counting words: "
+        + "; ".join(f"{', '.join(t for t in sizes if TASKS[t].kind == kind)}: {what}" for kind, what in COUNTS.items()
+                    if any(TASKS[task].kind == kind for task in sizes)) + ".",
+    ]  # fmt: skip
+    for task, found in sizes.items():
+        if len(found) > 1:
+            figure = TASKS[task].figures[0]
+            curve = [[f"{size:,}", *(_text(cells.get((task, size, column)), figure) for column in columns)]
+                     for size in found]  # fmt: skip
+            parts += [
+                f"## {task}: {figure.replace('_', ' ')} by the number of labelled examples",
+                _table(["learnt from", *map(_title, columns)], curve),
+            ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(run: dict[str, Any]) -> tuple[str, int, Column, str]:
+    return run["task"], run["examples"], (run["model"], run["start"]), run["split"]
+
+
+def _settings(run: dict[str, Any]) -> tuple[float, int]:
+    return run["learning_rate"], run["epochs"]
+
+
+def _title(column: Column) -> str:
+    model, start = column
+    return f"{NAMES[model]}, {start}" if model else NAMES[model]
+
+
+def _text(found: Sequence[dict[str, float]] | None, figure: str) -> str:
+    if not found:
+        return ""
+    values = [100 * figures[figure] for figures in found]
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, [":--", *["--:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,297 @@
+"""Measure what pre-training is worth: the downstream tasks, fine-tuned, from scratch, and by counting words.
+
+python tools/measure_downstream.py                       # all tasks with the small BERT
+python tools/measure_downstream.py --tasks topics --curve
+python tools/measure_downstream.py --models bert roberta albert --seeds 0 1 2
+
+Each run is one line of benchmarks/results/downstream.jsonl. What is there already is not done again, so the command can
+be interrupted, and asked for more later; downstream.md beside it holds the tables of all that is there. A line counts
+only for the weights, settings and number of examples that it was made with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import math
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from downstream_baselines import BASELINES
+from downstream_tables import tables
+
+import plm_lessons
+from plm_lessons.commands.finetune import HEADS, NAMES
+from plm_lessons.downstream import TASKS
+from plm_lessons.files import write_atomically
+from plm_lessons.tokenization import load_tokenizer
+from plm_lessons.training.downstream import EncodedTask, encode_task, evaluate_task, fitting
+from plm_lessons.training.fine_tuning import Model, fine_tune
+from plm_lessons.training.optimization import best_device
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "downstream.jsonl"
+CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
+STARTS = ("pre-trained", "from scratch")
+COUNTING = "counting"
+
+MAX_LENGTH = 128
+BATCH_SIZE = 32
+LEARNING_RATES = (3e-4, 1e-3, 3e-3)
+"""Of these the best on the validation split is taken, for each task, model and start: seed 0, `TRIAL_EXAMPLES`."""
+TRIAL_EXAMPLES = 1000
+CURVE = (10, 30, 100, 300, 1000)
+CURVE_TASK = "topics"
+EPOCHS = 2
+LEAST_STEPS = 100
+"""Few examples are read more than `EPOCHS` times, until so many steps are done."""
+MOST_EXAMPLES = {"pairs": 6000, "capitals": 3000}
+"""So many are used where there are more, for want of time; the other tasks use all they have."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that fixes the figures of a run.
+
+    Attributes:
+        task, model: what, and by which family; no model if words are only counted.
+        start: one of `STARTS`, or `COUNTING`.
+        weights: the beginning of the SHA-256 of the checkpoint's weights and configuration.
+        examples: how many are learnt from; drawn by the seed.
+        seed: also draws the weights that are new, the order of the examples and dropout.
+        split: what the figures are about, `"validation"` or `"held_out"`.
+    """
+
+    task: str
+    model: str
+    start: str
+    weights: str
+    examples: int
+    seed: int
+    split: str
+    learning_rate: float
+    epochs: int
+
+    def __str__(self) -> str:
+        rate = f", learning rate {self.learning_rate:g}" if self.learning_rate else ""
+        return f"{self.task}, {self.model or 'words'} {self.start}, {self.examples} examples, seed {self.seed}{rate}"
+
+
+class Results:
+    """The runs that are done, in a file with one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        self.entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._figures = {Run(**entry["run"]): entry["figures"] for entry in self.entries}
+
+    def figures(self, run: Run) -> dict[str, float] | None:
+        """Of a run, None if it is not done."""
+        return self._figures.get(run)
+
+    def add(self, run: Run, figures: dict[str, float], seconds: float) -> None:
+        """Keep a run; the file is whole at any time."""
+        rounded = {name: round(value, 6) for name, value in figures.items()}
+        self._figures[run] = rounded
+        self.entries.append({"run": asdict(run), "figures": rounded, "seconds": round(seconds, 1)})
+        text = "".join(json.dumps(entry) + "\n" for entry in self.entries)
+        write_atomically(self.path, text.encode("utf-8"))
+
+
+@cache
+def examples(task: str, split: str) -> list[Any]:
+    """All examples of a task."""
+    return TASKS[task].examples(split)
+
+
+def chosen(run: Run) -> list[Any]:
+    """The training examples of a run: a larger number holds those of a smaller one with the same seed."""
+    found = examples(run.task, "train")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(run.seed))
+    return [found[place] for place in order[: run.examples].tolist()]
+
+
+def fingerprint(folder: Path) -> str:
+    """What is in a checkpoint, as twelve hexadecimal digits."""
+    files = [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
+def build(run: Run, folder: Path) -> Model:
+    """The model of a run, with a new head."""
+    task = TASKS[run.task]
+    model_class = getattr(plm_lessons, NAMES[run.model] + HEADS[task.kind])
+    fields: dict[str, Any] = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    if task.labels:
+        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
+    generator = torch.Generator().manual_seed(run.seed)
+    if run.start == "from scratch":
+        config = model_class.config_class.from_pretrained(folder)
+        return model_class(dataclasses.replace(config, **fields), generator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that heads are left aside or drawn: both are meant
+        model = model_class.from_pretrained(folder, **fields)
+    heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
+    model.initialise(generator, only=heads)
+    return model
+
+
+def encoded(task: str, found: Sequence[Any], folder: Path) -> tuple[list[Any], EncodedTask]:
+    """Examples for a model, without those that are too long for it, which are counted aloud."""
+    tokenizer = load_tokenizer(folder)
+    kept = fitting(TASKS[task], found, tokenizer, MAX_LENGTH)
+    if len(kept) < len(found):
+        print(f"{task}: {len(found) - len(kept)} of {len(found)} examples are longer than {MAX_LENGTH} tokens and are "
+              "left out", file=sys.stderr)  # fmt: skip
+    return kept, encode_task(TASKS[task], kept, tokenizer, MAX_LENGTH)
+
+
+@cache
+def asked(task: str, split: str, folder: Path) -> tuple[list[Any], EncodedTask]:
+    """The examples that a run is measured on."""
+    return encoded(task, examples(task, split), folder)
+
+
+def fine_tuned_figures(run: Run, folder: Path) -> dict[str, float]:
+    """Train, and measure."""
+    _, train = encoded(run.task, chosen(run), folder)
+    model = build(run, folder).to(best_device())
+    fine_tune(
+        model,
+        train.inputs,
+        train.labels,
+        epochs=run.epochs,
+        learning_rate=run.learning_rate,
+        batch_size=BATCH_SIZE,
+        seed=run.seed,
+        progress=False,
+    )
+    return evaluate_task(model, *asked(run.task, run.split, folder))
+
+
+def counted_figures(run: Run) -> dict[str, float]:
+    """The baseline."""
+    others = (examples(run.task, split) for split in ("validation", run.split))
+    return BASELINES[TASKS[run.task].kind](chosen(run), *others)
+
+
+# --- What is to be done ----------------------------------------------------------------------------------------------
+
+
+def epochs_for(count: int) -> int:
+    """How often so many examples are read."""
+    return max(EPOCHS, math.ceil(LEAST_STEPS / math.ceil(count / BATCH_SIZE)))
+
+
+def sizes(task: str, curve: bool, limit: int | None) -> list[int]:
+    """The numbers of examples that a task is learnt from."""
+    most = min(len(examples(task, "train")), MOST_EXAMPLES.get(task, sys.maxsize), limit or sys.maxsize)
+    return [*(size for size in CURVE if curve and task == CURVE_TASK and size < most), most]
+
+
+def trials(task: str, model: str, start: str, weights: str, most: int) -> list[Run]:
+    """The runs that the learning rate is chosen by."""
+    count = min(TRIAL_EXAMPLES, most)
+    settings = {"seed": 0, "split": "validation", "epochs": epochs_for(count)}
+    return [
+        Run(task, model, start, weights, count, learning_rate=rate, **settings)  # type: ignore[arg-type]
+        for rate in LEARNING_RATES
+    ]
+
+
+def best_rate(runs: Sequence[Run], results: Results) -> float:
+    """The learning rate of the best of these runs, the smallest of equals."""
+
+    def reached(run: Run) -> float:
+        figures = results.figures(run)
+        assert figures is not None
+        return figures[TASKS[run.task].figures[0]]
+
+    return max(runs, key=reached).learning_rate
+
+
+def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
+    """All runs in their order; those that others depend on come first, and must be done before more is asked for."""
+    for task in options.tasks:
+        counts = sizes(task, options.curve, options.limit)
+        for count in counts:
+            everything = count == len(examples(task, "train"))  # then no choice is left to a seed
+            for seed in options.seeds[:1] if everything else options.seeds:
+                yield Run(task, "", COUNTING, "", count, 0 if everything else seed, "held_out", 0.0, 0)
+        for model in options.models:
+            weights = fingerprint(options.checkpoints / model)
+            for start in STARTS:
+                tried = trials(task, model, start, weights, counts[-1])
+                yield from tried
+                rate = best_rate(tried, results)
+                for count in counts:
+                    for seed in options.seeds:
+                        yield Run(task, model, start, weights, count, seed, "held_out", rate, epochs_for(count))
+
+
+def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 8000.0) -> float:
+    """How long the training of all runs takes on one core, if none is done; evaluation and counting add about a tenth.
+
+    Args:
+        tokens_per_second: Of a model with 4 layers, H 128, on a server's core without bfloat16.
+    """
+    tokens = 0.0
+    for task in options.tasks:
+        counts = sizes(task, options.curve, options.limit)
+        trial = min(TRIAL_EXAMPLES, counts[-1])
+        read = len(LEARNING_RATES) * trial * epochs_for(trial)
+        read += len(options.seeds) * sum(count * epochs_for(count) for count in counts)
+        for model in options.models:
+            some, encoded_some = encoded(task, examples(task, "train")[:500], options.checkpoints / model)
+            length = int(encoded_some.inputs["attention_mask"].sum()) / len(some)
+            tokens += len(STARTS) * length * read
+    return tokens / tokens_per_second / 60
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is not done, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--models", nargs="+", choices=NAMES, default=["bert"], metavar="MODEL",
+                        help=f"{', '.join(NAMES)}; by default bert")  # fmt: skip
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="by default 0 1 2")
+    parser.add_argument(
+        "--curve", action="store_true", help=f"also {CURVE_TASK} from {', '.join(map(str, CURVE))} examples"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="learn from at most N examples of each task")
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="folder with one folder for each model")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results; the tables stand beside it")
+    options = parser.parse_args(arguments)
+    for model in options.models:
+        if not (options.checkpoints / model / "model.safetensors").is_file():
+            parser.error(f"{options.checkpoints / model} has no model.safetensors: train it with `make checkpoints`")
+    if options.limit is not None and options.limit < 1:
+        parser.error(f"--limit {options.limit}: must be at least 1")
+
+    results = Results(options.out)
+    print(f"about {estimated_minutes(options):.0f} minutes of training in all", file=sys.stderr)
+    for run in planned(options, results):
+        if results.figures(run) is None:
+            start = time.perf_counter()
+            folder = options.checkpoints / run.model
+            figures = counted_figures(run) if run.start == COUNTING else fine_tuned_figures(run, folder)
+            seconds = time.perf_counter() - start
+            results.add(run, figures, seconds)
+            told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+            print(f"{run}: {told} ({seconds:.0f} s)", file=sys.stderr, flush=True)
+    write_atomically(options.out.with_suffix(".md"), tables(results.entries).encode("utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,7 +9,6 @@ import inspect
 import json
 import pkgutil
 import re
-from collections.abc import Iterator
 from functools import cache
 from html.parser import HTMLParser
 from importlib.metadata import version
@@ -94,18 +93,7 @@ def page(name: str) -> Page:
     return found
 
 
-def names(entry: list[object] | dict[str, object] | str) -> Iterator[str]:
-    """Every page of a table of contents."""
-    if isinstance(entry, dict):
-        yield from (str(entry[key]) for key in ("root", "file") if key in entry)
-        for value in entry.values():
-            yield from names(value)  # type: ignore[arg-type]
-    elif isinstance(entry, list):
-        for part in entry:
-            yield from names(part)  # type: ignore[arg-type]
-
-
-TOC = list(names(yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))))
+TOC = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
 NOTEBOOKS = [ROOT / f"{name}.ipynb" for name in TOC if (ROOT / f"{name}.ipynb").exists()]
 
 

@@ -57,7 +57,7 @@ class Use(NamedTuple):
 def definition(path: str) -> str:
     """Return the path under which something is documented: that of the module in which it is written."""
     module, _, name = path.rpartition(".")
-    target = getattr(importlib.import_module(module), name, None)
+    target: Any = getattr(importlib.import_module(module), name, None)
     return f"{target.__module__}.{target.__qualname__}" if hasattr(target, "__qualname__") else path
 
 

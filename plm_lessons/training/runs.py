@@ -63,7 +63,7 @@ class Run:
         folder: Where the files lie; under `torchrun` every process must see it.
         source: The text.
         log_path: Where the log goes; None: `log.jsonl` in the folder.
-        log_every: Steps of which an entry of the log gives the mean.
+        log_every: Steps of which an entry of the log gives the mean; there is also one at each look at held-out text.
         evaluate_every: Steps between two looks at held-out text; 0 for none but the last.
         evaluation_batches: How many of its batches are looked at, of 64 rows each.
         save_minutes: Time between two savings of the state; 0 for one after each step.
@@ -163,9 +163,10 @@ class Run:
                 bar.update()
                 last, stop = step == recipe.steps, _stop_signal(asked, device)
                 if rank == 0:
-                    if last or step % self.log_every == 0:
+                    evaluate = last or (self.evaluate_every > 0 and step % self.evaluate_every == 0)
+                    if evaluate or step % self.log_every == 0:
                         line = waiting.take(step)
-                        if held_out and (last or (self.evaluate_every and step % self.evaluate_every == 0)):
+                        if held_out and evaluate:
                             line["held_out"] = _rounded(family.evaluate(model, held_out))
                         log.write(line)
                     if stop or time.monotonic() - saved > 60 * self.save_minutes:
@@ -195,7 +196,7 @@ class Run:
 
     def _prepare_folder(self) -> None:
         """Write down the settings, and remove what a kill in the middle of a saving has left."""
-        about = self.settings | {"torch": str(torch.__version__)}
+        about = self.settings | {"precision": self.precision, "torch": str(torch.__version__)}
         write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
         for part in self.folder.glob(".*.safetensors.*"):
             part.unlink()
@@ -289,14 +290,17 @@ def _stop_signal(asked: list[int], device: torch.device) -> int:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list of the signals that ask to stop, Ctrl-C or SIGTERM, as they come; the second interrupts at once."""
+    """A list of the signals that ask to stop, Ctrl-C or SIGTERM, as they come. Alone, the second interrupts at once.
+
+    `torchrun` passes on what it gets, so that its processes may get the same twice.
+    """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield asked  # only the main thread may handle signals
         return
 
     def remember(number: int, frame: object) -> None:
-        if asked:
+        if asked and process_rank()[1] == 1:
             raise KeyboardInterrupt
         asked.append(number)
 

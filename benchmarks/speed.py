@@ -29,6 +29,7 @@ from plm_lessons.files import write_atomically
 from plm_lessons.layers.dropout import Dropout
 from plm_lessons.models.costs import count_multiply_adds
 from plm_lessons.training.large_batches import Batch, accumulate_gradients
+from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adamw
 
 LEARNING_RATE = 1e-4
@@ -259,6 +260,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help=f"of {choices}")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, of which the median counts (%(default)s)")
     parser.add_argument("--threads", type=int, help="of torch (as many as it chooses)")
+    parser.add_argument("--keep-memory", action="store_true", help="keep freed memory, on both sides: see README.md")
     parser.add_argument("--json", type=Path, help="also write all times into this file")
     parser.add_argument("--tiny", action="store_true", help="sizes that only show whether the programme runs")
     parser.add_argument("--curves", action="store_true", help="compare the losses of training instead of the speed")
@@ -277,9 +279,10 @@ def main(arguments: list[str]) -> None:
     transformers.utils.logging.disable_progress_bar()
     if options.threads:
         torch.set_num_threads(options.threads)
+    keeps = options.keep_memory and keep_freed_memory()
     work = TINY if options.tiny else REFERENCE
     peaks = matmul_peaks(work.matrix)
-    found: dict[str, Any] = {"machine": machine(peaks)}
+    found: dict[str, Any] = {"machine": machine(peaks) | {"keeps freed memory": keeps}}
     print("; ".join(f"{name} {value}" for name, value in found["machine"].items()) + "\n")
     if options.curves:
         found["curves"] = compare_curves(options.steps)

@@ -28,10 +28,10 @@ def check_number(
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     is_number = is_number and -float("inf") < value < float("inf")
     if not is_number or not low <= value <= high or (above and value == low):
-        allowed = "finite" if low == -float("inf") else f"above {low:g}" if above else f"of at least {low:g}"
+        allowed = "" if low == -float("inf") else f" above {low:g}" if above else f" of at least {low:g}"
         if high < float("inf"):
-            allowed = f"from {low:g} to {high:g}" if not above else f"{allowed} and at most {high:g}"
-        raise ValueError(f"{name}={value!r:.80}: must be a finite number {allowed}")
+            allowed = f"{allowed} and at most {high:g}" if above else f" from {low:g} to {high:g}"
+        raise ValueError(f"{name}={value!r:.80}: must be a finite number{allowed}")
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

@@ -344,9 +344,9 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.Captur
 
 def entry(start: str, accuracy: float, weights: str = "a", **run: Any) -> dict[str, Any]:
     fields = {"task": "sentiment", "model": "bert", "examples": 100, "seed": 0, "split": "held_out",
-              "learning_rate": 1e-3, "epochs": 2}  # fmt: skip
+              "learning_rate": 1e-3, "epochs": 2, "batch_size": 16}  # fmt: skip
     if start == "counting":
-        fields |= {"model": "", "learning_rate": 0.0, "epochs": 0}
+        fields |= {"model": "", "learning_rate": 0.0, "epochs": 0, "batch_size": 0}
         weights = ""
     return {"run": fields | {"start": start, "weights": weights} | run, "figures": {"accuracy": accuracy}}
 

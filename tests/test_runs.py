@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -117,54 +118,59 @@ def test_what_a_kill_in_the_middle_of_saving_leaves_is_removed(text: Path, tmp_p
     assert not list(tmp_path.glob(".*"))
 
 
-def test_sigterm_saves_and_stops(text: Path, tmp_path: Path) -> None:
-    settings = ["--steps", "100", "--log-every", "3"]
-    whole, stopped = (arguments("bert", tmp_path / name, text, *settings) for name in ("whole", "stopped"))
-    with start(["plm_lessons", *stopped], stdout=subprocess.PIPE) as process:
-        wait_for_steps(tmp_path / "stopped", 2)
-        process.terminate()
-        output, message = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM and output == ""
-    assert message.startswith("stopped after step ") and message.count("\n") == 1
-    assert (tmp_path / "stopped" / "state.safetensors").is_file()
-    assert main(whole) == main(stopped) == 0
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+def stop_after_some_steps(command: list[str], folder: Path, number: signal.Signals) -> None:
+    """Run a command in this process, and ask it to stop by that signal once its log has some lines."""
+
+    def ask() -> None:
+        wait_for_steps(folder, 5)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(number, signal.SIG_IGN)  # this process must outlive a command that does not listen
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert main(command) == 128 + number
+    thread.join()
+    assert signal.signal(number, before) is signal.SIG_IGN, "the handler is as it was"
 
 
 @pytest.fixture
-def stopped_by_ctrl_c(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def stopped(text: Path, tmp_path: Path) -> list[str]:
     """The command of a run that was stopped after some of its 60 steps, in `tmp_path / "a"`."""
     command = arguments("bert", tmp_path / "a", text, "--steps", "60")
-
-    def interrupt() -> None:
-        wait_for_steps(tmp_path / "a", 5)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    handler = signal.getsignal(signal.SIGINT)
-    assert main(command) == 128 + signal.SIGINT
-    thread.join()
-    assert signal.getsignal(signal.SIGINT) is handler
-    assert "the same command goes on from there" in capsys.readouterr().err
+    stop_after_some_steps(command, tmp_path / "a", signal.SIGINT)
     return command
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_stop_is_met_when_all_is_saved(
+    number: signal.Signals, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the middle of an entry of the log, whose mean must be that of an unbroken run."""
+    settings = ["--steps", "60", "--log-every", "2"]
+    whole, parts = (arguments("bert", tmp_path / name, text, *settings) for name in ("whole", "parts"))
+    stop_after_some_steps(parts, tmp_path / "parts", number)
+    out, message = capsys.readouterr()
+    assert out == "" and re.fullmatch(r"stopped after step \d+; the same command goes on from there\n", message)
+    assert (tmp_path / "parts" / "state.safetensors").is_file()
+    assert main(whole) == main(parts) == 0
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
 def test_the_log_loses_the_steps_that_are_done_again_and_a_half_written_line(
-    stopped_by_ctrl_c: list[str], text: Path, tmp_path: Path
+    stopped: list[str], text: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "a" / "log.jsonl"
     done = log.read_bytes()
     last = json.loads(done.splitlines()[-1])["step"]
     log.write_bytes(done + json.dumps({"step": last + 1, "loss": 0}).encode() + b'\n{"step": 9, "lo')
-    assert main(stopped_by_ctrl_c) == 0
+    assert main(stopped) == 0
     assert log.read_bytes().startswith(done)
     assert main(arguments("bert", tmp_path / "b", text, "--steps", "60")) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
 def test_a_run_with_other_settings_is_refused_by_their_names(
-    stopped_by_ctrl_c: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stopped: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = (tmp_path / "a" / "state.safetensors").read_bytes()
     for options, message in (
@@ -173,7 +179,7 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
         (["--set", "hidden_size=32"], "model {.*'hidden_size': 16.*}, now {.*'hidden_size': 32"),
         (["--text", __file__], "text 'files .*articles.txt .*', now 'files .*test_runs.py"),
     ):
-        assert main([*stopped_by_ctrl_c, *options]) == 2
+        assert main([*stopped, *options]) == 2
         error = capsys.readouterr().err
         assert "holds a run with other settings" in error and error.count("\n") == 1
         assert re.search(message, error), error
@@ -181,10 +187,10 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
 
 
 def test_a_log_that_is_not_this_runs_is_left_alone(
-    stopped_by_ctrl_c: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stopped: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     notes = tmp_path / "notes.txt"
-    for content, refused in (("my notes\n", stopped_by_ctrl_c), ('{"step": 1}\n', arguments("bert", tmp_path, text))):
+    for content, refused in (("my notes\n", stopped), ('{"step": 1}\n', arguments("bert", tmp_path, text))):
         notes.write_text(content, encoding="utf8")
         assert main([*refused, "--log", str(notes)]) == 2
         assert "notes.txt" in capsys.readouterr().err and notes.read_text(encoding="utf8") == content
@@ -225,11 +231,11 @@ def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: p
 
 
 def test_a_state_that_is_not_whole_is_refused(
-    stopped_by_ctrl_c: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stopped: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = tmp_path / "a" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-10])
-    assert main(stopped_by_ctrl_c) == 2
+    assert main(stopped) == 2
     assert "state.safetensors: not a whole state of training" in capsys.readouterr().err
 
 
@@ -241,11 +247,11 @@ def test_every_family_trains_in_parts_as_in_one(family: str, text: Path, tmp_pat
     """Asked to stop after each step, through several epochs and their last, smaller batches."""
     shapes = {"albert": TINY | {"embedding_size": 8}, "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1}}
     tokenizer = SHIPPED[family].tokenizer
-    recipe = Recipe(family, tokenizer, shapes.get(family, TINY), steps=4, batch_size=150, max_length=32, warmup_steps=1)
+    recipe = Recipe(family, tokenizer, shapes.get(family, TINY), steps=3, batch_size=150, max_length=32, warmup_steps=1)
     source = FileText((text,))
     settings: dict[str, Any] = {"source": source, "save_minutes": 0}
     whole = Run(recipe, tmp_path / "whole", **settings).execute(progress=False)
-    for step in range(1, 5):
+    for step in range(1, 4):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("plm_lessons.training.runs._stop_signal", lambda asked, device: signal.SIGTERM)
             try:
@@ -254,7 +260,7 @@ def test_every_family_trains_in_parts_as_in_one(family: str, text: Path, tmp_pat
                 assert f"after step {step};" in str(stopped)
     assert_same_run(tmp_path / "parts", tmp_path / "whole")
     assert not parts.training and not whole.training
-    sizes = [len(batch["input_ids"]) for batch in islice(BatchStream(source, load_tokenizer(tokenizer), recipe), 4)]
+    sizes = [len(batch["input_ids"]) for batch in islice(BatchStream(source, load_tokenizer(tokenizer), recipe), 3)]
     assert min(sizes) < 150 or family == "t5"
 
 
@@ -263,10 +269,15 @@ def test_in_float32_it_is_the_plain_loop_bit_for_bit(
 ) -> None:
     """Nothing between the model and PyTorch's own AdamW: no autocast, whatever the machine can do."""
 
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("float32 was asked for")
+    entered = []
 
-    monkeypatch.setattr(torch, "autocast", never)
+    def autocast(*_: object, **__: object) -> nullcontext[None]:
+        entered.append(1)
+        return nullcontext()
+
+    monkeypatch.setattr(torch, "autocast", autocast)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     source, tokenizer = FileText((text,)), load_tokenizer("byte_level_bpe")
     trained = Run(ROBERTA, tmp_path, source, precision="float32").execute(progress=False)
     model = FAMILIES["roberta"].model(ROBERTA, tokenizer).train()
@@ -279,6 +290,9 @@ def test_in_float32_it_is_the_plain_loop_bit_for_bit(
         optimizer.zero_grad()
     for name, value in model.state_dict().items():
         assert torch.equal(trained.state_dict()[name], value), name
+    assert not entered
+    Run(ROBERTA, tmp_path / "auto", source).execute(progress=False)
+    assert len(entered) == 6, "which such a machine would have used in each step"
 
 
 def test_two_batches_of_an_update_are_one_of_twice_the_size(text: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ PAIRS = [
     pair("sop", "Iron is a metal.", "Metals conduct.", 0),
 ]
 STRANGE = (
-    *("", " ", "the THE The", "don't stop", "cats cat CATS", "glass glasses series", "a1 1a 1900-1901", "s ss sss css"),
+    *("", " ", "the THE The", "don't stop", "cats cat CATS", "glass glasses series", "a1 1a 1900-1901", "s ss css gas"),
     *("naïve NAÏVE nai\u0308ve", "ὈΔΥΣΣΕΎΣ ὑποκριτής ΣΑΣ", "שָׁלוֹם עולם", "مرحبا بالعالم", "हिन्दी भाषा", "我喜欢猫。"),
     *("👩‍👩‍👧 fun 🎉🎉", MARKUP, "İstanbul istanbul", "x" * 450, "snake_case kebab-case", "a\u200bb\u00adc", "²³ ½ Ⅷ"),
     "\u2028line\u2029s",

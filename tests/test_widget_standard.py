@@ -18,7 +18,18 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from widget_page import CONTRAST, IN_FOCUS, STICKING_OUT, Strict, bare, drawn, render_with_model, set_theme
+from widget_page import (
+    CONTRAST,
+    IN_FOCUS,
+    STICKING_OUT,
+    Strict,
+    bare,
+    drawn,
+    operate,
+    render_with_model,
+    set_theme,
+    shown,
+)
 
 from plm_lessons import widgets
 from plm_lessons.widgets.base import LessonWidget, source
@@ -28,8 +39,41 @@ MOST_BYTES = 24_000  # of a widget's own script, its mathematics included; about
 every_widget = pytest.mark.parametrize("name", NAMES)
 
 
-def make(name: str) -> LessonWidget:
-    return getattr(widgets, name)()
+EVEN = {"encoder": [[[[1 / 3] * 3] * 3] * 2] * 2, "cross": [[[[1 / 3] * 3] * 2] * 2] * 2}
+# For each widget a value of every trait that shows something else than the first state does, and fits the others.
+OTHER: dict[str, dict[str, Any]] = {
+    "AttentionViewer": {
+        "sentences": [{"tokens": ["a", "b", "c"], "target_tokens": ["x", "y"], "attentions": EVEN}] * 2,
+        **{"sentence": 1, "kind": "cross", "layer": 1, "head": 1, "query": 1, "measure": "spread"},
+    },
+    "GeluWidget": {"x": 1.5, "curves": ("relu",), "seed": 3, "draws": 25, "view": "masks"},
+    "MaskingPatternsWidget": {
+        **{"text": "It was a dark night.", "tokenizer": "byte_level_bpe", "masking_rate": 0.3, "mask_share": 0.6},
+        **{"random_share": 0.3, "mean_span_length": 2.0, "copies": 3, "seed": 9, "epochs": 30, "unit": "words"},
+    },
+    "ModelSizesWidget": {
+        **{"num_attention_heads": 8, "hidden_size": 512, "embedding_size": 256, "num_hidden_layers": 3},
+        **{"vocab_size": 9000, "shared_parameters": "none", "dropout": True, "type_vocab_size": 3, "batch_size": 2},
+        **{"max_position_embeddings": 600, "intermediate_size": 1000, "sequence_length": 100, "head": "masked_lm"},
+        **{"view": "parts"},
+    },
+    "RMSNormWidget": {"components": (1.0, -2.0), "log10_scale": -3, "log10_eps": -4.0, "gain": 0.5},
+    "RelativeBiasWidget": {
+        **{"num_buckets": 8, "max_distance": 40, "direction": "one-sided", "shift": 3, "query": 7, "distance": -2},
+        **{"values": tuple(tuple(0.1 * head - 0.2 * b for b in range(8)) for head in range(3)), "head": 1},
+        "relative_key_scores": (tuple(tuple(0.1 * i - 0.01 * n for n in range(23)) for i in range(12)),) * 2,
+        "absolute_scores": (tuple(tuple(0.02 * i - 0.01 * j for j in range(32)) for i in range(32)),) * 2,
+        "mode": "absolute",
+    },
+    "SentencePairs": {
+        **{"pairs": widgets.SentencePairs().pairs[2:7], "seed": 5, "task": "sop"},
+        "guesses": (0, 1, None, 0, None),
+    },
+}
+
+
+def make(name: str, **state: Any) -> LessonWidget:
+    return getattr(widgets, name)(**state)
 
 
 # --- from Python's side -----------------------------------------------------------------------------------------------
@@ -220,6 +264,46 @@ def test_senseless_value_is_named_and_the_view_stays(name: str, open_page: Calla
     assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase one another
     page.evaluate("cleanup()")
     assert page.evaluate("fake.listeners()") == 0
+
+
+@every_widget
+def test_trait_set_in_python_moves_the_view(name: str, open_page: Callable[..., Page]) -> None:
+    """One trait after another, until the view is that of a widget which was made like this."""
+    widget = make(name)
+    page = render_with_model(open_page("about:blank"), widget)
+    root = page.locator(".plm-widget")
+    assert set(OTHER[name]) == set(widget.fields), "say in OTHER what each trait can be besides"
+    for field, value in OTHER[name].items():
+        setattr(widget, field, value)
+        page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, widget.page_state()[field]])
+        assert page.locator(".plm-message").inner_text() == "", field
+    assert page.evaluate("sent") == []
+    made_so = render_with_model(open_page("about:blank"), make(name, **OTHER[name]))
+    assert shown(root) == shown(made_so.locator(".plm-widget"))
+    assert shown(root) != shown(render_with_model(open_page("about:blank"), make(name)).locator(".plm-widget"))
+
+
+@every_widget
+def test_every_control_changes_what_is_shown_and_sets_its_trait(name: str, open_page: Callable[..., Page]) -> None:
+    """In each view of the widget, by keyboard; what was sent makes the same state in Python as in the page."""
+    page_state = "(names) => Object.fromEntries(names.map((name) => [name, fake.get(name)]))"
+    views = each_choice(render_with_model(open_page("about:blank"), make(name)))
+    for view in views or [""]:
+        widget = make(name)
+        page = render_with_model(open_page("about:blank"), widget)
+        root, radio = page.locator(".plm-widget"), page.locator(f'input[type=radio][value="{view}"]')
+        if view and not radio.is_checked():
+            before = shown(root)
+            radio.focus()
+            page.keyboard.press("Space")
+            assert radio.is_checked() and shown(root) != before, view
+        used, silent = operate(root)
+        assert used and silent == [], view
+        for message in page.evaluate("sent"):
+            widget.set_state(message)
+        wanted = json.loads(json.dumps(widget.page_state()))
+        assert page.evaluate(page_state, list(widget.fields)) == wanted
+        page.close()
 
 
 @every_widget

@@ -279,6 +279,14 @@ def linked_code(app: Sphinx, docname: str, block: nodes.literal_block, names: di
     return nodes.raw("", f'<div class="highlight-{language} notranslate">{html}</div>', format="html")
 
 
+def forget_unread_modules(app: Sphinx) -> tuple[()]:
+    """Keep viewcode's list of modules to those whose source it shows: it links also to what has none, as builtins."""
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, entry in modules.items() if not entry]:
+        del modules[name]
+    return ()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the role and the steps of the build at which this extension takes part."""
     for field in PyObject.doc_field_types:
@@ -289,4 +297,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", tidy_docstring, priority=400)  # napoleon has 500
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", link_names)
+    app.connect("html-collect-pages", forget_unread_modules, priority=400)  # viewcode has 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}

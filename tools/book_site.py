@@ -133,6 +133,7 @@ def policy(pages: Iterable[str]) -> str:
     sources = {
         "default-src": ["'none'"],
         "base-uri": ["'self'"],
+        "connect-src": ["'self'"],  # the search reads the pages that it found, for an excerpt
         "font-src": ["'self'"],
         "form-action": ["'self'"],
         "img-src": ["'self'", "data:"],

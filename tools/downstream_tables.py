@@ -67,8 +67,8 @@ def _cell(run: dict[str, Any]) -> tuple[str, int, Column, str]:
     return run["task"], run["examples"], (run["model"], run["start"]), run["split"]
 
 
-def _settings(run: dict[str, Any]) -> tuple[float, int]:
-    return run["learning_rate"], run["epochs"]
+def _settings(run: dict[str, Any]) -> tuple[float, int, int]:
+    return run["learning_rate"], run["epochs"], run["batch_size"]
 
 
 def _title(column: Column) -> str:

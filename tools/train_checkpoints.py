@@ -149,8 +149,7 @@ last one, and none; it sees the words on the left as they stand in the text, als
 |:--|--:|--:|--:|
 {table}
 {_pairs(figures["model"])}{_task_table(tasks)}
-To check: {", ".join(f"{figure} {value:.4f}" for figure, value in checked.items())} on the first {CHECKED} batches of 64
-rows of the held-out articles alone.
+To check, on the first {CHECKED} batches of 64 rows of the held-out articles alone: {_figures(checked)}.
 
 ## Limits
 
@@ -167,6 +166,10 @@ BY-SA 4.0, with the same attribution.
 
 def _listed(fields: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}".removesuffix(".0000") for name, value in figures.items())
 
 
 def _training(recipe: Recipe) -> str:
@@ -192,7 +195,9 @@ def _training(recipe: Recipe) -> str:
         rate = f"AdaFactor with the learning rate min({recipe.learning_rate:g}, 1 / sqrt(n)) in step n"
     else:
         rate = f"AdamW with learning rate {recipe.learning_rate:g} and weight decay {recipe.weight_decay:g}"
-    rate += f", {recipe.schedule} after {recipe.warmup_steps:,} steps of warm-up" if recipe.warmup_steps else ""
+    rate += (
+        f", {recipe.schedule} schedule after {recipe.warmup_steps:,} steps of warm-up" if recipe.warmup_steps else ""
+    )
     rate += f", falling to 0 in the last {recipe.cooldown_steps:,}" if recipe.cooldown_steps else ""
     return f"{what} {rows}. {rate}."
 

@@ -22,6 +22,7 @@ from plm_lessons.files import write_atomically
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.fine_tuning import fine_tune
+from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
 from plm_lessons.training.runs import refuse_finished
@@ -82,6 +83,7 @@ def run(chosen: argparse.Namespace) -> None:
     refuse_finished(out)
     folder, family = find_model(chosen.model)
     check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
+    keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
     model, tokenizer, figures, asked = train(chosen, folder, family)

@@ -23,6 +23,7 @@ from plm_lessons.text_sources import CorpusText
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.large_batches import process_rank
+from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import PRECISIONS, SCHEDULES, best_device
 from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import Run
@@ -108,6 +109,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.threads is not None:
         check_whole("threads", chosen.threads, least=1)
         torch.set_num_threads(chosen.threads)
+    keep_freed_memory()
     with _processes():
         first, tell = process_rank()[0] == 0, not chosen.quiet and sys.stderr.isatty()
         check_memory(recipe)

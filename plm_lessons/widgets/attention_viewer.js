@@ -182,7 +182,10 @@ export function render({ model, el }) {
   /** A pixel for each weight: the square root is the opacity. */
   function paint(target, weights) {
     const [width, height] = [weights[0].length, weights.length], pixels = new ImageData(width, height);
-    weights.flat().forEach((weight, n) => pixels.data.set([...colour, Math.round(255 * Math.sqrt(weight))], 4 * n));
+    weights.flat().forEach((weight, n) => {
+      pixels.data.set(colour, 4 * n);
+      pixels.data[4 * n + 3] = Math.round(255 * Math.sqrt(weight));
+    });
     Object.assign(target, { width, height });
     target.getContext("2d").putImageData(pixels, 0, 0);
   }

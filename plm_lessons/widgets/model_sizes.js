@@ -38,6 +38,7 @@ const TEXT = {
   bar: (name, total, parts) => `${name}: ${total}, of which ${parts}.`,
   plot: (here, others) => `Here: ${here}. ${others}.`,
   point: (name, parameters, work) => `${name}: ${parameters} parameters, ${work} multiply-adds per token`,
+  kept: (bytes) => `A step of training with B sequences keeps ${bytes} bytes in memory.`,
   note: "Counted at sequence length S with the words scored at 15% of the positions if there is a head. One multiplication and addition count as one; the backward pass takes twice as many again. Memory: float32, Adam; no fused attention, dropout masks of one byte a place.",
   headsMoved: (heads, hidden) => `The heads must divide H: there are ${heads} of them at H = ${hidden}.`,
   lengthMoved: (length) => `S is at most the number of positions: it is ${length}.`,
@@ -124,12 +125,12 @@ export function render({ model, el }) {
     (next) => update({ [name]: next }), () => (message.textContent = `${wrong[name]} ${name === "type_vocab_size" ? "" : TEXT.fit}`.trim()),
   )]));
 
-  const question = node("p"), bar = node("div", { class: "plm-bar" }), plot = node("div", { class: "plm-plot" }), note = node("p");
+  const question = node("p"), bar = node("div", { class: "plm-bar" }), plot = node("div", { class: "plm-plot" }), note = node("p"), kept = node("p");
   const tables = node("div", { class: "plm-sizes" }), shape = node("div", { class: "plm-row" }, preset.element, sharing.element, head.element, node("label", {}, dropout, TEXT.dropout));
   const { form, say } = fillBox(
     el, TEXT.title, question, views.element, shape,
     node("div", { class: "plm-sliders" }, ...Object.values(sliders).map(({ element }) => element)),
-    node("div", { class: "plm-row" }, ...Object.values(fields).map(({ element }) => element)), message, bar, plot, note, tables, node("p", { class: "plm-quiet" }, TEXT.note),
+    node("div", { class: "plm-row" }, ...Object.values(fields).map(({ element }) => element)), message, bar, plot, note, tables, kept, node("p", { class: "plm-quiet" }, TEXT.note),
   );
 
   const fill = (i) => `plm-part-${i % 6}${i % 2 ? " plm-pale" : ""}`;
@@ -246,6 +247,8 @@ export function render({ model, el }) {
     else drawWidths(width);
     const perToken = Object.fromEntries([...Object.entries(work), [TEXT.total, sum(work)]].map(([part, count]) => [part, count / S]));
     writeTable(inMemory ? "memory" : "parts", shown, perToken);
+    kept.hidden = inMemory;
+    putText(kept, TEXT.kept(grouped(sum(memory))));
     say(`${grouped(sum(parameters))} ${TEXT.columns.parts[1]}, ${grouped(perToken[TEXT.total])} ${TEXT.columns.parts[3]}, ${grouped(sum(memory))} ${TEXT.columns.memory[1]}`);
   }
 

@@ -1,0 +1,125 @@
+"""The package as pip installs it, beside the oldest versions that it asks for: what a reader in Google Colab has.
+
+The environment has those versions of all packages but torch, which is that of the tests, as is everything else. Without
+a package registry these tests are skipped, or fail when REQUIRE_NETWORK=1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import make_notebooks
+import pytest
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ASKED_FOR = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["hub"]])
+OLDEST = [f"{one.name}=={next(iter(one.specifier)).version}" for one in ASKED_FOR if one.name != "torch"]
+# What they need besides, of their time.
+WITH_THEM = ["contourpy<1.3", "ipython_genutils", "widgetsnbextension~=3.6.0", "jupyterlab_widgets<3"]
+PIP: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+
+
+def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command, in a folder from which no package can be imported."""
+    settings: dict[str, Any] = {"env": {**os.environ, "MPLBACKEND": "agg"}, "cwd": Path(command[0]).parent}
+    return subprocess.run([*map(str, command)], **settings, capture_output=True, text=True, check=check, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the oldest versions, without the package."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
+    (packages / "of_the_tests.pth").write_text(sysconfig.get_path("purelib"))  # is searched after the environment's own
+    install: list[str | Path] = [*PIP, "--python", python, "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    done = run(*install, *OLDEST, *WITH_THEM, check=False)
+    if done.returncode:
+        reason = f"the oldest versions cannot be installed here: {done.stderr[-300:]}"
+        if os.environ.get("REQUIRE_NETWORK") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return python
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes of the repository."""
+    folder = tmp_path_factory.mktemp("wheel")
+    shutil.copytree(
+        ROOT / "plm_lessons", folder / "source" / "plm_lessons", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source")
+    command: list[str | Path] = [
+        *PIP,
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        folder,
+    ]
+    run(*command, folder / "source")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(python: Path, wheel: Path) -> Path:
+    """The Python of an environment in which the package is installed, not the repository."""
+    run(*PIP, "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    return python
+
+
+def test_installing_it_changes_no_other_package(installed: Path, wheel: Path) -> None:
+    """All that it asks for is there already, and of those it runs with the oldest versions that it allows."""
+    told = run(
+        *PIP, "--python", installed, "install", "--dry-run", "--no-index", "--ignore-installed", "--no-deps", wheel
+    )
+    assert told.stdout.strip().endswith("Would install plm-lessons-" + PROJECT["version"])
+    asked = run(installed, "-c", "from importlib.metadata import requires; print(*requires('plm-lessons'), sep=';;')")
+    assert {Requirement(one).name for one in asked.stdout.split(";;")} >= {one.split("==")[0] for one in OLDEST}
+    code = "import plm_lessons; from importlib.metadata import version; print(plm_lessons.__file__, *map(version, {}))"
+    where, *found = run(installed, "-c", code.format([one.split("==")[0] for one in OLDEST])).stdout.split()
+    assert not Path(where).is_relative_to(ROOT)
+    for one, version in zip(OLDEST, found, strict=True):
+        assert Requirement(f"{one}.*").specifier.contains(version)
+
+
+def test_importing_it_takes_less_than_three_seconds(installed: Path) -> None:
+    """Of computing time, most of which is torch's."""
+    code = "import time, plm_lessons, plm_lessons.widgets; print(time.process_time())"
+    assert min(float(run(installed, "-c", code).stdout) for _ in range(2)) < 3
+
+
+def test_every_widget_and_every_tokenizer_is_there(installed: Path) -> None:
+    code = """
+from plm_lessons import widgets
+from plm_lessons.tokenization import load_tokenizer
+print([len(getattr(widgets, name)()._repr_mimebundle_()[0]["text/html"]) > 10_000 for name in widgets.__all__])
+print([load_tokenizer(name).get_vocab_size() for name in ("wordpiece", "byte_level_bpe", "unigram", "t5_unigram")])
+"""
+    widgets, tokenizers = run(installed, "-c", code).stdout.splitlines()
+    assert set(eval(widgets)) == {True} and eval(tokenizers) == [8192] * 4
+
+
+@pytest.mark.parametrize("path", make_notebooks.notebooks(), ids=lambda path: path.name)
+def test_a_chapter_begins_well(installed: Path, path: Path) -> None:
+    done = run(installed, ROOT / "tests" / "installed_worker.py", path, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -4,7 +4,7 @@ python tools/measure_downstream.py                       # all tasks with the sm
 python tools/measure_downstream.py --tasks topics --curve
 python tools/measure_downstream.py --models bert roberta albert --seeds 0 1 2
 
-Each run is one line of benchmarks/results/downstream.jsonl. What is there already is not done again, so the command can
+Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is there already is not done again, so the command can
 be interrupted, and asked for more later; downstream.md beside it holds the tables of all that is there. A line counts
 only for the weights, settings and number of examples that it was made with.
 """
@@ -38,9 +38,8 @@ from plm_lessons.training.downstream import EncodedTask, encode_task, evaluate_t
 from plm_lessons.training.fine_tuning import Model, fine_tune
 from plm_lessons.training.optimization import best_device
 
-ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "downstream.jsonl"
 CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
+RESULTS = CHECKPOINTS / "downstream.jsonl"
 STARTS = ("pre-trained", "from scratch")
 COUNTING = "counting"
 

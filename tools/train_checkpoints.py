@@ -30,6 +30,7 @@ from plm_lessons.text_sources import CorpusText, TextSource
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.held_out import held_out_figures
+from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import best_device
 from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import LOG, RECIPE, Run, Stopped
@@ -237,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in chosen.names:
         if name not in SHIPPED:
             parser.error(f"NAME {name!r}: must be one of {', '.join(SHIPPED)}")
+    keep_freed_memory()
     for name in chosen.names or SHIPPED:
         print(name, file=sys.stderr, flush=True)
         try:

@@ -307,6 +307,20 @@ def test_every_control_changes_what_is_shown_and_sets_its_trait(name: str, open_
 
 
 @every_widget
+def test_every_slider_answers_to_the_pointer(name: str, open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), make(name))
+    root = page.locator(".plm-widget")
+    for slider in root.locator("input[type=range]:visible").all():
+        for share in (0.2, 0.8):  # one of them is elsewhere than the knob
+            box = slider.bounding_box()
+            assert box is not None
+            before, value = shown(root), slider.input_value()
+            slider.click(position={"x": share * box["width"], "y": box["height"] / 2})
+            assert slider.input_value() == value or shown(root) != before, slider.get_attribute("aria-label")
+        assert (page.evaluate("sent") or [{}])[-1], "nothing was sent"
+
+
+@every_widget
 def test_what_the_view_sends_is_what_python_takes(name: str, open_page: Callable[..., Page]) -> None:
     widget = make(name)
     page = render_with_model(open_page("about:blank"), widget)

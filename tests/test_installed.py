@@ -28,7 +28,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ASKED_FOR = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["hub"]])
 OLDEST = [f"{one.name}=={next(iter(one.specifier)).version}" for one in ASKED_FOR if one.name != "torch"]
 # What they need besides, of their time.
-WITH_THEM = ["contourpy<1.3", "ipython_genutils", "widgetsnbextension~=3.6.0", "jupyterlab_widgets<3"]
+WITH_THEM = [
+    "contourpy<1.3",
+    "ipython<8.24",
+    "decorator",
+    "ipython_genutils",
+    "widgetsnbextension~=3.6.0",
+    "jupyterlab_widgets<3",
+]
 PIP: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
@@ -93,8 +100,10 @@ def test_installing_it_changes_no_other_package(installed: Path, wheel: Path) ->
         *PIP, "--python", installed, "install", "--dry-run", "--no-index", "--ignore-installed", "--no-deps", wheel
     )
     assert told.stdout.strip().endswith("Would install plm-lessons-" + PROJECT["version"])
-    asked = run(installed, "-c", "from importlib.metadata import requires; print(*requires('plm-lessons'), sep=';;')")
-    assert {Requirement(one).name for one in asked.stdout.split(";;")} >= {one.split("==")[0] for one in OLDEST}
+    asked = run(
+        installed, "-c", "from importlib.metadata import requires; print(*requires('plm-lessons'), sep=chr(10))"
+    )
+    assert {Requirement(one).name for one in asked.stdout.splitlines()} >= {one.split("==")[0] for one in OLDEST}
     code = "import plm_lessons; from importlib.metadata import version; print(plm_lessons.__file__, *map(version, {}))"
     where, *found = run(installed, "-c", code.format([one.split("==")[0] for one in OLDEST])).stdout.split()
     assert not Path(where).is_relative_to(ROOT)

@@ -4,9 +4,9 @@ python tools/measure_downstream.py                       # all tasks with the sm
 python tools/measure_downstream.py --tasks topics --curve
 python tools/measure_downstream.py --models bert roberta albert --seeds 0 1 2
 
-Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is there already is not done again, so the command can
-be interrupted, and asked for more later; downstream.md beside it holds the tables of all that is there. A line counts
-only for the weights, settings and number of examples that it was made with.
+Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is there already is not done again, so the
+command can be interrupted, and asked for more later; downstream.md beside it holds the tables of all that is there. A
+line counts only for the weights, settings and number of examples that it was made with.
 """
 
 from __future__ import annotations

@@ -158,12 +158,15 @@ def test_an_unusable_python_is_named_as_the_reason(tmp_path: Path, python: str) 
 
 
 def test_every_path_in_the_maps_exists() -> None:
-    """The table chapter -> module -> widget -> test, in the README and on the first page."""
+    """The table chapter -> module -> widget -> test, the same in the README and on the first page."""
+    maps = []
     for path in (ROOT / "README.md", ROOT / "book" / "index.md"):
         rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
         assert rows, f"{path.name} has no map"
+        maps.append([row.replace("](book/", "](") for row in rows])
         for name in re.findall(r"`([^`]+)`", "\n".join(rows)):
             assert list(ROOT.glob(name)) or list(ROOT.glob(f"plm_lessons/{name}")), f"{path.name} names {name}"
+    assert maps[0] == maps[1]
 
 
 def test_every_file_that_the_readme_shows_or_links_exists() -> None:

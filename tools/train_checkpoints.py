@@ -115,6 +115,7 @@ def model_card(
         tasks: From `written_tasks`, of a T5.
     """
     recipe, title = SHIPPED[name], TITLES[SHIPPED[name].family]
+    article = "An" if title.startswith("A") else "A"
     asked = "tokens of targets, sentinels included" if tasks else "masked words"
     reviews = ", sentences of film reviews (Rotten Tomatoes, CC BY 4.0)" if tasks else ""
     critics = " The reviews are from film critics alone." if tasks else ""
@@ -126,7 +127,7 @@ def model_card(
     )
     return f"""# A tiny {title}
 
-A {title} of {model.num_parameters():,} parameters, made for the {title} chapter of the book, which shows what it has
+{article} {title} of {model.num_parameters():,} parameters, made for the {title} chapter of the book, which shows what it has
 learnt. It is far too small to be of use otherwise.
 
 - **Text.** The training split of what ships with the package: openings of English Wikipedia articles (CC BY-SA 4.0),
@@ -143,7 +144,7 @@ learnt. It is far too small to be of use otherwise.
 
 On the held-out split: {words:,.0f} {asked}. Perplexity is the exponential of the loss. The unigram model knows how
 common each word is. The trigram model has counted the training text and mixes what followed the last two words, the
-last one, and none; it sees the words on the left as they stand in the text, also where this model is shown a mask.
+last one, and none; it sees the words on the left as they stand in the text, also where they are hidden from this model.
 (`plm_lessons/training/held_out.py`)
 
 | | loss | perplexity | accuracy |
@@ -155,8 +156,8 @@ To check, on the first {CHECKED} batches of 64 rows of the held-out articles alo
 ## Limits
 
 It writes and fills in what sounds likely, not what is so. It has read some three million tokens again and again, most
-of them speeches of presidents, the rest first sentences of encyclopedia articles, and has their views and gaps. It
-knows English only.{critics}
+of them speeches of presidents, the rest openings of encyclopedia articles, and has their views and gaps. It knows
+English only.{critics}
 
 ## Licence
 
@@ -186,12 +187,15 @@ def _training(recipe: Recipe) -> str:
             f"{recipe.task_limit:,}." if tasks else "."
         ),
     }[recipe.family]  # fmt: skip
-    rows = (
-        f"{recipe.steps:,} steps of {recipe.batch_size * recipe.accumulation_steps} rows of {recipe.max_length} tokens"
-    )
+    count = recipe.batch_size * recipe.accumulation_steps
     if recipe.short_epochs:
-        count = recipe.of_epoch(0).batch_size * recipe.accumulation_steps
-        rows += f", in the first {recipe.short_epochs} passes over the text {count} rows of {recipe.short_length}"
+        many = recipe.of_epoch(0).batch_size * recipe.accumulation_steps
+        rows = (
+            f"{recipe.steps:,} steps. In the first {recipe.short_epochs} passes over the text a batch has {many} rows "
+            f"of {recipe.short_length} tokens, after that {count} rows of {recipe.max_length}"
+        )
+    else:
+        rows = f"{recipe.steps:,} steps of {count} rows of {recipe.max_length} tokens"
     if recipe.family == "t5":
         rate = f"AdaFactor with the learning rate min({recipe.learning_rate:g}, 1 / sqrt(n)) in step n"
     else:

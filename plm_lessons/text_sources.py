@@ -27,7 +27,7 @@ class TextSource(Protocol):
         """The documents of a split, "train" or "held_out"."""
 
     def describe(self) -> str:
-        """What it is, in a line; two sources that say the same give the same documents."""
+        """What it is, in a line, by which a run knows its text again; the content is not compared."""
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ LAYER_PARTS = [
         activations.gelu,
         lambda: {"x": HIDDEN, "approximate": "tanh"},
         x=[([1.0], "tensor"), (WORDS, "int64", "floating-point")],
-        approximate=[("erf", '"tanh"'), (None, '"none"')],
+        approximate=[("erf", "'tanh'"), (None, "'none'")],
     ),
     part(
         activations.activation,

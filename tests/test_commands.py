@@ -339,6 +339,10 @@ def test_folders_that_hold_no_such_model_are_refused(
     assert_refused(["evaluate", str(models / "bert"), "--batches", "0"], "batches=0", capsys)
     assert_refused(["finetune", "topic", "--model", str(models / "bert")], "task='topic': must be .*topics", capsys)
     assert_refused(["finetune", "topics", "--model", str(models / "t5")], "task='topics': must be .*topic'", capsys)
+    column = ["pretrain", "bert", "--column", "body", "--steps", "1"]
+    assert_refused(column, "column='body': must not be given without dataset", capsys)
+    t5 = ["finetune", "topic", "--model", str(models / "t5"), "--max-length", "32"]
+    assert_refused(t5, "max_length=32: must not be given for a T5", capsys)
     for name in ("epochs", "batch-size", "max-length", "examples"):
         assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
     assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
@@ -349,7 +353,7 @@ def test_a_tokenizer_with_more_words_than_the_model_is_refused(
 ) -> None:
     BertForMaskedLM(BertConfig(vocab_size=100, **TINY)).save_pretrained(tmp_path)
     shutil.copyfile(TOKENIZERS / "wordpiece" / "tokenizer.json", tmp_path / "tokenizer.json")
-    assert_refused(["fill-mask", str(tmp_path), "[MASK]"], "tokenizer has 8192 words, its model only 100", capsys)
+    assert_refused(["fill-mask", str(tmp_path), "[MASK]"], "tokenizer has 8192 words: must .* vocab_size=100", capsys)
 
 
 def test_a_model_without_all_its_heads_can_fill_but_not_be_evaluated(

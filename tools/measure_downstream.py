@@ -18,7 +18,6 @@ import json
 import math
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -29,21 +28,22 @@ import torch
 from downstream_baselines import BASELINES
 from downstream_tables import tables
 
-import plm_lessons
-from plm_lessons.commands.finetune import HEADS, NAMES
+from plm_lessons.commands.finetune import NAMES, drawn, head_of, with_new_head
+from plm_lessons.commands.loading import CHECKPOINTS
 from plm_lessons.downstream import TASKS
 from plm_lessons.files import write_atomically
+from plm_lessons.models.checkpoint_files import WEIGHTS
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.downstream import EncodedTask, encode_task, evaluate_task, fitting
 from plm_lessons.training.fine_tuning import Model, fine_tune
 from plm_lessons.training.optimization import best_device
 
-CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
 RESULTS = CHECKPOINTS / "downstream.jsonl"
 STARTS = ("pre-trained", "from scratch")
 COUNTING = "counting"
 
 MAX_LENGTH = 128
+DROPOUT = 0.1
 BATCH_SIZE = 16
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 """Of these the best on the validation split is taken, for each task, model and start: seed 0, `TRIAL_EXAMPLES`."""
@@ -64,7 +64,7 @@ class Run:
     Attributes:
         task, model: what, and by which family; no model if words are only counted.
         start: one of `STARTS`, or `COUNTING`.
-        weights: the beginning of the SHA-256 of the checkpoint's weights and configuration.
+        weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer.
         examples: how many are learnt from; drawn by the seed.
         seed: also draws the weights that are new, the order of the examples and dropout.
         split: what the figures are about, `"validation"` or `"held_out"`.
@@ -117,33 +117,23 @@ def examples(task: str, split: str) -> list[Any]:
 
 def chosen(run: Run) -> list[Any]:
     """The training examples of a run: a larger number holds those of a smaller one with the same seed."""
-    found = examples(run.task, "train")
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(run.seed))
-    return [found[place] for place in order[: run.examples].tolist()]
+    return drawn(examples(run.task, "train"), run.examples, run.seed)
 
 
 def fingerprint(folder: Path) -> str:
     """What is in a checkpoint, as twelve hexadecimal digits."""
-    files = [folder / name for name in ("config.json", "model.safetensors", "tokenizer.json")]
+    files = [folder / name for name in ("config.json", WEIGHTS, "tokenizer.json")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
 def build(run: Run, folder: Path) -> Model:
     """The model of a run, with a new head."""
     task = TASKS[run.task]
-    model_class = getattr(plm_lessons, NAMES[run.model] + HEADS[task.kind])
-    fields: dict[str, Any] = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
-    if task.labels:
-        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
-    generator = torch.Generator().manual_seed(run.seed)
     if run.start == "from scratch":
+        model_class, fields = head_of(run.model, task, DROPOUT)
         config = model_class.config_class.from_pretrained(folder)
-        return model_class(dataclasses.replace(config, **fields), generator)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that heads are left aside or drawn: both are meant
-        model = model_class.from_pretrained(folder, **fields)
-    heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
-    model.initialise(generator, only=heads)
+        return model_class(dataclasses.replace(config, **fields), torch.Generator().manual_seed(run.seed))
+    model, _ = with_new_head(folder, run.model, task, DROPOUT, run.seed)
     return model
 
 
@@ -274,8 +264,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results; the tables stand beside it")
     options = parser.parse_args(arguments)
     for model in options.models:
-        if not (options.checkpoints / model / "model.safetensors").is_file():
-            parser.error(f"{options.checkpoints / model} has no model.safetensors: train it with `make checkpoints`")
+        if not (options.checkpoints / model / WEIGHTS).is_file():
+            parser.error(f"{options.checkpoints / model} has no {WEIGHTS}: train it with `make checkpoints`")
     if options.limit is not None and options.limit < 1:
         parser.error(f"--limit {options.limit}: must be at least 1")
 

@@ -19,10 +19,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 
-import plm_lessons
+from plm_lessons.commands.finetune import drawn
+from plm_lessons.commands.loading import CHECKPOINTS
 from plm_lessons.files import write_atomically
 from plm_lessons.models.checkpoint_files import WEIGHTS
 from plm_lessons.objectives.text_to_text import TASKS
@@ -38,7 +38,6 @@ from plm_lessons.training.streams import held_out_batches
 from plm_lessons.training.t5_evaluation import commonest_answer, task_figures, write_texts
 
 ROOT = Path(__file__).parent.parent
-CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
 TITLES = {"bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT", "t5": "T5"}
 CHECKED = 2  # held-out batches of Wikipedia that a card has separate figures for, so that they are soon repeated
 Figures = dict[str, dict[str, float]]
@@ -81,9 +80,7 @@ def written_tasks(model: Any, tokenizer: Tokenizer, most: int = 1000) -> dict[st
     """
     figures: dict[str, Figures] = {}
     for name, task in TASKS.items():
-        examples = task.examples("held_out")
-        order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(0)).tolist()
-        examples = [examples[place] for place in order[:most]]
+        examples = drawn(task.examples("held_out"), most, seed=0)
         targets = [example.target for example in examples]
         written = write_texts(model, tokenizer, [example.source for example in examples])
         baseline = [commonest_answer(task.examples("train"))] * len(targets)
@@ -127,8 +124,8 @@ def model_card(
     )
     return f"""# A tiny {title}
 
-{article} {title} of {model.num_parameters():,} parameters, made for the {title} chapter of the book, which shows what it has
-learnt. It is far too small to be of use otherwise.
+{article} {title} of {model.num_parameters():,} parameters, made for the {title} chapter of the book, which shows what
+it has learnt. It is far too small to be of use otherwise.
 
 - **Text.** The training split of what ships with the package: openings of English Wikipedia articles (CC BY-SA 4.0),
   State of the Union addresses (public domain){reviews}. See `../../data`.

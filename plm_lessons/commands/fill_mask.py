@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from plm_lessons import AlbertForMaskedLM, BertForMaskedLM, RobertaForMaskedLM
-from plm_lessons.checks import check_whole
 from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model
 from plm_lessons.tokenization import token_id
 from plm_lessons.training.inference import fill_mask
@@ -31,7 +30,6 @@ def run(chosen: argparse.Namespace) -> None:
     """Load the model, ask it, print its answers."""
     folder, family = find_model(chosen.model, CLASSES)
     model, tokenizer = load_model(folder, CLASSES[family])
-    check_whole("top", chosen.top, least=1, most=tokenizer.get_vocab_size())
     mask = tokenizer.id_to_token(token_id(tokenizer, "[MASK]", "<mask>"))
     text = chosen.text.replace("[MASK]", mask).replace("<mask>", mask)
     answers = fill_mask(model, tokenizer, text, chosen.top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import plm_lessons
 from plm_lessons import T5ForConditionalGeneration
 from plm_lessons.checks import check_choice, check_whole
 from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model
-from plm_lessons.downstream import TASKS
+from plm_lessons.downstream import TASKS, Task
 from plm_lessons.files import write_atomically
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
@@ -37,6 +37,7 @@ HEADS = {
     "question": "ForQuestionAnswering",
 }
 WRITTEN = 500  # held-out examples that a T5 answers
+MAX_LENGTH = 128
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -67,7 +68,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--learning-rate", type=float, metavar="R",
                         help="its peak (default: 0.001, for T5 relative 0.01; a large model wants less)")  # fmt: skip
     parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="default: 0.1")
-    parser.add_argument("--max-length", type=int, default=128, metavar="S", help="tokens of a row (default: 128)")
+    parser.add_argument("--max-length", type=int, metavar="S",
+                        help=f"tokens of a row (default: {MAX_LENGTH}); not for T5, which reads all")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of order, new weights, dropout (default: 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar; so too where stderr is no terminal")
     parser.set_defaults(run=run)
@@ -75,14 +77,17 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Load, train, measure, save, and say how it does."""
-    for name in ("epochs", "batch_size", "max_length"):
-        check_whole(name, getattr(chosen, name), least=1)
-    check_whole("examples", 1 if chosen.examples is None else chosen.examples, least=1)
+    for name in ("epochs", "batch_size", "max_length", "examples"):
+        given = getattr(chosen, name)
+        check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
     out = chosen.out or Path("finetuned") / chosen.task
     refuse_finished(out)
     folder, family = find_model(chosen.model)
     check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
+    if family == "t5" and chosen.max_length is not None:
+        raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads its texts whole")
+    chosen.max_length = chosen.max_length or MAX_LENGTH
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
@@ -99,15 +104,10 @@ Trained = tuple[Any, Tokenizer, dict[str, float], int]
 def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
     """BERT and its like: a new head, whose answers are labels."""
     task = TASKS[chosen.task]
-    fields: dict[str, Any] = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), chosen.dropout)
-    if task.labels:
-        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
-    model, tokenizer = load_model(folder, getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), **fields)
-    heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
-    model.initialise(torch.Generator().manual_seed(chosen.seed), only=heads)
+    model, tokenizer = with_new_head(folder, family, task, chosen.dropout, chosen.seed)
     model.to(best_device())
     examples, held_out = (_fitting(chosen, task, split, tokenizer) for split in ("train", "held_out"))
-    learnt = encode_task(task, _drawn(examples, chosen.examples, chosen.seed), tokenizer, chosen.max_length)
+    learnt = encode_task(task, drawn(examples, chosen.examples, chosen.seed), tokenizer, chosen.max_length)
     fine_tune(
         model,
         learnt.inputs,
@@ -122,7 +122,24 @@ def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
     return model, tokenizer, {name: figures[name] for name in task.figures}, len(held_out)
 
 
-def _fitting(chosen: argparse.Namespace, task: Any, split: str, tokenizer: Tokenizer) -> list[Any]:
+def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any]]:
+    """The class of a family's model for a task, and the fields of its configuration that the task decides."""
+    fields: dict[str, Any] = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), dropout)
+    if task.labels:
+        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
+    return getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), fields
+
+
+def with_new_head(folder: Path, family: str, task: Task, dropout: float, seed: int) -> tuple[Any, Tokenizer]:
+    """A pre-trained model with a head for a task, whose weights are drawn by the seed; and its tokenizer."""
+    model_class, fields = head_of(family, task, dropout)
+    model, tokenizer = load_model(folder, model_class, **fields)
+    heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
+    model.initialise(torch.Generator().manual_seed(seed), only=heads)
+    return model, tokenizer
+
+
+def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Tokenizer) -> list[Any]:
     """The examples of a split that can be read whole; how many are left out is said."""
     examples = task.examples(split)
     kept = fitting(task, examples, tokenizer, chosen.max_length)
@@ -137,7 +154,7 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
     task = text_to_text.TASKS[chosen.task]
     model, tokenizer = load_model(folder, T5ForConditionalGeneration, dropout_rate=chosen.dropout)
     model.to(best_device())
-    pairs = _drawn(task.examples("train"), chosen.examples, chosen.seed)
+    pairs = drawn(task.examples("train"), chosen.examples, chosen.seed)
     steps = chosen.epochs * math.ceil(len(pairs) / chosen.batch_size)
     peak = 1e-2 if chosen.learning_rate is None else chosen.learning_rate
     batches = t5_batches(
@@ -153,12 +170,12 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
     )
     for _ in tqdm(entries, total=steps, desc="fine-tuning", unit="step", disable=not chosen.progress):
         pass
-    held_out = _drawn(task.examples("held_out"), WRITTEN, seed=0)
+    held_out = drawn(task.examples("held_out"), WRITTEN, seed=0)
     written = write_texts(model.eval(), tokenizer, [pair.source for pair in held_out])
     return model, tokenizer, task_figures(task, written, [pair.target for pair in held_out]), len(held_out)
 
 
-def _drawn(examples: list[Any], most: int | None, seed: int) -> list[Any]:
+def drawn(examples: Sequence[Any], most: int | None, seed: int) -> list[Any]:
     """At most so many of them; a larger number holds those of a smaller one."""
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
     return [examples[place] for place in order[:most].tolist()]

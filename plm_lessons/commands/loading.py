@@ -15,6 +15,7 @@ import plm_lessons
 from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.inference import check_fits
 from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import RECIPE, STATE
 
@@ -65,9 +66,10 @@ def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_
     if whole and lacks:
         raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained by this objective"))
     tokenizer = load_tokenizer(folder)
-    if tokenizer.get_vocab_size() > model.config.vocab_size:
-        words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
-        raise ValueError(f"{folder}: its tokenizer has {words} words, its model only {rows}")
+    try:
+        check_fits(tokenizer, model)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
     return model, tokenizer
 
 

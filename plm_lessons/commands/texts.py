@@ -17,8 +17,8 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
     either.add_argument("--text", type=Path, nargs="+", metavar="FILE", help=about)
     either.add_argument("--dataset", metavar="NAME", help="of the Hugging Face hub; needs the package datasets")
     group.add_argument("--dataset-config", metavar="NAME", help="which of its configurations")
-    group.add_argument("--dataset-part", metavar="NAME", default="train", help="which of its parts (default: train)")
-    group.add_argument("--column", metavar="NAME", default="text", help="where a row has its text (default: text)")
+    group.add_argument("--dataset-part", metavar="NAME", help="which of its parts (default: train)")
+    group.add_argument("--column", metavar="NAME", help="where a row has its text (default: text)")
 
 
 def chosen_text(chosen: argparse.Namespace) -> TextSource:
@@ -26,9 +26,15 @@ def chosen_text(chosen: argparse.Namespace) -> TextSource:
 
     Raises:
         FileNotFoundError: A file is not there.
+        ValueError: An option says something about a data set, and none is named.
     """
+    options = {"configuration": "dataset_config", "part": "dataset_part", "column": "column"}
+    given = {field: value for field, name in options.items() if (value := getattr(chosen, name)) is not None}
+    if given and not chosen.dataset:
+        field, value = next(iter(given.items()))
+        raise ValueError(f"{options[field]}={value!r}: must not be given without dataset")
     if chosen.text:
         return FileText(tuple(chosen.text))
     if chosen.dataset:
-        return DatasetText(chosen.dataset, chosen.dataset_config, chosen.dataset_part, chosen.column)
+        return DatasetText(chosen.dataset, **given)
     return CorpusText()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plm_lessons import corpus
+from plm_lessons.checks import check_choice
 from plm_lessons.corpus import Document, LabelledText, documents, sentiment_examples
 
 SPLITS = ("train", "validation", "held_out")
@@ -27,7 +28,7 @@ def articles(split: str) -> list[Document]:
     Raises:
         ValueError: The split is none of `SPLITS`.
     """
-    _check(split)
+    check_choice("split", split, SPLITS)
     return [document for document in documents("wikipedia", "all") if split_of(document.title) == split]
 
 
@@ -37,7 +38,7 @@ def reviews(split: str) -> list[LabelledText]:
     Raises:
         ValueError: The split is none of `SPLITS`.
     """
-    _check(split)
+    check_choice("split", split, SPLITS)
     return [example for example in sentiment_examples("all") if split_of(example.text) == split]
 
 
@@ -50,8 +51,3 @@ def opening(document: Document) -> str:
             break
         taken.append(sentence)
     return " ".join(taken)
-
-
-def _check(split: str) -> None:
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}; it must be one of {', '.join(map(repr, SPLITS))}")

@@ -12,8 +12,6 @@ from plm_lessons.downstream.pairs import ANSWERS, description_pairs
 from plm_lessons.downstream.questions import title_questions
 from plm_lessons.downstream.splits import articles, opening, reviews
 
-KINDS = ("text", "pair", "words", "question")
-
 
 @dataclass(frozen=True, slots=True)
 class Task:

@@ -32,8 +32,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     Raises:
         ValueError: `approximate` is neither `"none"` nor `"tanh"`, or `x` is not of a floating-point type.
     """
-    if approximate not in ("none", "tanh"):
-        raise ValueError(f'approximate={approximate!r}: must be "none" or "tanh"')
+    check_choice("approximate", approximate, ("none", "tanh"))
     if not isinstance(x, Tensor) or not x.is_floating_point():
         kind = f"has dtype {x.dtype}" if isinstance(x, Tensor) else f"is of type {type(x).__name__}"
         raise ValueError(f"x {kind}: must be a tensor of a floating-point type")

@@ -174,7 +174,7 @@ def count_activations(
     logits) and what lives for a moment only.
 
     A dropout mask is counted as a number for each place, but of a single byte (see `layers.dropout`). Fused
-    attention, which is not used here, would not keep the attention weights.
+    attention, which is not used in training, would not keep the attention weights.
 
     Args:
         config, head, sequence_length, positions_predicted, target_length: As for `count_multiply_adds`.

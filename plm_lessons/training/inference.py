@@ -45,7 +45,8 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     """
     check_fits(tokenizer, model)
     check_text("text", text)
-    check_whole("top", top, 1, model.config.vocab_size)
+    words = tokenizer.get_vocab_size()  # the model may have some rows too many
+    check_whole("top", top, 1, words)
     mask = token_id(tokenizer, "[MASK]", "<mask>")
     input_ids = torch.tensor([tokenizer.encode(text).ids], device=model.device)
     places = (input_ids[0] == mask).nonzero().flatten()
@@ -55,7 +56,7 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     output = model(input_ids)
     logits = output.logits if output.logits is not None else output.prediction_logits
     assert logits is not None
-    best = logits[0, places].float().softmax(-1).topk(top)
+    best = logits[0, places].float().softmax(-1)[:, :words].topk(top)
     return [
         [
             (str(tokenizer.id_to_token(token)), probability)

@@ -219,7 +219,7 @@ STOP_TRANSITIONS = """() => {
 
 
 CONTROLS = 'input, button, select, textarea, [tabindex="0"]'
-# All that is read and drawn, but the control at a place among them all with its own label or set of radio buttons.
+# All that is read and drawn, but the control at a place among them all with its own label.
 SHOWN = """(root, [place, selector]) => {
   const own = root.querySelectorAll(selector)[place], box = own?.closest('label, fieldset') ?? own;
   const skipped = (part) => box?.contains(part) || part.closest('.plm-unseen');
@@ -227,7 +227,8 @@ SHOWN = """(root, [place, selector]) => {
   return JSON.stringify(parts.map((part) => [
     part.tagName, part.className.baseVal ?? part.className, part.getAttribute('style'),
     ...['d', 'x', 'x1', 'y', 'width', 'height', 'transform', 'fill-opacity'].map((name) => part.getAttribute(name)),
-    part.checked ?? '', part.value ?? '', part.tagName === 'CANVAS' ? part.toDataURL() : '',
+    part.type === 'radio' ? '' : part.checked ?? '', part.value ?? '',
+    part.tagName === 'CANVAS' ? part.toDataURL() : '',
     [...part.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data).join('|'),
   ]));
 }"""
@@ -245,9 +246,10 @@ KEYS = {
 }
 
 
-def shown(root: Locator) -> str:
-    """All that a widget shows."""
-    return str(root.evaluate(SHOWN, [-1, CONTROLS]))
+def shown(root: Locator, but: Locator | None = None) -> str:
+    """All that a widget shows, except a control and its own label; which radio button is chosen does not count."""
+    place = "(part, all) => [...part.closest('.plm-widget').querySelectorAll(all)].indexOf(part)"
+    return str(root.evaluate(SHOWN, [but.evaluate(place, CONTROLS) if but else -1, CONTROLS]))
 
 
 def _changes(root: Locator, place: int, kind: str) -> bool:

@@ -133,8 +133,7 @@ export function render({ model, el }) {
   );
 
   let all, figures, picks, names, narrow, cell, rowHeight, reach, colour, over = null;
-  const drawnAs = {};
-  const changed = (what, ...now) => drawnAs[what]?.every((value, i) => value === now[i]) !== true && (drawnAs[what] = now);
+  const changed = changes();
   const rows = () => all[state.layer * shown().heads + state.head];
   const token = (text, attributes = {}) => node("span", { dir: "auto", title: text, ...attributes }, text);
 
@@ -193,12 +192,9 @@ export function render({ model, el }) {
   // A canvas does not follow the theme by itself.
   function repaint() {
     if (!all) return;
-    const now = getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
-    if (changed("small", all, ...now)) {
-      colour = now;
-      picks.forEach(({ small }, n) => paint(small, all[n]));
-    }
-    if (changed("map", rows(), ...now)) paint(canvas, rows());
+    colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    if (changed("small", all, ...colour)) picks.forEach(({ small }, n) => paint(small, all[n]));
+    if (changed("map", rows(), ...colour)) paint(canvas, rows());
   }
 
   function drawHead() {
@@ -248,10 +244,9 @@ export function render({ model, el }) {
     putAttribute(canvas, "aria-label", TEXT.map(title.textContent, habit.textContent, readout.textContent));
   }
 
-  function draw() {
+  function draw(width) {
     if (model.get("sentences") !== state.sentences && isSentences(model.get("sentences")))
       Object.assign(state, { sentences: model.get("sentences"), sentence: 0, kind: KINDS.find((kind) => kind in model.get("sentences")[0].attentions), layer: 0, head: 0, query: -1 });
-    const width = form.clientWidth; // read before anything is written: so there is one layout
     putText(message, takeState(model, state, allowed, wrong));
     for (const [name, first] of Object.entries({ kind: kinds()[0], layer: 0, head: 0, query: -1 })) if (!allowed[name](state[name])) state[name] = first;
     const { sentences, kind, query: i } = state, [queries] = texts();
@@ -292,15 +287,12 @@ export function render({ model, el }) {
     });
   }
 
-  const watch = new MutationObserver(repaint), dark = matchMedia("(prefers-color-scheme: dark)");
-  for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true });
-  dark.addEventListener("change", repaint);
-  const end = keepDrawn(model, Object.keys(allowed), form, draw);
-  return () => {
-    watch.disconnect();
-    dark.removeEventListener("change", repaint);
-    end();
+  const inAnotherTheme = () => {
+    colour = undefined;
+    repaint();
   };
+  const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(inAnotherTheme)];
+  return () => ends.forEach((end) => end());
 }
 
 export default { render };

@@ -148,6 +148,12 @@ def is_file(file_name: str) -> bool:
     return resources.files("plm_lessons.widgets").joinpath(file_name).is_file()
 
 
+def lean(script: str) -> str:
+    """A script without its comments, which have lines of their own, and the space at the beginning of lines."""
+    lines = (line.strip() for line in script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith(("//", "/**"))) + "\n"
+
+
 def inert(text: str, ending: str) -> str:
     """Returns `text` for use inside a raw-text element, or raises when it would end that element early."""
     if f"</{ending}" in text.lower() or "<!--" in text:
@@ -171,7 +177,7 @@ class LessonWidget(anywidget.AnyWidget):
     @property
     def _esm(self) -> str:
         names = ("common", *self.parts, f"{self.name}.maths", self.name)
-        return "\n".join(source(f"{name}.js") for name in names if is_file(f"{name}.js"))
+        return "\n".join(lean(source(f"{name}.js")) for name in names if is_file(f"{name}.js"))
 
     @property
     def _css(self) -> str:

@@ -115,6 +115,19 @@ export function roundHalfEven(value) {
   return below + Number(rest > 0.5 || (rest === 0.5 && below % 2 === 1));
 }
 
+/** How many of `length` positions are asked about, by the rule of BERT's code: halves to the even neighbour, at least one. */
+export const predictionCount = (length, rate = 0.15) => Math.max(1, roundHalfEven(length * rate));
+
+/** Returns what says whether something must be drawn anew: `changed(what, ...now)`, true where a value is another than last time. */
+export function changes() {
+  const before = {};
+  return (what, ...now) => {
+    const last = before[what];
+    before[what] = now;
+    return !last || now.some((value, i) => value !== last[i]);
+  };
+}
+
 /** `count` uniform numbers in [0, 1) from a seed (mulberry32; gelu.py draws the same). */
 export function mulberry32(seed, count) {
   let state = seed >>> 0;

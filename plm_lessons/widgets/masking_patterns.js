@@ -156,10 +156,12 @@ export function render({ model, el }) {
   const chip = (text, look = "") => node("span", { class: `plm-token ${look}`.trim(), role: "listitem", dir: "auto" }, node("span", {}, text));
 
   function writeSpans(here, tokens, { chosen }) {
+    const nameOf = (side) => `${here.head.textContent}, ${TEXT.sides[side]}`, sides = Object.keys(TEXT.sides);
+    if (here.paired === tokens && here.hidden === String(chosen)) return sides.forEach((side, i) => putAttribute(here.rows.children[i].lastChild, "aria-label", nameOf(side)));
     const pair = spanPair(tokens, chosen, state.tokenizer.after);
-    here.made = undefined;
-    here.rows.replaceChildren(...Object.entries(TEXT.sides).map(([side, name]) =>
-      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, name), list(`${here.head.textContent}, ${name}`, pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
+    Object.assign(here, { made: undefined, paired: tokens, hidden: String(chosen) });
+    here.rows.replaceChildren(...sides.map((side) =>
+      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, TEXT.sides[side]), list(nameOf(side), pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
   }
 
   /** A chip for each token, made once for a text; then only those whose fate is another one are written. */
@@ -167,7 +169,7 @@ export function render({ model, el }) {
     if (here.made !== tokens) {
       here.chips = tokens.map((token) => ({ element: chip(token), said: node("span", { class: "plm-unseen" }, TEXT.answer(token)), below: node("small", { "aria-hidden": "true", dir: "auto" }, token), look: "" }));
       here.rows.replaceChildren(list(`${here.head.textContent}, ${TEXT.reads}`, here.chips.map(({ element }) => element)));
-      here.made = tokens;
+      Object.assign(here, { made: tokens, paired: undefined });
     }
     putAttribute(here.rows.firstChild, "aria-label", `${here.head.textContent}, ${TEXT.reads}`);
     const fateOf = new Map(chosen.map((position, i) => [position, i]));

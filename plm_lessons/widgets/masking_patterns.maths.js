@@ -1,8 +1,5 @@
 // The rules of masking, as in plm_lessons.objectives and masking_patterns.py: pure, exported, and compared with both.
 
-/** How many tokens BERT's code chooses among `length`, special ones counted. */
-export const predictionCount = (length, rate) => Math.max(1, roundHalfEven(length * rate));
-
 /** Tokens of noise and spans in a text of `length` tokens (T5), or null where no such mask exists. */
 export function spanCounts(length, rate, mean) {
   if (length < 2) return null;
@@ -53,11 +50,11 @@ function partition(total, parts, order, first = 0) {
 export const NGRAM_SHARES = [6 / 11, 3 / 11, 2 / 11];
 
 /** Words in random order, each with those after it that make the n drawn for it, shortened to what may still be hidden. */
-function chooseWords(numbers, count, longest, { drawn, order }) {
-  const words = wordBounds(numbers), place = new Map(words.map(([start], k) => [start, k])), taken = new Set(), runs = [];
+function chooseWords({ words, place, count }, longest, { drawn, order }) {
+  const taken = new Set(), runs = [];
   for (const start of order.filter((i) => place.has(i))) {
-    const first = place.get(start), u = drawn[3 * numbers.length + start];
-    const size = Math.min(longest, u < 6 / 11 ? 1 : u < 9 / 11 ? 2 : 3);
+    const first = place.get(start), u = drawn[3 * order.length + start];
+    const size = Math.min(longest, 1 + Number(u >= NGRAM_SHARES[0]) + Number(u >= NGRAM_SHARES[0] + NGRAM_SHARES[1]));
     let last = first;
     while (last - first + 1 < size && words[last + 1]?.[0] === words[last][1]) last++;
     while (last >= first && taken.size + words[last][1] - start > count) last--;
@@ -70,12 +67,20 @@ function chooseWords(numbers, count, longest, { drawn, order }) {
   return runs;
 }
 
+/** What all masks of a text have in common. */
+function planOf({ numbers, masking_rate, mean_span_length }) {
+  const candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0), words = wordBounds(numbers);
+  return {
+    candidates, words, place: new Map(words.map(([start], k) => [start, k])),
+    count: predictionCount(numbers.length, masking_rate), counts: spanCounts(candidates.length, masking_rate, mean_span_length),
+  };
+}
+
 /** What one mask chooses, as runs of positions; null where the spans of T5 have no room. */
-function choose({ numbers, unit, masking_rate, mean_span_length }, random) {
-  const candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0), count = predictionCount(numbers.length, masking_rate);
-  if (unit === "words" || unit === "ngrams") return chooseWords(numbers, count, unit === "words" ? 1 : NGRAM_SHARES.length, random);
+function choose({ numbers, unit }, random, plan) {
+  const { candidates, count, counts } = plan;
+  if (unit === "words" || unit === "ngrams") return chooseWords(plan, unit === "words" ? 1 : NGRAM_SHARES.length, random);
   if (unit === "tokens") return random.order.filter((i) => numbers[i] >= 0).slice(0, count).map((i) => ({ run: [i] }));
-  const counts = spanCounts(candidates.length, masking_rate, mean_span_length);
   if (!counts) return null;
   const [noise, spans] = counts, open = partition(candidates.length - noise, spans, random.order, noise);
   let at = 0;
@@ -83,9 +88,9 @@ function choose({ numbers, unit, masking_rate, mean_span_length }, random) {
 }
 
 /** The mask of one stream: positions in rising order, for each of them its fate and which of the pieces it would get, and how many words each n-gram has. */
-export function maskOf(settings, stream) {
+export function maskOf(settings, stream, plan = planOf(settings)) {
   const { numbers, mask_share, random_share, pool } = settings, length = numbers.length;
-  const random = settings.source(stream), { drawn } = random, runs = choose(settings, random);
+  const random = settings.source(stream), { drawn } = random, runs = choose(settings, random, plan);
   if (!runs) return null;
   const chosen = runs.flatMap(({ run }) => run).sort((a, b) => a - b);
   const fate = (u) => (u < mask_share ? "mask" : u < mask_share + random_share ? "random" : "kept");
@@ -103,12 +108,14 @@ export function history(settings, epochs, copies) {
     static: Array.from({ length: Math.min(copies, epochs) }, (_, copy) => [2 * copy + 1, Math.ceil((epochs - copy) / copies)]),
     dynamic: Array.from({ length: epochs }, (_, epoch) => [2 * epoch, 1]),
   };
-  const found = {};
+  const found = {}, plan = planOf(settings), last = { static: 2 * ((epochs - 1) % copies) + 1, dynamic: 2 * (epochs - 1) };
   for (const [kind, list] of Object.entries(streams)) {
+    let now;
     const met = new Set(), counts = new Array(settings.numbers.length).fill(0), fates = { mask: 0, random: 0, kept: 0 }, sizes = NGRAM_SHARES.map(() => 0);
     for (const [stream, times] of list) {
-      const mask = maskOf(settings, stream);
+      const mask = maskOf(settings, stream, plan);
       if (!mask) return null;
+      if (stream === last[kind]) now = mask;
       met.add(mask.chosen.join());
       mask.chosen.forEach((position, i) => {
         counts[position] += times;
@@ -116,7 +123,7 @@ export function history(settings, epochs, copies) {
       });
       for (const size of mask.sizes) sizes[size - 1] += times;
     }
-    found[kind] = { counts, fates, sizes, distinct: met.size, now: maskOf(settings, kind === "static" ? 2 * ((epochs - 1) % copies) + 1 : 2 * (epochs - 1)) };
+    found[kind] = { counts, fates, sizes, distinct: met.size, now };
   }
   return found;
 }
@@ -124,12 +131,11 @@ export function history(settings, epochs, copies) {
 /** The chance of each position to be chosen by a mask, exactly; null where there is no mask, and for n-grams, which hang together too much. */
 export function chances({ numbers, unit, masking_rate, mean_span_length }) {
   if (unit === "ngrams") return null;
-  const found = new Array(numbers.length).fill(0), candidates = numbers.map((_, i) => i).filter((i) => numbers[i] >= 0);
-  const count = predictionCount(numbers.length, masking_rate);
+  const found = new Array(numbers.length).fill(0), { candidates, words, count, counts } = planOf({ numbers, masking_rate, mean_span_length });
   if (unit === "tokens") for (const i of candidates) found[i] = Math.min(1, count / candidates.length);
   if (unit === "words") {
     // A word that is too long stays so: each next word is one of those that fit, evenly. Words of a length are alike.
-    const words = wordBounds(numbers), lengths = [...new Set(words.map(([start, stop]) => stop - start))];
+    const lengths = [...new Set(words.map(([start, stop]) => stop - start))];
     const has = lengths.map((length) => words.filter(([start, stop]) => stop - start === length).length), known = new Map();
     const taken = (left, room) => {
       const key = left.join();
@@ -148,7 +154,6 @@ export function chances({ numbers, unit, masking_rate, mean_span_length }) {
     for (const [start, stop] of words) found.fill(expected[lengths.indexOf(stop - start)] / has[lengths.indexOf(stop - start)], start, stop);
   }
   if (unit === "spans") {
-    const counts = spanCounts(candidates.length, masking_rate, mean_span_length);
     if (!counts) return null;
     const [noise, spans] = counts, open = candidates.length - noise;
     const ways = (n, k) => {

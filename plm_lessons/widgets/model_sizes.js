@@ -114,7 +114,7 @@ export function render({ model, el }) {
     });
     const showSize = (current) => {
       const list = steps();
-      input.max = list.length - 1;
+      putAttribute(input, "max", list.length - 1);
       show(Math.max(0, list.findLastIndex((step) => step <= current)), Number.isInteger(current) ? grouped(current) : current.toFixed(2));
     };
     return { element, show: showSize };

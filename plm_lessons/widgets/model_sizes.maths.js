@@ -72,8 +72,5 @@ export function trainingBytes(c, B, S, predicted) {
   return { weights: 4 * parameters, gradients: 4 * parameters, "Adam moments": 8 * parameters, activations: 4 * sum(kept) - 3 * kept["dropout masks"] };
 }
 
-/** How many of S positions are predicted: 15%, halves to the even neighbour, at least one. */
-export const predictionCount = (length) => Math.max(1, roundHalfEven(length * 0.15));
-
 /** A count with thousands set apart by narrow spaces, whole. */
 export const grouped = (count) => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, "\u202f");

@@ -97,18 +97,13 @@ export function render({ model, el }) {
     node("div", { class: "plm-halves" }, map, node("div", {}, table, lines)), legend, stairs, source,
   );
 
-  let widths, grid, unmoved, most, numbers, labels, bars, cell, mapMark, lineScales, lineMark, stairScales, stairMark;
+  let widths, colours, grid, unmoved, most, numbers, labels, bars, cell, mapMark, lineScales, lineMark, stairScales, stairMark;
   const masked = (i, j) => state.mode === "t5" && state.direction === "one-sided" && j > i;
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
   const reach = () => (state.mode === "t5" ? Math.min(300, roundUp(1.15 * state.max_distance)) : LAST);
 
   // Nodes are made once for a width; then only what differs is written, so that a slider is followed at once.
-  const drawnAs = {};
-  const changed = (what, ...now) => {
-    const before = drawnAs[what] ?? [];
-    drawnAs[what] = now;
-    return now.some((value, i) => value !== before[i]);
-  };
+  const changed = changes();
 
   function makeMap(width) {
     const drawing = node("svg", { width, height: width, viewBox: `0 0 ${width} ${width}`, role: "img" });
@@ -130,8 +125,12 @@ export function render({ model, el }) {
 
   /** A pixel for each pair: the further its score is from 0, the less can be seen through it. */
   function paintColours() {
-    const { color, borderTopColor } = getComputedStyle(canvas), pixels = new ImageData(WORDS.length, WORDS.length);
-    const [above, below] = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));
+    const pixels = new ImageData(WORDS.length, WORDS.length);
+    if (!colours) { // asked for once in each theme: the page is laid out for the answer
+      const { color, borderTopColor } = getComputedStyle(canvas);
+      colours = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));
+    }
+    const [above, below] = colours;
     grid.flat().forEach((value, n) => {
       const hidden = masked(Math.floor(n / WORDS.length), n % WORDS.length) || !most;
       pixels.data.set([...(value < 0 ? below : above), hidden ? 0 : Math.round((255 * 0.45 * Math.abs(value)) / most)], 4 * n);
@@ -231,13 +230,16 @@ export function render({ model, el }) {
     if (head.input.options.length !== heads) head.input.replaceChildren(...Array.from({ length: heads }, (_, i) => node("option", { value: i }, String(i))));
     head.show(state.head);
     const word = (i) => (i >= 0 && i <= LAST ? TEXT.place(WORDS[i], k + i) : "");
-    Object.assign(sliders.distance.input, { min: -reach(), max: reach() });
+    for (const [end, at] of [["min", -reach()], ["max", reach()]]) putAttribute(sliders.distance.input, end, at);
     for (const [name, slider] of Object.entries(sliders)) slider.show(state[name], name === "query" ? word(state.query) : format(state[name], 0));
     const misfit = mode === "t5" && values.length && !trained(state);
     putText(source, misfit ? TEXT.misfit(values[0].length) : trained(state) ? TEXT.given : TEXT.illustrative);
     if (!width) return; // not shown yet: the observer calls again
     const { query: _, distance: __, ...rest } = state;
-    if (changed("scores", ...Object.values(rest))) [grid, unmoved] = [scores(state), scores({ ...state, shift: 0 }).flat()];
+    if (changed("scores", ...Object.values(rest))) {
+      grid = scores(state);
+      unmoved = (k ? scores({ ...state, shift: 0 }) : grid).flat();
+    }
     const seen = grid.flatMap((row, i) => row.filter((_, j) => !masked(i, j)));
     most = Math.max(...seen.map(Math.abs));
     putText(effect, !k ? TEXT.unshifted : TEXT.shifted(k, format(Math.max(...grid.flat().map((value, n) => Math.abs(value - unmoved[n]))))));
@@ -274,7 +276,11 @@ export function render({ model, el }) {
     stairs.addEventListener(kind, overStairs);
   }
 
-  const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(() => grid && paintColours())];
+  const repaint = () => {
+    colours = undefined;
+    if (grid) paintColours();
+  };
+  const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(repaint)];
   return () => ends.forEach((end) => end());
 }
 

@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
-import shutil
 import statistics
 import sys
 import threading
@@ -37,13 +35,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 import build_book  # noqa: E402
+from browser import launch  # noqa: E402
 
 from plm_lessons import widgets  # noqa: E402
 
 SLOWDOWN = 4
 MOVES = 60
 LOADS = 5
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VIEWPORT: ViewportSize = {"width": 1000, "height": 900}
 PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>A widget</title><body>{}</body></html>'
 
@@ -161,11 +159,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--book", action="store_true", help="measure the pages of the book, too")
     arguments = parser.parse_args()
-    chromium = os.environ.get("CHROMIUM") or next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if chromium is None:
-        sys.exit("No browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = launch(playwright)
         print(f"Chromium {browser.version}, on a processor {SLOWDOWN} times slower\n")
         report_moves(browser)
         if arguments.book:

@@ -8,7 +8,6 @@ its console: both fail the test that opened the page.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import build_book
 import pytest
 import torch
+from browser import MISSING, chromium_path
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 # The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
@@ -33,23 +33,16 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def chromium() -> str | None:
-    """The path of the browser, or None. CHROMIUM counts even if nothing is there, so that a typing error is seen."""
-    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, started once for a module of tests: while it runs, no other event loop can run in this process."""
-    path = chromium()
+    path = chromium_path()
     if path is None:
-        reason = "no browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one"
         if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield running

@@ -22,6 +22,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import plm_lessons
+from plm_lessons.widgets import GeluWidget
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -317,7 +318,10 @@ def test_a_failing_cell_leaves_the_notebook_as_it_was(tmp_path: Path, capsys: py
     assert list(tmp_path.iterdir()) == [path]
 
 
-FAULTS = ["widget metadata", "widget view", "second set-up", "old set-up", "order", "id", "semicolon", "not compared"]
+FAULTS = [
+    "widget metadata", "widget view", "old script", "second set-up", "old set-up", "order", "id", "semicolon",
+    "not compared",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -330,6 +334,9 @@ def test_the_check_finds(tmp_path: Path, fault: str) -> None:
         notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
     elif fault == "widget view":
         data = {make_notebooks.WIDGET_VIEW: {"model_id": "a"}, "text/plain": "IntSlider()"}
+        notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", data)]
+    elif fault == "old script":
+        data = {"text/html": GeluWidget().html().replace("export function", "export  function", 1), "text/plain": ""}
         notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", data)]
     elif fault == "second set-up":
         notebook.cells.append({**notebook.cells[0], "id": "another"})
@@ -345,3 +352,13 @@ def test_the_check_finds(tmp_path: Path, fault: str) -> None:
         notebook.cells[1].id = "mine"
     nbformat.write(nbformat.from_dict(notebook), path)
     assert make_notebooks.main(["--check", str(path)]) == 1
+
+
+def test_a_stored_widget_gets_the_present_script_and_style_and_keeps_its_state(tmp_path: Path) -> None:
+    now = GeluWidget(x=0.5).html()
+    old = now.replace("export function", "export  function", 1).replace(".plm-widget {", ".plm-widget  {", 1)
+    notebook = make_notebooks.with_setup_cell(a_notebook("1 + 1", "2"))
+    notebook.cells[1].outputs = [nbformat.v4.new_output("display_data", {"text/html": old, "text/plain": ""})]
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    assert old != now and make_notebooks.main(["--no-execute", str(tmp_path / "a.ipynb")]) == 0
+    assert nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[1].outputs[0].data["text/html"] == now

@@ -9,14 +9,12 @@ The map stands inline in the page and takes its colours from book/_static/book.c
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import sys
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 from book_site import CARD_SIZE
+from browser import launch
 from playwright.sync_api import sync_playwright
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -143,12 +141,8 @@ def draw_card() -> None:
     Raises:
         SystemExit: there is no browser.
     """
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    chromium = os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
-    if chromium is None:
-        sys.exit("No browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = launch(playwright)
         page = browser.new_page(viewport={"width": CARD_SIZE[0], "height": CARD_SIZE[1]})
         page.set_content(card_page())
         page.screenshot(path=CARD)

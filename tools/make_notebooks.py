@@ -2,11 +2,12 @@
 
     python tools/make_notebooks.py                    all notebooks of the book
     python tools/make_notebooks.py book/bert.ipynb    only this one
-    python tools/make_notebooks.py --no-execute       keep the outputs, tidy the rest
+    python tools/make_notebooks.py --no-execute       keep the outputs, tidy the rest; widgets get their present scripts
     python tools/make_notebooks.py --check            change nothing; fail where a stored notebook is not in this form
 
 The form: the generated set-up cell for Colab comes first; cell ids follow from the cells' content; no widget view and
-no widget metadata, no time stamps, no interpreter version; execution counts as of one run from top to bottom.
+no widget metadata, no time stamps, no interpreter version; execution counts as of one run from top to bottom; stored
+widgets have the scripts and styles that the package has.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import copy
 import hashlib
 import io
 import json
+import re
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -28,6 +31,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 from PIL import Image
 
+from plm_lessons import widgets
 from plm_lessons.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +43,9 @@ SETUP_TAGS = ["colab-setup", "remove-cell"]
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT_SECONDS = 600
+WIDGET_BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="(\w+)">')
+# What of a stored widget is the package's and not the run's.
+WIDGET_CODE = re.compile(r'(?<=<style>\n).*?(?=</style>)|(?<=<script type="module">\n).*?(?=</script>)', re.DOTALL)
 
 
 def repository() -> tuple[str, str]:
@@ -131,9 +138,25 @@ def normalised_output(output: NotebookNode, execution_count: int | None) -> Note
         result.metadata = nbformat.from_dict({})
         if "image/png" in result.data:
             result.data["image/png"] = light_png(result.data["image/png"])
+        if "text/html" in result.data:
+            result.data["text/html"] = with_present_code(result.data["text/html"])
     if result.output_type == "execute_result":
         result.execution_count = execution_count
     return result
+
+
+@cache
+def widget_code(name: str) -> tuple[str, ...]:
+    """Return the style and the script of the widget of this name, as they stand in a page."""
+    kind = next((kind for kind in map(vars(widgets).get, widgets.__all__) if kind and kind.name == name), None)
+    return tuple(WIDGET_CODE.findall(kind().html())) if kind else ()
+
+
+def with_present_code(html: str) -> str:
+    """Return an output in which a widget has the style and script of the package: state and picture stay the run's."""
+    block = WIDGET_BLOCK.match(html)
+    code = iter(widget_code(block[1]) if block else ())
+    return WIDGET_CODE.sub(lambda found: next(code, found[0]), html) if block else html
 
 
 def light_png(encoded: str) -> str:
@@ -190,6 +213,13 @@ def problems(path: Path) -> list[str]:
         found.append("has a cell whose output is not compared and that no assertion follows")
     if any(cell.source.rstrip().endswith(";") for cell in code):
         found.append("has a cell that ends in a semicolon, which nbval cannot compare (nbval issue 194)")
+    pages = [
+        output.data["text/html"] for cell in code for output in cell.outputs if "text/html" in output.get("data", {})
+    ]
+    if any(with_present_code(page) != page for page in pages):
+        found.append(
+            "holds a widget with another script or style than the package: --no-execute puts the present ones in"
+        )
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(counts) + 1)):
         found.append("was not run once from top to bottom")

@@ -8,13 +8,11 @@ Needs Chromium; CHROMIUM names it where it is not on the path.
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import threading
 from typing import Literal
 
 import build_book
+from browser import launch
 from playwright.sync_api import sync_playwright
 
 PAGE = "book/bert.html"
@@ -27,10 +25,6 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 def main() -> None:
     """Take both pictures."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    chromium = os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
-    if chromium is None:
-        sys.exit("No browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one.")
     if not build_book.is_fresh():
         build_book.build()
     httpd = build_book.server(port=0)
@@ -38,7 +32,7 @@ def main() -> None:
     address = f"http://127.0.0.1:{httpd.server_address[1]}/{PAGE}"
     PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        browser = launch(playwright)
         for theme in THEMES:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=theme)
             page.goto(address, wait_until="networkidle")

@@ -134,23 +134,31 @@ export function chances({ numbers, unit, masking_rate, mean_span_length }) {
   const found = new Array(numbers.length).fill(0), { candidates, words, count, counts } = planOf({ numbers, masking_rate, mean_span_length });
   if (unit === "tokens") for (const i of candidates) found[i] = Math.min(1, count / candidates.length);
   if (unit === "words") {
-    // A word that is too long stays so: each next word is one of those that fit, evenly. Words of a length are alike.
+    // A word that is too long stays so: each next word is one of those that fit, evenly. Words of a length are alike, so
+    // that a state is how many of each length are taken, written as one number. What is hardly ever met is not followed.
     const lengths = [...new Set(words.map(([start, stop]) => stop - start))];
-    const has = lengths.map((length) => words.filter(([start, stop]) => stop - start === length).length), known = new Map();
-    const taken = (left, room) => {
-      const key = left.join();
-      if (known.has(key)) return known.get(key);
-      const sum = lengths.map(() => 0), fits = lengths.map((length, k) => (length <= room ? left[k] : 0));
-      const all = fits.reduce((a, b) => a + b, 0);
-      fits.forEach((ways, k) => {
-        if (!ways) return;
-        const rest = taken(left.map((n, j) => n - Number(j === k)), room - lengths[k]);
-        rest.forEach((more, j) => (sum[j] += (ways / all) * (more + Number(j === k))));
-      });
-      known.set(key, sum);
-      return sum;
-    };
-    const expected = taken(has, count);
+    const has = lengths.map((length) => words.filter(([start, stop]) => stop - start === length).length);
+    const digit = has.map((_, k) => has.slice(0, k).reduce((all, n) => all * (n + 1), 1));
+    const expected = has.map(() => 0), ways = has.map(() => 0);
+    for (let states = new Map([[0, 1]]), next; states.size; states = next) {
+      next = new Map();
+      for (const [code, chance] of states) {
+        if (chance < 1e-10) continue;
+        let room = count, all = 0;
+        for (let k = 0; k < has.length; k++) {
+          const taken = Math.floor(code / digit[k]) % (has[k] + 1);
+          ways[k] = has[k] - taken;
+          room -= taken * lengths[k];
+        }
+        for (let k = 0; k < has.length; k++) all += ways[k] = lengths[k] <= room ? ways[k] : 0;
+        for (let k = 0; k < has.length; k++) {
+          if (!ways[k]) continue;
+          const share = (chance * ways[k]) / all, then = code + digit[k];
+          expected[k] += share;
+          next.set(then, (next.get(then) ?? 0) + share);
+        }
+      }
+    }
     for (const [start, stop] of words) found.fill(expected[lengths.indexOf(stop - start)] / has[lengths.indexOf(stop - start)], start, stop);
   }
   if (unit === "spans") {

@@ -1,0 +1,32 @@
+"""The Chromium of this machine, for what looks at pages: tests, benchmarks and the pictures of the book."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+from playwright.sync_api import Browser, Playwright
+
+NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MISSING = "no browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one"
+
+
+def chromium_path() -> str | None:
+    """Return the path of the browser, or None.
+
+    CHROMIUM, where it is set, counts even if nothing is there, so that a typing error is seen.
+    """
+    return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Return the browser, started without a window.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    path = chromium_path()
+    if path is None:
+        sys.exit(MISSING)
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])

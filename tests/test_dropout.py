@@ -47,6 +47,13 @@ def test_each_place_is_dropped_with_the_rate_whatever_draws_it(
     assert_plausible(odd, 500_001, used, checks=20)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 65_535])
+def test_the_rate_is_met_to_one_step_of_its_grid(steps: int) -> None:
+    """At the ends of the grid, where a step more or less is twice or half of what is rare."""
+    zeros = dropped(steps / 2**16, torch.ones(2**24)) == 0
+    assert_plausible(int(zeros.sum()), 2**24, steps / 2**16, checks=3)
+
+
 def test_neighbours_are_dropped_independently_and_so_is_the_next_call() -> None:
     """Four places share 64 random bits, so look at pairs up to four apart; and at two calls."""
     torch.manual_seed(0)

@@ -129,37 +129,35 @@ export function history(settings, epochs, copies) {
 }
 
 /** The chance of each position to be chosen by a mask, exactly; null where there is no mask, and for n-grams, which hang together too much. */
-export function chances({ numbers, unit, masking_rate, mean_span_length }) {
+export function chances(settings) {
+  const { numbers, unit } = settings, { candidates, words, count, counts } = planOf(settings), found = numbers.map(() => 0);
   if (unit === "ngrams") return null;
-  const found = new Array(numbers.length).fill(0), { candidates, words, count, counts } = planOf({ numbers, masking_rate, mean_span_length });
   if (unit === "tokens") for (const i of candidates) found[i] = Math.min(1, count / candidates.length);
   if (unit === "words") {
     // A word that is too long stays so: each next word is one of those that fit, evenly. Words of a length are alike, so
     // that a state is how many of each length are taken, written as one number. What is hardly ever met is not followed.
-    const lengths = [...new Set(words.map(([start, stop]) => stop - start))];
-    const has = lengths.map((length) => words.filter(([start, stop]) => stop - start === length).length);
+    const sizes = words.map(([start, stop]) => stop - start), kinds = [...new Set(sizes)];
+    const has = kinds.map((kind) => sizes.filter((size) => size === kind).length), left = [...has], taken = has.map(() => 0);
     const digit = has.map((_, k) => has.slice(0, k).reduce((all, n) => all * (n + 1), 1));
-    const expected = has.map(() => 0), ways = has.map(() => 0);
     for (let states = new Map([[0, 1]]), next; states.size; states = next) {
       next = new Map();
-      for (const [code, chance] of states) {
-        if (chance < 1e-10) continue;
+      for (const [code, p] of states) {
+        if (p < 1e-10) continue;
         let room = count, all = 0;
-        for (let k = 0; k < has.length; k++) {
-          const taken = Math.floor(code / digit[k]) % (has[k] + 1);
-          ways[k] = has[k] - taken;
-          room -= taken * lengths[k];
-        }
-        for (let k = 0; k < has.length; k++) all += ways[k] = lengths[k] <= room ? ways[k] : 0;
-        for (let k = 0; k < has.length; k++) {
-          if (!ways[k]) continue;
-          const share = (chance * ways[k]) / all, then = code + digit[k];
-          expected[k] += share;
+        has.forEach((n, k) => {
+          left[k] = n - (Math.floor(code / digit[k]) % (n + 1));
+          room -= kinds[k] * (n - left[k]);
+        });
+        left.forEach((n, k) => (all += left[k] = kinds[k] <= room ? n : 0));
+        left.forEach((n, k) => {
+          if (!n) return;
+          const share = (p * n) / all, then = code + digit[k];
+          taken[k] += share / has[k];
           next.set(then, (next.get(then) ?? 0) + share);
-        }
+        });
       }
     }
-    for (const [start, stop] of words) found.fill(expected[lengths.indexOf(stop - start)] / has[lengths.indexOf(stop - start)], start, stop);
+    words.forEach(([start, stop], i) => found.fill(taken[kinds.indexOf(sizes[i])], start, stop));
   }
   if (unit === "spans") {
     if (!counts) return null;

@@ -127,10 +127,11 @@ def load(browser: Browser, address: str) -> tuple[float, int, int]:
     page = browser.new_page(viewport=VIEWPORT)
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.add_init_script(f"({WHEN_LIVE})()")
     page.goto(address, wait_until="networkidle")
-    page.wait_for_function("window.liveAfter")
+    while not page.evaluate("window.liveAfter"):  # `wait_for_function` is forbidden by the pages' own policy
+        page.wait_for_timeout(50)
     after, count = page.evaluate("[liveAfter, document.querySelectorAll('.plm-block').length]")
     weight = sum(map(packed_size, answers))
     page.close()

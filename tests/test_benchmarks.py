@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import math
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
+
+from plm_lessons.widgets import GeluWidget
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -52,3 +58,19 @@ def test_less_than_one_is_refused(speed: Any, capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         speed.main(["--repeats", "0"])
     assert "--repeats 0: must be at least 1" in capsys.readouterr().err
+
+
+def test_a_page_is_timed_until_its_widgets_are_live_and_weighed_packed(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    load = importlib.import_module("widgets").load
+    block = GeluWidget().html()
+    policy = "<meta http-equiv=Content-Security-Policy content=\"script-src 'unsafe-inline'\">"  # forbids `eval`
+    (tmp_path / "page.html").write_text(f"<!doctype html><meta charset=utf-8>{policy}<title>A</title>{block}{block}")
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    after, count, weight = load(browser, f"http://127.0.0.1:{httpd.server_address[1]}/page.html")
+    httpd.shutdown()
+    assert after > 0 and count == 2
+    assert 1000 < weight < len(block)

@@ -115,6 +115,9 @@ export function roundHalfEven(value) {
   return below + Number(rest > 0.5 || (rest === 0.5 && below % 2 === 1));
 }
 
+/** The sum of a list, or of an object's values. */
+export const sum = (values) => Object.values(values).reduce((all, value) => all + value, 0);
+
 /** How many of `length` positions are asked about, by the rule of BERT's code: halves to the even neighbour, at least one. */
 export const predictionCount = (length, rate = 0.15) => Math.max(1, roundHalfEven(length * rate));
 

@@ -1,5 +1,6 @@
 // Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; tokenization.js and masking_patterns.maths.js stand before it.
 
+const LAST_READ = "The last text that could be read is shown.";
 const TEXT = {
   title: "Masking patterns",
   question: {
@@ -12,9 +13,9 @@ const TEXT = {
   units: { tokens: "single tokens (BERT, RoBERTa)", words: "whole words", ngrams: "n-grams (ALBERT)", spans: "spans (T5)" },
   text: "The text. Type your own.",
   typed: {
-    nothing: "Type a text with one word at least. The last one that could be read is shown.",
-    long: (count, most) => `${count} characters are too many: ${most} are read. The last text that could be read is shown.`,
-    tokens: (count, most) => `This text makes ${count} tokens, and ${most} are read. The last text that could be read is shown.`,
+    nothing: `Type a text with one word at least. ${LAST_READ}`,
+    long: (count, most) => `${count} characters are too many: ${most} are read. ${LAST_READ}`,
+    tokens: (count, most) => `This text makes ${count} tokens, and ${most} are read. ${LAST_READ}`,
   },
   sliders: {
     masking_rate: "masking rate",
@@ -46,7 +47,7 @@ const TEXT = {
   },
   drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
-  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers come from a small generator in this page (mulberry32, started from seed and epoch), not from torch: the rules are those of the chapter, the draws are others.`,
+  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers are drawn in this page (mulberry32, from seed and epoch), not by torch: the rules are the chapter's, the draws are others.`,
   kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
   said: (epoch, chosen) => `Epoch ${epoch}. Dynamic mask hides ${chosen}.`,
   plot: (epochs, what, low, high, wanted) => `Times each ${what} was chosen in ${epochs} epochs. Static: ${low}. Dynamic: ${high}. ${wanted}`,
@@ -65,7 +66,6 @@ const MOST_EPOCHS = WHOLE.epochs[1], MOST_CHARACTERS = 600, MOST_TOKENS = 128;
 const LOOKS = { mask: "plm-solid", random: "plm-dashed", kept: "plm-double" };
 const KINDS_OF_MASK = ["static", "dynamic"], SIZES = ["size1", "size2", "size3"], FATES = Object.keys(LOOKS);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const sumOf = (values) => values.reduce((sum, value) => sum + value, 0);
 
 export function render({ model, el }) {
   const state = {
@@ -85,7 +85,8 @@ export function render({ model, el }) {
   /** What is wrong with a text, or "". */
   function fault(text) {
     const characters = Array.from(text).length;
-    if (/\p{Surrogate}/u.test(text)) return TEXT.rules.text; // half a character
+    // Half a character.
+    if (/\p{Surrogate}/u.test(text)) return TEXT.rules.text;
     if (characters > MOST_CHARACTERS) return TEXT.typed.long(characters, MOST_CHARACTERS);
     const sentence = read(text);
     if (sentence.length > MOST_TOKENS) return TEXT.typed.tokens(sentence.length, MOST_TOKENS);
@@ -98,7 +99,8 @@ export function render({ model, el }) {
 
   const units = choice(TEXT.unit, TEXT.units, (unit) => update({ unit }));
   const typed = node("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off" });
-  let unread = "", lastText; // what is wrong with what is typed; it stays there until it is mended or another text comes
+  // What is wrong with what is typed; it stays there until it is mended or another text comes.
+  let unread = "", lastText;
   const tellUnread = () => (unread ? typed.setAttribute("aria-invalid", "true") : typed.removeAttribute("aria-invalid"));
   typed.addEventListener("input", () => {
     unread = fault(typed.value);
@@ -128,11 +130,11 @@ export function render({ model, el }) {
   });
   const epoch = node("b", { class: "plm-epoch" });
   const buttons = node(
-    "div", { class: "plm-row" }, epoch, toEpoch(TEXT.back, (epochs) => epochs - 1), toEpoch(TEXT.next, (epochs) => epochs + 1),
-    toEpoch(TEXT.ten, (epochs) => epochs + 10), toEpoch(TEXT.first, () => 1), seedField.element,
+    "div", { class: "plm-row" }, epoch, toEpoch(TEXT.back, (now) => now - 1), toEpoch(TEXT.next, (now) => now + 1),
+    toEpoch(TEXT.ten, (now) => now + 10), toEpoch(TEXT.first, () => 1), seedField.element,
   );
 
-  const shown = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, { head: node("p", { class: "plm-head" }), rows: node("div"), made: undefined, chips: [] }]));
+  const shown = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, { head: node("p", { class: "plm-head" }), rows: node("div") }]));
   const { table, body, row, cell } = valueTable(TEXT.columns);
   const cells = {}, lines = {};
   for (const [name, label] of Object.entries(TEXT.rows)) {
@@ -155,29 +157,31 @@ export function render({ model, el }) {
   const list = (name, items) => node("div", { class: "plm-tokens", role: "list", "aria-label": name }, ...items);
   const chip = (text, look = "") => node("span", { class: `plm-token ${look}`.trim(), role: "listitem", dir: "auto" }, node("span", {}, text));
 
+  const nameOf = (here, what) => `${here.head.textContent}, ${what}`;
+
   function writeSpans(here, tokens, { chosen }) {
-    const nameOf = (side) => `${here.head.textContent}, ${TEXT.sides[side]}`, sides = Object.keys(TEXT.sides);
-    if (here.paired === tokens && here.hidden === String(chosen)) return sides.forEach((side, i) => putAttribute(here.rows.children[i].lastChild, "aria-label", nameOf(side)));
+    const sides = Object.entries(TEXT.sides);
+    if (here.paired === tokens && here.hidden === String(chosen)) return sides.forEach(([, what], i) => putAttribute(here.rows.children[i].lastChild, "aria-label", nameOf(here, what)));
     const pair = spanPair(tokens, chosen, state.tokenizer.after);
     Object.assign(here, { made: undefined, paired: tokens, hidden: String(chosen) });
-    here.rows.replaceChildren(...sides.map((side) =>
-      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, TEXT.sides[side]), list(nameOf(side), pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
+    here.rows.replaceChildren(...sides.map(([side, what]) =>
+      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, what), list(nameOf(here, what), pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
   }
 
   /** A chip for each token, made once for a text; then only those whose fate is another one are written. */
   function writeTokens(here, tokens, { chosen, fates, replacements }) {
     if (here.made !== tokens) {
       here.chips = tokens.map((token) => ({ element: chip(token), said: node("span", { class: "plm-unseen" }, TEXT.answer(token)), below: node("small", { "aria-hidden": "true", dir: "auto" }, token), look: "" }));
-      here.rows.replaceChildren(list(`${here.head.textContent}, ${TEXT.reads}`, here.chips.map(({ element }) => element)));
+      here.rows.replaceChildren(list("", here.chips.map(({ element }) => element)));
       Object.assign(here, { made: tokens, paired: undefined });
     }
-    putAttribute(here.rows.firstChild, "aria-label", `${here.head.textContent}, ${TEXT.reads}`);
+    putAttribute(here.rows.firstChild, "aria-label", nameOf(here, TEXT.reads));
     const fateOf = new Map(chosen.map((position, i) => [position, i]));
     here.chips.forEach((one, position) => {
       const i = fateOf.get(position), look = i === undefined ? "" : LOOKS[fates[i]];
       putText(one.element.firstChild, look === LOOKS.mask ? state.tokenizer.mask : look === LOOKS.random ? tokenizer().pieces[replacements[i]] : tokens[position]);
       if (look === one.look) return;
-      if (!look) [one.said, one.below].forEach((part) => part.remove());
+      if (!look) one.said.remove(), one.below.remove();
       else if (!one.look) one.element.append(one.said, one.below);
       one.element.className = `plm-token ${look}`.trim();
       one.look = look;
@@ -190,11 +194,11 @@ export function render({ model, el }) {
     KINDS_OF_MASK.forEach((kind, i) => {
       const { fates, counts, sizes, distinct } = seen[kind];
       putText(cells.distinct[i], distinct);
-      putText(cells.chosen[i], sumOf(counts));
-      for (const fate of FATES) putText(cells[fate][i], shareOf(fates[fate], sumOf(counts)));
-      SIZES.forEach((name, n) => putText(cells[name][i], shareOf(sizes[n], sumOf(sizes))));
+      putText(cells.chosen[i], sum(counts));
+      for (const fate of FATES) putText(cells[fate][i], shareOf(fates[fate], sum(counts)));
+      SIZES.forEach((name, n) => putText(cells[name][i], shareOf(sizes[n], sum(sizes))));
     });
-    const chosen = expected && sumOf(expected) * epochs, shares = { mask: mask_share, random: random_share, kept: Math.max(0, 1 - mask_share - random_share) };
+    const chosen = expected && sum(expected) * epochs, shares = { mask: mask_share, random: random_share, kept: Math.max(0, 1 - mask_share - random_share) };
     putText(cells.distinct[2], TEXT.atMost(`${Math.min(copies, epochs)} / ${epochs}`));
     putText(cells.chosen[2], expected ? chosen.toFixed(1) : TEXT.atMost(predictionCount(read(state.text).length, state.masking_rate) * epochs));
     for (const fate of FATES) putText(cells[fate][2], expected ? `${(shares[fate] * chosen).toFixed(1)} = ${percent(shares[fate])}` : percent(shares[fate]));
@@ -209,10 +213,9 @@ export function render({ model, el }) {
     const names = { xName: inWords ? TEXT.words : TEXT.position, yName: TEXT.times, xMarks: inWords ? [1, 2, 3] : undefined };
     bars = plotted({ width, height: 220, x: [start, count + start], y: [0, roundUp(1.05 * most)], ...names });
     if (bars.fresh) {
-      bars.made = KINDS_OF_MASK.map((kind, k) => counts[kind].map((_, i) => {
-        const left = bars.toX(i + start + 0.12 + 0.38 * k), right = bars.toX(i + start + 0.5 + 0.38 * k);
-        return node("rect", { class: `plm-bar-${kind}`, x: left.toFixed(1), width: (right - left).toFixed(1), "data-position": i });
-      }));
+      const wide = (bars.toX(0.38) - bars.toX(0)).toFixed(1);
+      bars.made = KINDS_OF_MASK.map((kind, k) => counts[kind].map((_, i) =>
+        node("rect", { class: `plm-bar-${kind}`, x: bars.toX(i + start + 0.12 + 0.38 * k).toFixed(1), width: wide, "data-position": i })));
       bars.line = node("path", { class: "plm-expected" });
       bars.inside.append(...bars.made.flat(), bars.line);
     }
@@ -265,14 +268,15 @@ export function render({ model, el }) {
     for (const kind of KINDS_OF_MASK) (spans ? writeSpans : writeTokens)(shown[kind], tokens, seen[kind].now);
     const expected = kept("chances", () => chances(settings), sentence, unit, state.masking_rate, state.mean_span_length);
     writeTable(seen, expected);
+    // Without a width it is not shown yet: the observer calls again.
     if (width) {
       const counts = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, ngrams ? seen[kind].sizes : seen[kind].counts]));
-      const wanted = ngrams ? NGRAM_SHARES.map((share) => share * sumOf(counts.dynamic)) : expected.map((chance) => chance * epochs);
+      const wanted = ngrams ? NGRAM_SHARES.map((share) => share * sum(counts.dynamic)) : expected.map((chance) => chance * epochs);
       drawPlot(width, counts, wanted, ngrams);
       const told = (values) => (ngrams ? values.join(", ") : TEXT.range(values.filter((_, i) => numbers[i] >= 0)));
       const [low, high] = KINDS_OF_MASK.map((kind) => told(counts[kind]));
       putAttribute(bars.drawing, "aria-label", TEXT.plot(epochs, ngrams ? TEXT.words : TEXT.position, low, high, `${TEXT.plotKey[ngrams ? "drawn" : "expected"]}: ${told(wanted.map((value) => Number(value.toFixed(2))))}.`));
-    } // else not shown yet: the observer calls again
+    }
     say(TEXT.said(epochs, seen.dynamic.now.chosen.map((position) => tokens[position]).join(", ")));
   }
 

@@ -51,10 +51,9 @@ export const NGRAM_SHARES = [6 / 11, 3 / 11, 2 / 11];
 
 /** Words in random order, each with those after it that make the n drawn for it, shortened to what may still be hidden. */
 function chooseWords({ words, place, count }, longest, { drawn, order }) {
-  const taken = new Set(), runs = [];
+  const taken = new Set(), runs = [], [one, two] = NGRAM_SHARES;
   for (const start of order.filter((i) => place.has(i))) {
-    const first = place.get(start), u = drawn[3 * order.length + start];
-    const size = Math.min(longest, 1 + Number(u >= NGRAM_SHARES[0]) + Number(u >= NGRAM_SHARES[0] + NGRAM_SHARES[1]));
+    const first = place.get(start), u = drawn[3 * order.length + start], size = Math.min(longest, 1 + (u >= one) + (u >= one + two));
     let last = first;
     while (last - first + 1 < size && words[last + 1]?.[0] === words[last][1]) last++;
     while (last >= first && taken.size + words[last][1] - start > count) last--;

@@ -18,7 +18,6 @@ export const PUBLISHED = [
 
 const maps = (c) => Number(c.embedding_size !== c.hidden_size);
 const stored = (c, part) => (c.shared_parameters === "all" || c.shared_parameters === part ? 1 : c.num_hidden_layers);
-const sum = (parts) => Object.values(parts).reduce((all, part) => all + part, 0);
 
 /** The parameters of each part. A map from E to H stands only where they differ. */
 export function countParameters(c) {

@@ -27,7 +27,8 @@ function mergePairs(word, ranks) {
 
 /** Unigram: of all ways to cut, the one with the highest sum of scores. A letter without a piece scores `unknown`. */
 function mostProbable(word, { scores, longest, unknown }) {
-  const letters = Array.from(word), best = [{ score: 0 }]; // the best way to end at each place
+  // The best way to end at each place.
+  const letters = Array.from(word), best = [{ score: 0 }];
   const reach = (stop, way) => {
     if (!(best[stop]?.score >= way.score)) best[stop] = way;
   };
@@ -40,13 +41,15 @@ function mostProbable(word, { scores, longest, unknown }) {
   });
   const found = [];
   for (let way = best[letters.length], next = {}; way.piece; next = way, way = best[way.start]) {
-    if (way.lost && next.lost) found[0] = way.piece + found[0]; // lost neighbours are one token
+    // Lost neighbours are one token.
+    if (way.lost && next.lost) found[0] = way.piece + found[0];
     else found.unshift(way.piece);
   }
   return found;
 }
 
-const lower = (text) => Array.from(text, (c) => c.toLowerCase()).join(""); // each letter by itself, whatever stands beside it
+// Each letter by itself, whatever stands beside it.
+const lower = (text) => Array.from(text, (c) => c.toLowerCase()).join("");
 const split = (text) => text.split(/\p{White_Space}+/u).filter(Boolean);
 
 const CONTROL = /(?![\t\n\r])[\ufffd\p{Cc}\p{Cf}\p{Co}]/gu, MARK = /\p{Mn}/gu, PUNCTUATION = /[!-/:-@[-`{-~]|\p{P}/gu;
@@ -59,7 +62,8 @@ const BYTES = [];
 for (let byte = 0, unseen = 256; byte < 256; byte++) BYTES.push(String.fromCharCode(/[!-~¡-¬®-ÿ]/.test(String.fromCharCode(byte)) ? byte : unseen++));
 const byteWords = (text) => (text.match(GPT2) ?? []).map((word) => Array.from(new TextEncoder().encode(word), (byte) => BYTES[byte]).join(""));
 
-const SPACE = "\u2581"; // how Unigram writes a space
+// How Unigram writes a space.
+const SPACE = "\u2581";
 const unigramWords = (text) => split(text).flatMap((word) => (word.startsWith(SPACE) ? word : SPACE + word).match(/\u2581[^\u2581]*/g));
 const albertNormal = (text) => lower(text.replace(/``|''/g, '"').normalize("NFKD").replace(/\p{M}/gu, "")).normalize("NFKC");
 
@@ -80,7 +84,8 @@ function knowledge(pieces, { kind, numbers }) {
     const merged = pieces.slice(-1 - numbers.length, -1);
     return new Map(merged.map((piece, rank) => [`${piece.slice(0, parseInt(numbers[rank], 36))} ${piece.slice(parseInt(numbers[rank], 36))}`, rank]));
   }
-  let millionths = 0; // each score is written as what it lies below the one before it
+  // Each score is written as what it lies below the one before it.
+  let millionths = 0;
   const scores = new Map(numbers.split(" ").map((fall, i) => [pieces[i], (millionths -= fall) / 1e6]));
   return { scores, longest: Math.max(...pieces.map((piece) => piece.length)), unknown: Math.min(...scores.values()) - 10 };
 }
@@ -88,7 +93,8 @@ function knowledge(pieces, { kind, numbers }) {
 /** A tokenizer from what tokenization.py packed: its pieces in the order of their ids, and what makes [token, number of its word] of a text; -1 is a special token's. */
 export function openTokenizer(packed) {
   const pieces = packed.pieces.split(" "), { words, begins, cut } = KINDS[packed.kind];
-  const special = new Set(packed.special.filter((token) => token !== packed.unknown)); // the unknown token is an ordinary one
+  // The unknown token is an ordinary one.
+  const special = new Set(packed.special.filter((token) => token !== packed.unknown));
   const escaped = packed.special.map((token) => (token === packed.greedy ? "\\p{White_Space}*" : "") + token.replace(/[[\]|]/g, "\\$&"));
   const typed = new RegExp(`(${escaped.join("|")})`, "u");
   let known;

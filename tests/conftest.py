@@ -18,7 +18,7 @@ import build_book
 import pytest
 import torch
 from browser import MISSING, chromium_path
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 # The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
 torch.set_num_threads(1)
@@ -72,6 +72,8 @@ def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(url)
+        if options.get("java_script_enabled", True):  # widgets out of sight wait until the browser is idle
+            expect(page.locator(".plm-block .plm-static")).to_have_count(0)
         return page
 
     yield open_one
@@ -82,7 +84,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
+    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page, all its widgets live.
 
     After the test, a request that would have left this machine and an error on a console are failures.
     """

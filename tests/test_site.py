@@ -342,6 +342,89 @@ def test_the_map_keeps_its_words_inside_its_boxes(book_site: str, open_page: Ope
     assert len(heights) > 15 and min(heights) >= 12
 
 
+# How a chapter is read: it comes up at once, at the place that was asked for
+
+
+STYLED_AGAIN = """new MutationObserver((records) => {
+  if (document.body) for (const { oldValue } of records)
+    if (oldValue !== document.documentElement.dataset.theme) (window.others ??= []).push(oldValue);
+}).observe(document, { attributes: true, attributeOldValue: true, subtree: true, attributeFilter: ['data-theme'] });"""
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_a_page_knows_its_theme_before_it_has_text(browser: Browser, book_site: str, system: str) -> None:
+    """Or a whole chapter is styled twice, and flashes in the wrong colours."""
+    page = browser.new_page(color_scheme=system)  # type: ignore[arg-type]
+    page.add_init_script(STYLED_AGAIN)
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="networkidle")
+    assert page.evaluate(THEME) == system and page.evaluate("window.others") is None
+    page.close()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_link_into_a_chapter_leads_to_its_place(book_site: str, open_page: OpenPage, name: str) -> None:
+    """And stays there while widgets above come to life and take another height than their pictures."""
+    page = open_page(f"{book_site}/{name}.html", width=390)
+    sections = page.evaluate("[...document.querySelectorAll('article section section')].map((part) => part.id)")
+    top = "id => Math.round(document.getElementById(id).getBoundingClientRect().top)"
+    for section in sections[len(sections) // 3 :: len(sections) // 3]:
+        opened = open_page(f"{book_site}/{name}.html#{section}", width=390)
+        opened.wait_for_load_state("networkidle")
+        assert abs(opened.evaluate(top, section) - 64) <= 2, f"opened at {section}"
+        page.evaluate("id => { location.hash = id }", section)
+        page.wait_for_timeout(100)
+        assert abs(page.evaluate(top, section) - 64) <= 2, f"moved to {section}"
+
+
+# What a reader without a mouse could not move.
+OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((part) =>
+  part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 20 && part.checkVisibility() && part.tabIndex !== 0
+  && ['auto', 'scroll'].includes(getComputedStyle(part).overflowX)).map((part) => part.outerHTML.slice(0, 90))"""
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_what_is_wider_than_the_page_scrolls_without_a_mouse(book_site: str, open_page: OpenPage, name: str) -> None:
+    page = open_page(f"{book_site}/{name}.html", width=390)
+    wide = page.locator("article pre[tabindex='0']")
+    expect(wide.first).to_be_attached()
+    assert page.evaluate(OUT_OF_REACH) == []
+    wide.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(200)
+    assert wide.first.evaluate("part => part.scrollLeft") > 0
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_code_is_whole_and_still_in_colour(book_site: str, open_page: OpenPage, name: str) -> None:
+    page = open_page(f"{book_site}/{name}.html")
+    cells = json.loads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    hidden = {"remove-cell", "remove-input"}
+    sources = [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and not hidden & set(cell["metadata"].get("tags", []))
+    ]
+    blocks = page.locator("article .cell_input pre")
+    assert [text.strip() for text in blocks.all_text_contents()] == [source.strip() for source in sources]
+    colours = "parts => parts.map((part) => getComputedStyle(part).color)"
+    assert len(set(page.locator("article .cell_input pre span").evaluate_all(colours))) >= 5
+
+
+@pytest.mark.parametrize("idle", ["() => 0", "undefined"], ids=["never idle", "no idle callbacks"])
+def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Browser, book_site: str, idle: str) -> None:
+    page = browser.new_page()
+    page.add_init_script(f"window.requestIdleCallback = {idle}")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="networkidle")
+    blocks = page.locator(".plm-block")
+    pictures = page.locator(".plm-block .plm-static")
+    assert pictures.count() == (0 if idle == "undefined" else blocks.count())
+    for block in blocks.all():
+        block.scroll_into_view_if_needed()
+        expect(block.locator(".plm-static")).to_have_count(0)
+        assert block.locator(".plm-widget input, .plm-widget button").count() > 0
+    page.close()
+
+
 # The policy of the site (tools/book_site.py), under which tools/build_book.py serves it: every test above ran under it
 
 

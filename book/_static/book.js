@@ -1,3 +1,8 @@
+// The reader's system says which theme, at once: the theme's own script asks when the page is read, and has all of it styled
+// a second time.
+if (document.documentElement.dataset.theme === "auto")
+  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+
 // Paper is white: print in the light theme, and go back to the reader's own afterwards. A browser may announce one
 // printing twice.
 (() => {
@@ -21,10 +26,13 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// Whoever has no mouse can scroll a wide table, too.
+// Whoever has no mouse can scroll what is wide, too. All is measured before anything is changed, or each would be laid out
+// anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not).
 addEventListener("DOMContentLoaded", () => {
   const observer = new ResizeObserver((entries) => {
-    for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+    const wide = entries.map(({ target }) => target.scrollWidth > target.clientWidth);
+    for (const [i, { target }] of entries.entries()) target.tabIndex = wide[i] ? 0 : -1;
   });
-  for (const part of document.querySelectorAll(".pst-scrollable-table-container, .text_html, .math > .katex-display")) observer.observe(part);
+  const parts = "pre, .cell_output > .output, .pst-scrollable-table-container, .text_html, .math > .katex-display";
+  for (const part of document.querySelectorAll(parts)) observer.observe(part);
 });

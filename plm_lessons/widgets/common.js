@@ -284,8 +284,8 @@ export function keepDrawn(model, names, box, draw) {
 
 /** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns what ends this. */
 export function watchTheme(repaint) {
-  const watch = new MutationObserver(repaint), dark = matchMedia("(prefers-color-scheme: dark)");
-  for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true });
+  const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), dark = matchMedia("(prefers-color-scheme: dark)");
+  for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true, attributeOldValue: true });
   dark.addEventListener("change", repaint);
   return () => {
     watch.disconnect();
@@ -321,21 +321,39 @@ export function pageModel(state) {
   };
 }
 
-/** Makes every block of this widget on the page live. Each is found by its attribute, not by an id: copies may be equal. */
+/** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do. Each is found by its attribute, not by an id: copies may be equal. */
 export function mount(name, render) {
   for (const block of document.querySelectorAll(`[data-plm-widget="${name}"]`)) {
     if (block.plmLive) continue;
     block.plmLive = true;
-    const view = block.querySelector(".plm-view");
-    const picture = [...view.childNodes];
-    const live = node("div");
-    view.append(live);
-    try {
-      render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });
-      for (const part of picture) part.remove();
-    } catch (error) {
-      live.remove(); // an error leaves the picture in place, never an empty box
-      console.error(error);
+    const near = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && start(), { rootMargin: "50%" });
+    let waits = true;
+    const start = () => {
+      if (waits) enliven(block, render);
+      waits = false;
+      near.disconnect();
+    };
+    const { top, bottom } = block.getBoundingClientRect();
+    // Without idle callbacks (Safari) there is no scroll anchoring either: what grows late above the reader would move the page.
+    if ((top < 1.5 * innerHeight && bottom > -0.5 * innerHeight) || !window.requestIdleCallback) start();
+    else {
+      near.observe(block);
+      requestIdleCallback(start);
     }
+  }
+}
+
+/** Puts the live widget in the place of its picture. */
+function enliven(block, render) {
+  const view = block.querySelector(".plm-view");
+  const picture = [...view.childNodes];
+  const live = node("div");
+  view.append(live);
+  try {
+    render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });
+    for (const part of picture) part.remove();
+  } catch (error) {
+    live.remove(); // an error leaves the picture in place, never an empty box
+    console.error(error);
   }
 }

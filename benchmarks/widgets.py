@@ -29,7 +29,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Browser, CDPSession, Page, Response, ViewportSize, sync_playwright
 
@@ -132,8 +131,8 @@ def report_moves(browser: Browser) -> None:
 def load(browser: Browser, address: str, place: int) -> tuple[float, float, float, int, int]:
     """What a page takes that is opened at the widget number `place`.
 
-    Returns milliseconds until it is read, until that widget is live and until all are, the number of its widgets, and the
-    bytes of all it asked for.
+    Returns milliseconds until it is read, until that widget is live and until all are, the number of its widgets, and
+    the bytes of all it asked for.
     """
     page = browser.new_page(viewport=VIEWPORT)
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
@@ -144,8 +143,8 @@ def load(browser: Browser, address: str, place: int) -> tuple[float, float, floa
     while not page.evaluate("window.allLiveAfter"):  # `wait_for_function` is forbidden by the pages' own policy
         page.wait_for_timeout(50)
     read, live, all_live, count = page.evaluate(
-        "[performance.timing.domInteractive - performance.timing.navigationStart, window.liveAfter ?? allLiveAfter, "
-        "allLiveAfter, document.querySelectorAll('.plm-block').length]"
+        "[performance.timing.domInteractive - performance.timing.navigationStart, window.liveAfter ?? allLiveAfter,"
+        " allLiveAfter, document.querySelectorAll('.plm-block').length]"
     )
     weight = sum(map(packed_size, answers))
     page.close()

@@ -18,10 +18,15 @@ import build_book
 import pytest
 import torch
 from browser import MISSING, chromium_path
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 # The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
 torch.set_num_threads(1)
+# Workers side by side share the cores; the kernels of the notebooks, which they start, must keep to their share.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 FLAGS = [
     "--headless",
@@ -72,7 +77,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(url)
-        if options.get("java_script_enabled", True):  # widgets out of sight wait until the browser is idle
+        if options.get("java_script_enabled", True):  # widgets out of sight wait for an idle moment
             expect(page.locator(".plm-block .plm-static")).to_have_count(0)
         return page
 
@@ -84,9 +89,10 @@ def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page, all its widgets live.
+    """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
 
-    After the test, a request that would have left this machine and an error on a console are failures.
+    Its widgets are live. After the test, a request that would have left this machine and an error on a console are
+    failures.
     """
     with watched(browser) as open_one:
         yield open_one
@@ -100,10 +106,11 @@ def open_shared_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture(scope="session")
-def book_site() -> Iterator[str]:
+def book_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the built book, served on this machine; it is built first where it is missing or out of date."""
-    if not build_book.is_fresh():
-        build_book.build()
+    with FileLock(tmp_path_factory.getbasetemp().parent / "book.lock"):  # one worker builds, the others wait for it
+        if not build_book.is_fresh():
+            build_book.build()
     httpd = build_book.server(port=0)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{httpd.server_address[1]}"

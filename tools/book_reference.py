@@ -39,7 +39,7 @@ HEADING = re.compile(r"^#{2,3} (.+)$", flags=re.MULTILINE)
 COLUMNS = re.compile(r"^\s*\S.*?\S?  +\S")
 # A name in highlighted code; but not after a dot (an attribute) or before an equals sign (an argument).
 NAME = re.compile(r'(?<!<span class="o">\.</span>)<span class="n">(\w+)</span>(?!<span class="o">=</span>)')
-# Names, punctuation and spaces look like the text around them: their elements are nearly half of those on a chapter's page.
+# Names, punctuation and spaces look like the text around them. Their elements were nearly half of a chapter's page.
 PLAIN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
 # A section whose first words napoleon would take for a type if a colon followed them; our docstrings name no types.
 UNTYPED = ("Returns:", "Yields:")
@@ -265,7 +265,7 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def linked_code(app: Sphinx, docname: str, block: nodes.literal_block, names: dict[str, str]) -> nodes.raw:
-    """Return a block of code as HTML in which the given names lead to their entries, and what looks plain has no element."""
+    """Return a block of code as HTML: the given names lead to their entries, and what looks plain has no element."""
     language = block["language"]
     html = app.builder.highlighter.highlight_block(block.astext(), language, location=block)  # type: ignore[attr-defined]
 

@@ -28,9 +28,10 @@ CARD = "_static/card.png"
 CARD_SIZE = (1200, 630)
 CARD_ALT = "The title of the book, and a map of its four models: BERT, and what RoBERTa, ALBERT and T5 changed."
 NOT_FOUND = "404"
-# The theme lets the Tab key stop at code that is wider than the page. For that it measures all code at once, which has a
-# whole chapter laid out, when a page is read and again after every change on it, such as a widget's. With another
-# selector it measures nothing; book.js asks each block when it is laid out.
+# The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code at
+# once, when a page is read and again after every change on it, such as a widget's, and makes changes in between: a
+# chapter is laid out dozens of times. With another selector it measures nothing, and book.js does it, once each time
+# a block is laid out.
 THEME_SCRIPT = "_static/scripts/pydata-sphinx-theme.js"
 MEASURED_AT_ONCE = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
 SCRIPT_TYPES = ("", "module", "text/javascript")

@@ -40,7 +40,7 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(INSTALLED) $(DATA_INSTALLED)  ## install, run every test and compare every notebook with its stored outputs
-	$(PY) -m pytest --nbval --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(PY) -m pytest --nbval --numprocesses=logical --maxprocesses=4 --dist=loadfile
 
 lint: $(INSTALLED)  ## check style and types
 	$(PY) -m ruff check
@@ -52,7 +52,7 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 	$(PIP) install --constraint requirements.txt jupyterlab==$(JUPYTERLAB)
 	$(PY) -m jupyterlab book
 
-notebooks: $(INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
+notebooks: $(INSTALLED) $(DATA_INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
 
 checkpoints: $(INSTALLED)  ## train the small models that ship with the package (about an hour each; goes on where it was interrupted)

@@ -19,6 +19,7 @@ import pytest
 import torch
 from browser import MISSING, chromium_path
 from filelock import FileLock
+from hypothesis import settings
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 # The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
@@ -27,6 +28,10 @@ torch.set_num_threads(1)
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if WORKERS > 1:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+
+# How long an example takes says nothing about what is right.
+settings.register_profile("book", deadline=None)
+settings.load_profile("book")
 
 FLAGS = [
     "--headless",

@@ -356,7 +356,7 @@ def test_a_page_knows_its_theme_before_it_has_text(browser: Browser, book_site: 
     """Or a whole chapter is styled twice, and flashes in the wrong colours."""
     page = browser.new_page(color_scheme=system)  # type: ignore[arg-type]
     page.add_init_script(STYLED_AGAIN)
-    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="networkidle")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html")
     assert page.evaluate(THEME) == system and page.evaluate("window.others") is None
     page.close()
 
@@ -414,7 +414,7 @@ def test_code_is_whole_and_still_in_colour(book_site: str, open_page: OpenPage, 
 def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Browser, book_site: str, idle: str) -> None:
     page = browser.new_page()
     page.add_init_script(f"window.requestIdleCallback = {idle}")
-    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="networkidle")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html")
     blocks = page.locator(".plm-block")
     pictures = page.locator(".plm-block .plm-static")
     assert pictures.count() == (0 if idle == "undefined" else blocks.count())

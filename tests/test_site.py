@@ -14,7 +14,7 @@ import build_book
 import make_notebooks
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from widget_page import STOP_TRANSITIONS, operate
 
 ROOT = build_book.ROOT
@@ -392,6 +392,22 @@ def test_what_is_wider_than_the_page_scrolls_without_a_mouse(book_site: str, ope
     page.keyboard.press("ArrowRight")
     page.wait_for_timeout(200)
     assert wide.first.evaluate("part => part.scrollLeft") > 0
+
+
+def test_a_formula_whose_font_comes_late_scrolls_without_a_mouse(browser: Browser, book_site: str) -> None:
+    page = browser.new_page(viewport={"width": 320, "height": 800})
+    late: list[Route] = []
+    page.route("**/*.woff2", lambda route: late.append(route))
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="domcontentloaded")
+    page.wait_for_timeout(1000)
+    assert late
+    for route in late:
+        route.continue_()
+    page.unroute("**/*.woff2")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(500)
+    assert page.evaluate(OUT_OF_REACH) == []
+    page.close()
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

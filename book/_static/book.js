@@ -27,12 +27,16 @@ addEventListener("DOMContentLoaded", () => {
 });
 
 // Whoever has no mouse can scroll what is wide, too. All is measured before anything is changed, or each would be laid out
-// anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not).
+// anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not). A formula gets another
+// width when its font arrives, and its box does not.
 addEventListener("DOMContentLoaded", () => {
-  const observer = new ResizeObserver((entries) => {
-    const wide = entries.map(({ target }) => target.scrollWidth > target.clientWidth);
-    for (const [i, { target }] of entries.entries()) target.tabIndex = wide[i] ? 0 : -1;
-  });
-  const parts = "pre, .cell_output > .output, .pst-scrollable-table-container, .text_html, .math > .katex-display";
-  for (const part of document.querySelectorAll(parts)) observer.observe(part);
+  const measure = (parts) => {
+    const wide = parts.map((part) => part.scrollWidth > part.clientWidth);
+    for (const [i, part] of parts.entries()) part.tabIndex = wide[i] ? 0 : -1;
+  };
+  const observer = new ResizeObserver((entries) => measure(entries.map(({ target }) => target)));
+  const formulas = [...document.querySelectorAll(".math > .katex-display")];
+  document.fonts.addEventListener("loadingdone", () => measure(formulas));
+  const others = document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container, .text_html");
+  for (const part of [...others, ...formulas]) observer.observe(part);
 });

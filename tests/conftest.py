@@ -83,7 +83,7 @@ def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(url)
         if options.get("java_script_enabled", True):  # widgets out of sight wait for an idle moment
-            expect(page.locator(".plm-block .plm-static")).to_have_count(0)
+            expect(page.locator(".plm-block .plm-static")).to_have_count(0, timeout=15_000)
         return page
 
     yield open_one

@@ -28,13 +28,6 @@ CARD = "_static/card.png"
 CARD_SIZE = (1200, 630)
 CARD_ALT = "The title of the book, and a map of its four models: BERT, and what RoBERTa, ALBERT and T5 changed."
 NOT_FOUND = "404"
-# The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code at
-# once, when a page is read and again after every change on it, such as a widget's, and makes changes in between: a
-# chapter is laid out dozens of times. With another selector it measures nothing, and book.js does it, once each time
-# a block is laid out.
-THEME_SCRIPT = "_static/scripts/pydata-sphinx-theme.js"
-MEASURED_AT_ONCE = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
-MEASURED_NEVER = '".measured-by-book-js"'
 SCRIPT_TYPES = ("", "module", "text/javascript")
 
 
@@ -161,11 +154,7 @@ def hashes(texts: Iterable[str]) -> list[str]:
 
 
 def write_files(app: Sphinx, exception: Exception | None) -> None:
-    """Write the files that no page makes, and set the theme's script right, when the pages stand.
-
-    Raises:
-        ExtensionError: the theme's script is another than the one that is set right here.
-    """
+    """Write the files that no page makes, when the pages stand."""
     if exception is not None or app.builder.name != "html":
         return
     out, base = Path(app.outdir), app.config.html_baseurl
@@ -180,12 +169,35 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     }
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
-    script = (out / THEME_SCRIPT).read_text(encoding="utf-8")
-    if script.count(MEASURED_AT_ONCE) + script.count(MEASURED_NEVER) != 1:
-        raise ExtensionError(f"{THEME_SCRIPT} has changed: look up how it measures code, and correct MEASURED_AT_ONCE")
-    (out / THEME_SCRIPT).write_text(script.replace(MEASURED_AT_ONCE, MEASURED_NEVER), encoding="utf-8")
     built = (path.read_text(encoding="utf-8") for path in sorted(out.rglob("*.html")))
     (out / "_headers").write_text(f"/*\n  Content-Security-Policy: {policy(built)}\n", encoding="utf-8")
+
+
+# The theme's script
+
+THEME_SCRIPT = "_static/scripts/pydata-sphinx-theme.js"
+MEASURED_BY_THEME = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
+MEASURED_BY_BOOK = '".measured-by-book-js"'
+
+
+def leave_measuring_to_the_book(app: Sphinx, exception: Exception | None) -> None:
+    """Take the theme's own measuring of code out of its script.
+
+    The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code
+    at once, when a page is read and again after every change on it, such as a widget's, and makes changes in
+    between: a chapter is laid out dozens of times. With a selector that nothing matches it measures nothing,
+    and book.js does it, once each time a block is laid out.
+
+    Raises:
+        ExtensionError: the theme's script is another than the one that this was written for.
+    """
+    if exception is not None or app.builder.name != "html":
+        return
+    path = Path(app.outdir) / THEME_SCRIPT
+    script = path.read_text(encoding="utf-8")
+    if script.count(MEASURED_BY_THEME) + script.count(MEASURED_BY_BOOK) != 1:
+        raise ExtensionError(f"{THEME_SCRIPT} has changed: see how it measures code, and correct MEASURED_BY_THEME")
+    path.write_text(script.replace(MEASURED_BY_THEME, MEASURED_BY_BOOK), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -193,4 +205,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("page_descriptions", {}, "html", [dict])
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
     app.connect("build-finished", write_files)
+    app.connect("build-finished", leave_measuring_to_the_book)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

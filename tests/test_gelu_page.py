@@ -45,7 +45,7 @@ READ = """root => {
   const byCurve = (kind, name) =>
     Object.fromEntries(all(`path.${kind}[data-curve]`, (part) => [part.dataset.curve, part.getAttribute(name)]));
   const pair = (row) => [row.querySelector('th').textContent, row.querySelector('td').textContent];
-  const cursor = root.querySelector('line.plm-cursor');
+  const cursor = root.querySelector('svg[role=img] > .plm-cursor');
   return {
     slider: root.querySelector('input[type=range]').value,
     number: root.querySelector('input[type=number]').value,
@@ -60,8 +60,7 @@ READ = """root => {
     ]),
     paths: byCurve('plm-curve', 'd'),
     marks: byCurve('plm-mark', 'transform'),
-    top: +cursor?.getAttribute('y1'),
-    bottom: +cursor?.getAttribute('y2'),
+    cursor: cursor && ['d', 'transform'].flatMap((name) => cursor.getAttribute(name).match(/-?[0-9.]+/g).map(Number)),
   };
 }"""
 
@@ -146,7 +145,9 @@ class Widget:
         assert list(shown["marks"]) == [name for name, row in zip(NAMES, shown["rows"], strict=True) if row["ticked"]]
         for name, place in shown["marks"].items():
             across, up = (float(part) for part in re.findall(r"-?[\d.]+", place))
-            low, high = scales.y([shown["bottom"], shown["top"]])
+            _, bottom, top, place_of_cursor, _ = shown["cursor"]
+            low, high = scales.y([bottom, top])
+            assert place_of_cursor == across
             wanted = min(high, max(low, true_value(shown["view"], name, x)))
             assert float(scales.x(across)) == pytest.approx(x, abs=0.02)
             assert float(scales.y(up)) == pytest.approx(wanted, abs=1.5 * scales.pixel)

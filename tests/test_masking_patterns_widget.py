@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -9,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from chance import assert_plausible, seeded
 from playwright.sync_api import Locator, Page, expect
-from widget_page import IMPORT, MARKUP, bare, drawn, render_with_model
+from widget_page import IMPORT, MARKUP, Scales, bare, drawn, render_with_model
 
 from plm_lessons.objectives import (
     choose_positions,
@@ -291,12 +293,11 @@ READ = """root => {
       chip.className.replace("plm-token", "").trim(),
     ])),
     cells: [...root.querySelectorAll('tbody tr')].filter((row) => row.checkVisibility()).map((row) => text(row, 'td')),
-    bars: Object.fromEntries(["static", "dynamic"].map((kind) => [
-      kind, [...root.querySelectorAll(`.plm-plot .plm-bar-${kind}`)]
-        .map((bar) => [+bar.dataset.position, +bar.dataset.times]),
-    ])),
-    heights: [...root.querySelectorAll(".plm-plot .plm-bar-dynamic")].filter((bar) => +bar.dataset.times)
-      .map((bar) => +bar.getAttribute('height') / +bar.dataset.times),
+    bars: Object.fromEntries(["static", "dynamic"].map((kind) => [kind, root
+      .querySelector(`.plm-plot .plm-bar-${kind}`).getAttribute('d').split(/(?<=Z)(?=M)/).filter(Boolean)
+      .map((bar) => bar.match(/^M([0-9.]+) ([0-9.]+)V([0-9.]+)h([0-9.]+)V([0-9.]+)Z$/).slice(1).map(Number))])),
+    labels: [...root.querySelectorAll('.plm-plot svg[role=img] > text')].map((text) => [
+      text.getAttribute('text-anchor'), +text.getAttribute('x'), +text.getAttribute('y'), text.textContent]),
     expected: root.querySelector('.plm-plot .plm-expected').getAttribute('d'),
   };
 }"""
@@ -325,11 +326,16 @@ class Widget:
         tokens = [token for token, _ in widget.sentence]
         assert shown["typed"] == widget.text
         looks = {"mask": "plm-solid", "random": "plm-dashed", "kept": "plm-double"}
+        scales = Scales(shown["labels"])
         for kind, column in (("static", 0), ("dynamic", 1)):
             seen = widget.seen(kind)
             assert seen is not None
             bars = seen.sizes if widget.unit == "ngrams" else seen.counts
-            assert shown["bars"][kind] == [[i, times] for i, times in enumerate(bars)]
+            left, foot, top, wide, end = np.array(shown["bars"][kind]).reshape(-1, 5).T
+            there, start = np.flatnonzero(bars), 0.5 if widget.unit == "ngrams" else 0.0
+            assert scales.x(left + wide / 2) == pytest.approx(there + start + (0.31, 0.69)[column], abs=0.05)
+            assert scales.y(top) == pytest.approx(np.array(bars)[there], abs=1.5 * scales.pixel)
+            assert scales.y(foot) == pytest.approx(0 * top, abs=scales.pixel) and (end == foot).all()
             chosen = sum(seen.counts)
             told = [cells[column] for cells in shown["cells"]]
             assert told[:2] == [str(seen.distinct), str(chosen)]
@@ -351,7 +357,6 @@ class Widget:
             fates = dict(zip(seen.now.chosen, seen.now.fates, strict=True))
             for i, (_, below, look) in enumerate(chips):
                 assert (below, look) == ((tokens[i], looks[fates[i]]) if i in fates else ("", ""))
-        assert max(shown["heights"]) - min(shown["heights"]) < 0.3  # pixels for one time: bars are to scale
 
 
 @pytest.fixture(scope="module")
@@ -443,12 +448,22 @@ def test_seed_is_typed(widget: Widget) -> None:
     widget.assert_shows(seed=77)
 
 
+@pytest.mark.parametrize("tokenizer", MASK_TOKENS)
+def test_tokens_that_come_with_the_text_are_those_that_the_page_cuts(lib: Page, tokenizer: str) -> None:
+    block = MaskingPatternsWidget("Twelve café owners, 1,234 (!) cats", tokenizer=tokenizer).html()
+    state = json.loads(block.partition('<script type="application/json">')[2].partition("</script>")[0])
+    assert state["read"]["text"] == state["text"]
+    cut = lib.evaluate("({ text, tokenizer }) => lib.openTokenizer(tokenizer).tokenize(text)", state)
+    assert state["read"]["sentence"] == cut and len(cut) > 8
+
+
 def test_expected_line_stands_at_its_value(widget: Widget) -> None:
     """12 epochs of 3 tokens among 19: 1.89 each, as high as a bar of that many times would be; 0 on special tokens."""
     shown = widget.root.evaluate(READ)
     heights = [float(pair.split()[1]) for pair in re.split("[ML]", shown["expected"])[1:]]
+    scales = Scales(shown["labels"])
     floor, line = heights[0], heights[4]
-    assert floor - line == pytest.approx(12 * 3 / 19 * shown["heights"][0], abs=0.3)
+    assert scales.y([floor, line]) == pytest.approx([0, 12 * 3 / 19], abs=1.5 * scales.pixel)
     assert len(heights) == 2 * len(widget.python.sentence) and heights[-1] == floor
     assert set(heights[2:-2]) == {line}
 

@@ -115,19 +115,27 @@ PIXELS = """canvas => {
 READ = """root => {
   const all = (selector, get, of = root) => [...of.querySelectorAll(selector)].map(get);
   const plots = all('svg[role=img]', (plot) => plot).filter((plot) => plot.checkVisibility());
+  const shown = (part) => (part.getAttribute('visibility') === 'hidden' ? undefined : part);
+  const boxes = (kind) => [...root.querySelector(kind).getAttribute('d').matchAll(/M([0-9.]+) ([0-9.]+)h/g)]
+    .map(([, x, y]) => [+x, +y]);
   const labels = (plot) => [...plot.children].filter((part) => part.tagName === 'text').map((t) => [
     t.getAttribute('text-anchor'), +t.getAttribute('x'), +t.getAttribute('y'), t.textContent]);
   return {
-    inCells: all('.plm-in-cell', (text) => text.textContent),
+    inCells: root.querySelector('.plm-in-cells').textContent.split('\\n')
+      .map((row) => row.split(' ').map((one) => one.trim())),
+    words: all('.plm-map-queries, .plm-map-keys', (side) => side.textContent.split('\\n')),
     bars: root.querySelector('.plm-below').getAttribute('d').split('M').length - 1,
     table: Object.fromEntries(all('table tr', (row) => [...row.children].map((cell) => cell.textContent))),
-    lines: all('.plm-line', (line) => line.getAttribute('d')),
+    lines: root.querySelector('.plm-line').getAttribute('d').split(/(?=M)/),
+    highlighted: plots[1].querySelector('.plm-0').getAttribute('d'),
     lineLabels: labels(plots[1]),
     stairs: plots[2] && plots[2].querySelector('.plm-curve').getAttribute('d'),
     stairLabels: plots[2] && labels(plots[2]),
-    mark: plots[2] && plots[2].querySelector('.plm-mark')?.getAttribute('transform'),
+    mark: plots[2] && shown(plots[2].querySelector('.plm-mark'))?.getAttribute('transform'),
+    onLine: shown(plots[1].querySelector('.plm-mark'))?.getAttribute('transform'),
     names: plots.map((plot) => plot.getAttribute('aria-label')),
-    diagonal: root.querySelectorAll('.plm-same').length,
+    diagonal: boxes('.plm-same'), pair: boxes('.plm-pair-mark'),
+    cell: root.querySelector('.plm-map canvas').clientWidth / 12,
     effect: root.querySelector('.plm-effect').textContent,
     reach: +root.querySelector('[aria-label=distance]').max,
   };
@@ -170,16 +178,18 @@ class Widget:
         pixels = self.canvas.evaluate(PIXELS)
         shades = [[int(part) for part in re.findall(r"\d+", shade)[:3]] for shade in self.canvas.evaluate(SHADES)]
         assert len(pixels) == 144
-        for n, ((*colour, opacity), text) in enumerate(zip(pixels, shown["inCells"], strict=True)):
+        assert len(shown["inCells"]) == (12 if t5 else 1)
+        for n, (*colour, opacity) in enumerate(pixels):
             a, b = divmod(n, 12)
             score = 0.0 if (a, b) in masked else scores[a][b]
             assert opacity / 255 == pytest.approx(0.45 * abs(score) / most, abs=2.1e-3)
             if opacity > 20:  # else too pale for its colour to be told exactly
                 assert colour == pytest.approx(shades[score < 0], abs=8)
             if t5:
-                assert text == ("×" if (a, b) in masked else str(true_bucket(state, b - a)))
+                assert shown["inCells"][a][b] == ("×" if (a, b) in masked else str(true_bucket(state, b - a)))
             else:
-                assert text == ""
+                assert shown["inCells"] == [[""]]
+        assert shown["words"] == [[f"{word} {k + n}" for n, word in enumerate(WORDS)]] * 2
         negative = sum(scores[a][b] < 0 for a in SENTENCE for b in SENTENCE if (a, b) not in masked)
         assert shown["bars"] == negative
         # The readout.
@@ -200,7 +210,9 @@ class Widget:
         else:
             assert said == ("–" if value is None else written(value))
         assert all(table[TEXT["rows"]["distance"]] in name for name in shown["names"])
-        assert shown["diagonal"] == max(0, 12 - abs(r))
+        corner = lambda a, b: pytest.approx((62 + b * shown["cell"], 62 + a * shown["cell"]), abs=0.01)  # noqa: E731
+        assert shown["diagonal"] == [corner(a, a + r) for a in SENTENCE if a + r in SENTENCE]
+        assert shown["pair"] == ([corner(i, j)] if j in SENTENCE else [])
         # The lines: a score for each distance, one line a query.
         scales = Scales(shown["lineLabels"])
         for a, d in enumerate(shown["lines"]):
@@ -208,6 +220,13 @@ class Widget:
             wanted = [(b - a, scores[a][b]) for b in SENTENCE if (a, b) not in masked]
             assert scales.x(across) == pytest.approx([x for x, _ in wanted], abs=0.1)
             assert scales.y(up) == pytest.approx([y for _, y in wanted], abs=1.5 * scales.pixel)
+        assert len(shown["lines"]) == 12 and shown["highlighted"] == shown["lines"][i]
+        on_line = j in SENTENCE and (i, j) not in masked
+        assert (shown["onLine"] is not None) == on_line
+        if on_line:
+            x, y = (float(part) for part in re.findall(r"-?[\d.]+", shown["onLine"]))
+            assert scales.x(x) == pytest.approx(r, abs=0.1)
+            assert scales.y(y) == pytest.approx(scores[i][j], abs=1.5 * scales.pixel)
         # The staircase, and the mark on it.
         assert (shown["stairs"] is not None) == t5
         if t5:
@@ -325,7 +344,7 @@ def test_last_bucket_begins_at_91_and_16_is_never_used(widget: Widget) -> None:
     for r, b in ((-90, "14"), (-91, "15"), (-148, "15"), (90, "30"), (91, "31"), (0, "0"), (1, "17")):
         distance.fill(str(r))
         expect(row).to_have_text(b)
-    assert "16" not in widget.root.evaluate(READ)["inCells"]
+    assert "16" not in sum(widget.root.evaluate(READ)["inCells"], [])
 
 
 @pytest.mark.parametrize("width", (320, 1000))
@@ -357,15 +376,44 @@ IN_CELLS = """root => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const page = numbers(getComputedStyle(root).backgroundColor);
-  const texts = [...root.querySelectorAll('.plm-in-cell')], canvas = root.querySelector('.plm-map canvas');
+  const text = root.querySelector('.plm-in-cells'), canvas = root.querySelector('.plm-map canvas');
   const pixels = canvas.getContext('2d').getImageData(0, 0, 12, 12).data;
-  return Math.min(...texts.map((text, n) => {
+  return Math.min(...Array.from({ length: 144 }, (_, n) => {
     const share = pixels[4 * n + 3] / 255;
     const ground = page.slice(0, 3).map((value, c) => share * pixels[4 * n + c] + (1 - share) * value);
-    const [a, b] = [light(ground), light(numbers(getComputedStyle(text).fill))].sort((p, q) => q - p);
+    const [a, b] = [light(ground), light(numbers(getComputedStyle(text).color))].sort((p, q) => q - p);
     return (a + 0.05) / (b + 0.05);
   }));
 }"""
+
+
+# By how many pixels each number reaches out of its cell, sideways and up or down; below 0 it does not.
+OUT_OF_CELLS = """root => {
+  const text = root.querySelector('.plm-in-cells').firstChild, map = root.querySelector('.plm-map canvas');
+  const { left, top, width } = map.getBoundingClientRect(), size = width / 12, range = document.createRange();
+  return [...text.data.matchAll(/[0-9]+/g)].map((found) => {
+    range.setStart(text, found.index);
+    range.setEnd(text, found.index + found[0].length);
+    const box = range.getBoundingClientRect(), column = text.data.slice(0, found.index).split('\\n').at(-1).length;
+    const row = text.data.slice(0, found.index).split('\\n').length - 1, x = left + Math.floor(column / 3) * size;
+    const middle = (box.top + box.bottom) / 2 - top - (row + 0.5) * size;
+    return [Math.max(x - box.left, box.right - x - size), Math.abs(middle)];
+  });
+}"""
+
+
+@pytest.mark.parametrize("width", (320, 1000))
+def test_numbers_stand_in_their_cells(widget: Widget, width: int) -> None:
+    widget.page.set_viewport_size({"width": width, "height": 900})
+    widget.page.wait_for_timeout(150)
+    for buckets in ("32", "8"):  # of two digits and of one
+        widget.slider("num_buckets").fill(buckets)
+        found = widget.root.evaluate(OUT_OF_CELLS)
+        assert len(found) == 144
+        assert max(sideways for sideways, _ in found) <= 0
+        assert max(upright for _, upright in found) <= 2
+    widget.page.set_viewport_size({"width": 1000, "height": 900})
+    widget.page.wait_for_timeout(150)
 
 
 def test_arrow_keys_move_from_cell_to_cell(widget: Widget) -> None:

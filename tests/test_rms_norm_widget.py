@@ -99,13 +99,16 @@ class Widget:
             for text, value in zip(texts, values, strict=True):
                 assert as_number(text) == pytest.approx(value, rel=0.0051, abs=5.1e-6 if abs(value) >= 1e-3 else 1e-15)
         bars = self.root.locator(".plm-bar").evaluate_all(
-            "bars => bars.map((bar) => ['x', 'width'].map((name) => Number(bar.getAttribute(name))))"
+            """bars => bars.map((bar) => {
+              const { left, width } = bar.getBoundingClientRect(), whole = bar.parentNode.getBoundingClientRect();
+              return [(left - whole.left) / whole.width, width / whole.width];
+            })"""
         )
         limit = 1.5 * len(vector) ** 0.5
         drawn_values = [y for pair in zip(*wanted.values(), strict=True) for y in pair]
-        for (left, length), y in zip(bars, drawn_values, strict=True):
-            assert length == pytest.approx(abs(y) * 50 / limit) and left == pytest.approx(min(0, y) * 50 / limit)
-            assert length <= 50
+        for (left, length), y in zip(bars, drawn_values, strict=True):  # as shares of the whole width
+            assert length == pytest.approx(abs(y) / limit / 2, abs=1e-4) and length <= 0.5
+            assert left == pytest.approx(0.5 + min(0, y) / limit / 2, abs=1e-4)
         n = len(vector)
         mean, square = sum(vector) / n, sum(x * x for x in vector) / n
         variance, eps = sum((x - mean) ** 2 for x in vector) / n, 10.0 ** state["log10_eps"]
@@ -200,7 +203,9 @@ def test_buttons_show_what_each_norm_forgets(widget: Widget, by: str) -> None:
     change = max(abs(as_number(a) - as_number(b)) for a, b in zip(after[2], before[2], strict=True))
     assert float(said[4]) == pytest.approx(change, abs=2e-5)
     # The thin lines stand where the bars ended before.
-    ghosts = widget.root.locator(".plm-ghost").evaluate_all("all => all.map((line) => Number(line.getAttribute('x1')))")
+    ghosts = widget.root.locator(".plm-ghost").evaluate_all(
+        "all => all.map((line) => parseFloat(line.style.left) - 50)"
+    )
     scale = 50 / (1.5 * 6**0.5)
     close(ghosts[::2], [as_number(text) * scale for text in before[1]], 1e-3)
     close(ghosts[1::2], [as_number(text) * scale for text in before[2]], 1e-3)

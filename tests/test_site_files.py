@@ -188,6 +188,20 @@ def test_the_map_is_as_the_tool_draws_it() -> None:
 # The policy
 
 
+def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
+    """It stands behind them all, once, and is a file of the site; a page without widgets has none."""
+    waited = 0
+    for page in pages():
+        html = page.path.read_text(encoding="utf-8")
+        found = [match.start() for match in re.finditer("after_widgets.js", html)]
+        widgets = [match.start() for match in re.finditer('<div class="plm-block" data-plm-widget=', html)]
+        assert len(found) == bool(widgets), page.path
+        if widgets:
+            assert found[0] > html.rindex('<script type="module">') > widgets[-1], page.path
+            waited += 1
+    assert waited >= 4 and (SITE / "_static" / "after_widgets.js").is_file()
+
+
 def test_the_policy_names_what_is_inline_and_allows_no_other_host() -> None:
     def known(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -2,7 +2,7 @@
 
 - Each page gets a description (`page_descriptions` in _config.yml) and the tags from which a link preview is made.
 - `404.html`, `sitemap.xml` and `robots.txt`.
-- The theme's script measures no code when a page is read.
+- The theme's script measures no code when a page is read, and waits for the widgets with the rest of its work.
 - `_headers`, which says which Content-Security-Policy the site works under. Hosts such as Netlify and Cloudflare Pages
   read that file; tools/build_book.py serves the book with it, so that the tests run under it.
 
@@ -82,6 +82,17 @@ def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any]
         # A host shows this page in the place of any other, at any depth.
         tags.insert(0, f'<base href="{escape(urlsplit(base).path)}"/>')
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def let_widgets_come_first(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Put a script behind the widgets of a page that the browser has to wait for.
+
+    Else the module of the last widget and all that the theme and its extensions do once a page is read are one task,
+    and on a phone the widget cannot be used for half a second.
+    """
+    if '<div class="plm-block" data-plm-widget=' in context.get("body", ""):
+        address = escape(context["pathto"]("_static/after_widgets.js", 1))
+        context["body"] += f'<script type="module" src="{address}"></script>'
 
 
 def strip_tags(html: str) -> str:
@@ -204,6 +215,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the setting and the steps of the build at which this extension takes part."""
     app.add_config_value("page_descriptions", {}, "html", [dict])
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
+    app.connect("html-page-context", let_widgets_come_first)
     app.connect("build-finished", write_files)
     app.connect("build-finished", leave_measuring_to_the_book)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -208,7 +208,7 @@ export function render({ model, el }) {
       number.classList.toggle("plm-heads-best", figures[i][named] === best);
     });
     for (const { name, input, cell, row } of measures) {
-      row.hidden = found[name] === null;
+      putHidden(row, found[name] === null);
       input.checked = name === named;
       putText(cell, written(name, found[name]));
     }
@@ -233,8 +233,8 @@ export function render({ model, el }) {
       item.classList.toggle("plm-heads-most", n === most);
     });
     for (const list of [left, side]) [...list.children].forEach((item, n) => item.classList.toggle("plm-heads-looks", n === i));
-    rowFrame.hidden = i < 0;
-    cellFrame.hidden = over?.[1] === undefined;
+    putHidden(rowFrame, i < 0);
+    putHidden(cellFrame, over?.[1] === undefined);
     rowFrame.style.transform = `translateY(${i * cell.height}px)`;
     cellFrame.style.transform = `translate(${j * cell.width}px, ${i * cell.height}px)`;
     putText(rightTitle, TEXT.lookedAt(i < 0));

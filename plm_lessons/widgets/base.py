@@ -191,6 +191,10 @@ class LessonWidget(anywidget.AnyWidget):
         """The state as a page gets it: as `state`, with what a trait says in other words there."""
         return {field: rounded(value) for field, value in self.get_state(list(self.fields)).items()}
 
+    def computed(self) -> dict[str, Any]:
+        """What a page without a kernel gets beside the state, so that it need not compute it to begin with."""
+        return {}
+
     def picture(self) -> str:
         """HTML for readers without JavaScript: a drawing, the values and a sentence. Text in it must be escaped."""
         raise NotImplementedError
@@ -198,7 +202,7 @@ class LessonWidget(anywidget.AnyWidget):
     def html(self) -> str:
         """The block that stands alone: any HTML page that contains it shows a live widget."""
         # Without "<" no state can end the element; ASCII only, so that the page's encoding does not matter.
-        state = json.dumps(self.page_state(), sort_keys=True).replace("<", "\\u003c")
+        state = json.dumps(self.page_state() | self.computed(), sort_keys=True).replace("<", "\\u003c")
         module = inert(f"{self._esm}\nmount({json.dumps(self.name)}, render);\n", "script")
         return (
             f'<div class="plm-block" data-plm-widget="{self.name}">\n'

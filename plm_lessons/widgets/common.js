@@ -41,28 +41,30 @@ export function axes({ width, height, x, y, xName, yName, logX = false, xMarks }
   const left = 52, right = 12, top = 22, bottom = 36;
   const shape = logX ? Math.log10 : (value) => value;
   const [low, high] = x.map(shape);
-  let [floor, ceiling] = y, rows = [];
+  let [floor, ceiling] = y;
   const toX = (value) => left + ((shape(value) - low) / (high - low)) * (width - left - right);
   const toY = (value) => top + ((ceiling - value) / (ceiling - floor)) * (height - top - bottom);
   const fromX = (pixel) => low + ((pixel - left) / (width - left - right)) * (high - low);
   const drawing = node("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
   const tick = (value) => String(value).replaceAll("-", "\u2212");
   const xTicks = xMarks ?? (logX ? ticks(low, high, high - low).filter(Number.isInteger).map((power) => 10 ** power) : ticks(...x, width < 420 ? 4 : 8));
-  for (const value of xTicks)
-    drawing.append(
-      node("line", { class: value === 0 ? "plm-zero" : "plm-grid", x1: toX(value), x2: toX(value), y1: top, y2: height - bottom }),
-      node("text", { x: toX(value), y: height - bottom + 16, "text-anchor": "middle" }, tick(value)),
-    );
+  const across = node("path", { class: "plm-grid" }), zeros = node("path", { class: "plm-zero" }), rows = [];
+  const upright = (value) => `M${toX(value)} ${top}V${height - bottom}`, level = (value) => `M${left} ${toY(value)}H${width - right}`;
+  drawing.append(node("path", { class: "plm-grid", d: xTicks.filter(Boolean).map(upright).join("") }), across, zeros);
+  drawing.append(...xTicks.map((value) => node("text", { x: toX(value), y: height - bottom + 16, "text-anchor": "middle" }, tick(value))));
   const name = node("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xName);
   drawing.append(name, node("text", { x: 4, y: 13 }, yName));
   const setY = (range) => {
     [floor, ceiling] = range;
-    for (const part of rows) part.remove();
-    rows = ticks(...range, 7).flatMap((value) => [
-      node("line", { class: value === 0 ? "plm-zero" : "plm-grid", x1: left, x2: width - right, y1: toY(value), y2: toY(value) }),
-      node("text", { x: left - 6, y: toY(value) + 4, "text-anchor": "end" }, tick(value)),
-    ]);
-    name.before(...rows);
+    const marks = ticks(...range, 7);
+    while (rows.length > marks.length) rows.pop().remove();
+    while (rows.length < marks.length) name.before((rows[rows.length] = node("text", { x: left - 6, "text-anchor": "end" })));
+    marks.forEach((value, i) => {
+      putAttribute(rows[i], "y", toY(value) + 4);
+      putText(rows[i], tick(value));
+    });
+    putAttribute(across, "d", marks.filter(Boolean).map(level).join(""));
+    putAttribute(zeros, "d", (xTicks.includes(0) ? upright(0) : "") + (marks.includes(0) ? level(0) : ""));
   };
   setY(y);
   const inside = node("svg", { x: left, y: top, width: width - left - right, height: height - top - bottom, viewBox: `${left} ${top} ${width - left - right} ${height - top - bottom}`, overflow: "hidden" });
@@ -101,6 +103,15 @@ export const MARK_PATHS = ["M-5 0A5 5 0 1 1 5 0A5 5 0 1 1-5 0Z", "M-5-5H5V5H-5Z"
 export const markAt = (kind, x, y, attributes = {}) =>
   node("path", { class: `plm-mark plm-${kind}`, d: MARK_PATHS[kind], transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, ...attributes });
 
+/** Moves a part that is drawn around the origin to a place in pixels. */
+export const moveTo = (part, x, y) => putAttribute(part, "transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+
+/** Moves a mark to a place in a plot's data coordinates, or takes it away. */
+export function putMark(mark, { toX, toY }, isThere, x, y) {
+  putAttribute(mark, "visibility", isThere ? "visible" : "hidden");
+  if (isThere) moveTo(mark, toX(x), toY(y));
+}
+
 /** Writes a text or an attribute, and nothing where it stands there already: what does not change costs no layout. */
 export function putText(part, text) {
   const inside = part.firstChild, next = String(text);
@@ -108,6 +119,7 @@ export function putText(part, text) {
   else if (inside.data !== next) inside.data = next; // cheaper than another text node
 }
 export const putAttribute = (part, name, value) => void (part.getAttribute(name) !== String(value) && part.setAttribute(name, value));
+export const putHidden = (part, isHidden) => void (part.hidden !== isHidden && (part.hidden = isHidden));
 
 /** To the nearest whole number, halves to the even one, as Python's `round`. */
 export function roundHalfEven(value) {
@@ -194,7 +206,7 @@ export function labelledSlider(label, attributes, moved) {
 export function labelledSelect(label, options, picked) {
   const input = node("select", { "aria-label": label }, ...Object.entries(options).map(([value, text]) => node("option", { value }, text)));
   input.addEventListener("change", () => picked(input.value));
-  return { element: node("label", { class: "plm-select" }, label, input), input, show: (value) => (input.value = value) };
+  return { element: node("label", { class: "plm-select" }, label, input), input, show: (value) => void (input.value !== String(value) && (input.value = value)) };
 }
 
 /** A table whose rows become blocks where there is no room. Roles are written out, for such rows would lose theirs. */

@@ -151,7 +151,7 @@ export function render({ model, el }) {
   const { form, say } = fillBox(el, TEXT.title, question, views.element, plot, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, masks.table);
 
   const plotted = plotIn(plot);
-  let scales, cursor, drawnAs, luck = [];
+  let scales, cursor, marks, drawnAs, luck = [];
 
   function drawCurves(width) {
     const { view, curves } = state;
@@ -166,8 +166,10 @@ export function render({ model, el }) {
     const room = 0.06 * (high - low);
     scales = axes({ width, height: width < 420 ? 260 : 320, x: [-LIMIT, LIMIT], y: [low - room, high + room], xName: TEXT.x, yName: TEXT.columns[view] });
     for (const [name, points] of lines) scales.inside.append(node("path", { class: `plm-curve plm-${NAMES.indexOf(name)}`, d: pathThrough(points, scales), "data-curve": name }));
-    scales.drawing.append((cursor = node("g")));
     scales.range = [low - room, high + room];
+    cursor = node("path", { class: "plm-cursor", d: `M0 ${scales.toY(low - room)}V${scales.toY(high + room)}` });
+    marks = curves.map((name) => markAt(NAMES.indexOf(name), 0, 0, { "data-curve": name }));
+    scales.drawing.append(cursor, ...marks);
     plot.replaceChildren(scales.drawing);
     for (const cells of [heads.slice(1), ...rows.map(({ cells }) => cells)]) cells.forEach((cell, i) => cell.classList.toggle("plm-now", COLUMNS[i] === view));
   }
@@ -175,11 +177,8 @@ export function render({ model, el }) {
   function drawCursor() {
     const { x, view, curves } = state;
     const at = scales.toX(x), [low, high] = scales.range;
-    const marks = curves.map((name) => {
-      const y = Math.min(high, Math.max(low, value(view, name, x)));
-      return markAt(NAMES.indexOf(name), at, scales.toY(y), { "data-curve": name });
-    });
-    cursor.replaceChildren(node("line", { class: "plm-cursor", x1: at, x2: at, y1: scales.toY(high), y2: scales.toY(low) }), ...marks);
+    moveTo(cursor, at, 0);
+    curves.forEach((name, i) => moveTo(marks[i], at, scales.toY(Math.min(high, Math.max(low, value(view, name, x))))));
     const beyond = curves.filter((name) => value(view, name, x) < low || value(view, name, x) > high);
     putText(note, !curves.length ? TEXT.empty : beyond.length ? TEXT.outside(beyond.map((name) => TEXT.curves[name]).join(", ")) : "");
     for (const { name, input, cells } of rows) {
@@ -187,7 +186,7 @@ export function render({ model, el }) {
       cells.forEach((cell, i) => putText(cell, format(value(COLUMNS[i], name, x))));
     }
     const values = curves.map((name) => `${TEXT.curves[name]} ${format(value(view, name, x))}`).join(", ");
-    scales.drawing.setAttribute("aria-label", TEXT.plot(TEXT.views[view], format(x, 2), values || TEXT.empty));
+    putAttribute(scales.drawing, "aria-label", TEXT.plot(TEXT.views[view], format(x, 2), values || TEXT.empty));
     say(TEXT.said(format(x, 2), values || TEXT.empty));
   }
 
@@ -199,7 +198,7 @@ export function render({ model, el }) {
     const y = [Math.floor(Math.min(-0.1, 1.08 * x)), Math.ceil(Math.max(0.1, 1.08 * x))];
     scales = plotted({ width, height: width < 420 ? 260 : 320, x: [1, most], y, xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });
     if (scales.fresh) {
-      scales.parts = { band: node("path", { class: "plm-band" }), wanted: node("path", { class: "plm-cursor" }), mean: node("path", { class: "plm-curve plm-0", "data-curve": "mean" }), mark: node("g") };
+      scales.parts = { band: node("path", { class: "plm-band" }), wanted: node("path", { class: "plm-cursor" }), mean: node("path", { class: "plm-curve plm-0", "data-curve": "mean" }), mark: markAt(0, 0, 0) };
       const { mark, ...paths } = scales.parts;
       scales.inside.append(...Object.values(paths));
       scales.drawing.append(mark);
@@ -213,7 +212,7 @@ export function render({ model, el }) {
     };
     for (const [name, through] of Object.entries(points)) putAttribute(scales.parts[name], "d", pathThrough(through, scales));
     const mean = draws ? (x * kept[draws - 1]) / draws : NaN;
-    scales.parts.mark.replaceChildren(...(draws ? [markAt(0, scales.toX(draws), scales.toY(mean))] : []));
+    putMark(scales.parts.mark, scales, draws, draws, mean);
     const written = (number) => (draws ? format(number) : TEXT.none);
     const told = {
       count: String(draws),
@@ -227,7 +226,7 @@ export function render({ model, el }) {
     for (const [name, text] of Object.entries(told)) putText(results[name], text);
     putText(note, TEXT.chance(format(chance, 4)));
     const summary = TEXT.plotMasks(draws, written(mean), format(expected));
-    scales.drawing.setAttribute("aria-label", summary);
+    putAttribute(scales.drawing, "aria-label", summary);
     say(TEXT.said(format(x, 2), summary));
   }
 
@@ -237,11 +236,11 @@ export function render({ model, el }) {
     putText(question, TEXT.questions[view]);
     views.show(view);
     slider.value = x;
-    slider.setAttribute("aria-valuetext", format(x, 2));
+    putAttribute(slider, "aria-valuetext", format(x, 2));
     xField.show(x);
     seedField.show(state.seed);
-    table.hidden = inMasks;
-    masks.table.hidden = maskControls.hidden = !inMasks;
+    putHidden(table, inMasks);
+    for (const part of [masks.table, maskControls]) putHidden(part, !inMasks);
     if (!width) return; // not shown yet: the observer calls again
     if (inMasks) drawMasks(width);
     else {

@@ -81,7 +81,9 @@ export function render({ model, el }) {
     return store[name].value;
   };
   const tokenizer = () => kept("tokenizer", () => openTokenizer(state.tokenizer), state.tokenizer);
-  const read = (text) => kept("sentence", () => tokenizer().tokenize(text), text, state.tokenizer);
+  const given = model.get("read"), first = model.get("tokenizer"); // a page without a kernel gets its text's tokens
+  const cut = (text) => (text === given?.text && state.tokenizer === first ? given.sentence : tokenizer().tokenize(text));
+  const read = (text) => kept("sentence", () => cut(text), text, state.tokenizer);
   /** What is wrong with a text, or "". */
   function fault(text) {
     const characters = Array.from(text).length;
@@ -102,6 +104,7 @@ export function render({ model, el }) {
   // What is wrong with what is typed; it stays there until it is mended or another text comes.
   let unread = "", lastText;
   const tellUnread = () => (unread ? typed.setAttribute("aria-invalid", "true") : typed.removeAttribute("aria-invalid"));
+  typed.addEventListener("focus", () => tokenizer().tokenize("")); // so that the first letter need not wait
   typed.addEventListener("input", () => {
     unread = fault(typed.value);
     if (!unread) update({ text: typed.value });
@@ -154,38 +157,43 @@ export function render({ model, el }) {
     node("div", { class: "plm-row", "aria-hidden": "true" }, ...Object.values(plotKey)), plot, table, caption,
   );
 
-  const list = (name, items) => node("div", { class: "plm-tokens", role: "list", "aria-label": name }, ...items);
-  const chip = (text, look = "") => node("span", { class: `plm-token ${look}`.trim(), role: "listitem", dir: "auto" }, node("span", {}, text));
+  const side = ([name, what]) => node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, what), tokenList(name));
+  const tokenList = (name) => node("div", { class: "plm-tokens", role: "list", "data-side": name });
 
-  const nameOf = (here, what) => `${here.head.textContent}, ${what}`;
-
-  function writeSpans(here, tokens, { chosen }) {
-    const sides = Object.entries(TEXT.sides);
-    if (here.paired === tokens && here.hidden === String(chosen)) return sides.forEach(([, what], i) => putAttribute(here.rows.children[i].lastChild, "aria-label", nameOf(here, what)));
-    const pair = spanPair(tokens, chosen, state.tokenizer.after);
-    Object.assign(here, { made: undefined, paired: tokens, hidden: String(chosen) });
-    here.rows.replaceChildren(...sides.map(([side, what]) =>
-      node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, what), list(nameOf(here, what), pair[side].map(([text, sentinel]) => chip(text, sentinel ? "plm-solid" : ""))))));
+  /** The chips of a list, of which only what differs is written: [text, look, what the model must answer if it is asked]. */
+  function writeChips(list, wanted) {
+    while (list.childElementCount > wanted.length) list.lastChild.remove();
+    while (list.childElementCount < wanted.length) list.append(node("span", { role: "listitem", dir: "auto" }, node("span")));
+    wanted.forEach(([text, look, answer], i) => {
+      const chip = list.children[i];
+      putAttribute(chip, "class", `plm-token ${look}`.trim());
+      putText(chip.firstChild, text);
+      if (answer === undefined) while (chip.childElementCount > 1) chip.lastChild.remove();
+      else {
+        if (chip.childElementCount === 1) chip.append(node("span", { class: "plm-unseen" }), node("small", { "aria-hidden": "true", dir: "auto" }));
+        putText(chip.children[1], TEXT.answer(answer));
+        putText(chip.children[2], answer);
+      }
+    });
   }
 
-  /** A chip for each token, made once for a text; then only those whose fate is another one are written. */
-  function writeTokens(here, tokens, { chosen, fates, replacements }) {
-    if (here.made !== tokens) {
-      here.chips = tokens.map((token) => ({ element: chip(token), said: node("span", { class: "plm-unseen" }, TEXT.answer(token)), below: node("small", { "aria-hidden": "true", dir: "auto" }, token), look: "" }));
-      here.rows.replaceChildren(list("", here.chips.map(({ element }) => element)));
-      Object.assign(here, { made: tokens, paired: undefined });
+  /** Writes what the model reads in this epoch; with spans, what it must answer, too. */
+  function writeMask(here, tokens, { chosen, fates, replacements }, spans) {
+    if (here.spans !== spans) here.rows.replaceChildren(...(spans ? Object.entries(TEXT.sides).map(side) : [tokenList("reads")]));
+    here.spans = spans;
+    const lists = Object.fromEntries([...here.rows.querySelectorAll(".plm-tokens")].map((list) => [list.dataset.side, list]));
+    for (const [name, list] of Object.entries(lists)) putAttribute(list, "aria-label", `${here.head.textContent}, ${TEXT.sides[name] ?? TEXT.reads}`);
+    if (spans) {
+      const pair = spanPair(tokens, chosen, state.tokenizer.after);
+      for (const name of Object.keys(TEXT.sides)) writeChips(lists[name], pair[name].map(([text, sentinel]) => [text, sentinel ? LOOKS.mask : ""]));
+      return;
     }
-    putAttribute(here.rows.firstChild, "aria-label", nameOf(here, TEXT.reads));
     const fateOf = new Map(chosen.map((position, i) => [position, i]));
-    here.chips.forEach((one, position) => {
-      const i = fateOf.get(position), look = i === undefined ? "" : LOOKS[fates[i]];
-      putText(one.element.firstChild, look === LOOKS.mask ? state.tokenizer.mask : look === LOOKS.random ? tokenizer().pieces[replacements[i]] : tokens[position]);
-      if (look === one.look) return;
-      if (!look) one.said.remove(), one.below.remove();
-      else if (!one.look) one.element.append(one.said, one.below);
-      one.element.className = `plm-token ${look}`.trim();
-      one.look = look;
-    });
+    writeChips(lists.reads, tokens.map((token, position) => {
+      const i = fateOf.get(position), fate = fates[i];
+      if (i === undefined) return [token, ""];
+      return [fate === "mask" ? state.tokenizer.mask : fate === "random" ? tokenizer().pieces[replacements[i]] : token, LOOKS[fate], token];
+    }));
   }
 
   function writeTable(seen, expected) {
@@ -206,26 +214,18 @@ export function render({ model, el }) {
   }
 
   const plotted = plotIn(plot);
+  const drawn = Object.fromEntries(["bar-static", "bar-dynamic", "expected"].map((kind) => [kind.replace("bar-", ""), node("path", { class: `plm-${kind}` })]));
   let bars;
   /** Bars of both kinds side by side, one pair for each of `counts`, and the expected times as a line. */
   function drawPlot(width, counts, expected, inWords) {
     const count = counts.static.length, start = inWords ? 0.5 : 0, most = Math.max(1, ...expected, ...counts.static, ...counts.dynamic);
     const names = { xName: inWords ? TEXT.words : TEXT.position, yName: TEXT.times, xMarks: inWords ? [1, 2, 3] : undefined };
     bars = plotted({ width, height: 220, x: [start, count + start], y: [0, roundUp(1.05 * most)], ...names });
-    if (bars.fresh) {
-      const wide = (bars.toX(0.38) - bars.toX(0)).toFixed(1);
-      bars.made = KINDS_OF_MASK.map((kind, k) => counts[kind].map((_, i) =>
-        node("rect", { class: `plm-bar-${kind}`, x: bars.toX(i + start + 0.12 + 0.38 * k).toFixed(1), width: wide, "data-position": i })));
-      bars.line = node("path", { class: "plm-expected" });
-      bars.inside.append(...bars.made.flat(), bars.line);
-    }
-    KINDS_OF_MASK.forEach((kind, k) => counts[kind].forEach((times, i) => {
-      const top = bars.toY(times), bar = bars.made[k][i];
-      putAttribute(bar, "y", top.toFixed(1));
-      putAttribute(bar, "height", (bars.toY(0) - top).toFixed(1));
-      putAttribute(bar, "data-times", times);
-    }));
-    putAttribute(bars.line, "d", pathThrough(expected.flatMap((times, i) => [[i + start, times], [i + start + 1, times]]), bars));
+    if (bars.fresh) bars.inside.append(...Object.values(drawn));
+    const wide = (bars.toX(0.38) - bars.toX(0)).toFixed(1), foot = bars.toY(0).toFixed(1);
+    const bar = (x, times) => (times ? `M${bars.toX(x).toFixed(1)} ${foot}V${bars.toY(times).toFixed(1)}h${wide}V${foot}Z` : "");
+    KINDS_OF_MASK.forEach((kind, k) => putAttribute(drawn[kind], "d", counts[kind].map((times, i) => bar(i + start + 0.12 + 0.38 * k, times)).join("")));
+    putAttribute(drawn.expected, "d", pathThrough(expected.flatMap((times, i) => [[i + start, times], [i + start + 1, times]]), bars));
   }
 
   function draw(width) {
@@ -248,13 +248,10 @@ export function render({ model, el }) {
     units.show(unit);
     for (const [name, control] of Object.entries(sliders)) control.show(state[name]);
     seedField.show(state.seed);
-    for (const name of ["mask_share", "random_share"]) sliders[name].element.hidden = spans;
-    sliders.mean_span_length.element.hidden = !spans;
-    for (const name of FATES) lines[name].hidden = spans;
-    for (const name of SIZES) lines[name].hidden = !ngrams;
-    plotKey.expected.hidden = ngrams;
-    plotKey.drawn.hidden = !ngrams;
-    key.hidden = spans;
+    for (const part of [sliders.mask_share.element, sliders.random_share.element, key, ...FATES.map((name) => lines[name])]) putHidden(part, spans);
+    for (const part of [plotKey.drawn, ...SIZES.map((name) => lines[name])]) putHidden(part, !ngrams);
+    putHidden(sliders.mean_span_length.element, !spans);
+    putHidden(plotKey.expected, ngrams);
     putText(epoch, TEXT.epoch(epochs));
     putText(shown.static.head, TEXT.static(((epochs - 1) % copies) + 1, copies));
     putText(shown.dynamic.head, TEXT.dynamic);
@@ -263,9 +260,9 @@ export function render({ model, el }) {
     const source = kept("source", () => randomSource(state.seed, numbers.length), state.seed, numbers.length);
     const settings = { ...state, numbers, pool: tokenizer().pieces.length, source };
     const seen = history(settings, epochs, copies);
-    for (const part of [shown.static.rows, shown.dynamic.rows, plot, table]) part.hidden = !seen;
+    for (const part of [shown.static.rows, shown.dynamic.rows, plot, table]) putHidden(part, !seen);
     if (!seen) return void putText(message, message.textContent || TEXT.impossible);
-    for (const kind of KINDS_OF_MASK) (spans ? writeSpans : writeTokens)(shown[kind], tokens, seen[kind].now);
+    for (const kind of KINDS_OF_MASK) writeMask(shown[kind], tokens, seen[kind].now, spans);
     const expected = kept("chances", () => chances(settings), sentence, unit, state.masking_rate, state.mean_span_length);
     writeTable(seen, expected);
     // Without a width it is not shown yet: the observer calls again.

@@ -207,6 +207,10 @@ class MaskingPatternsWidget(LessonWidget):
             raise type(self).text.refuse(self, pair["text"])
         return str(proposal.value)
 
+    def computed(self) -> dict[str, Any]:
+        """The text's tokens: a page need not make the tokenizer before its reader types."""
+        return {"read": {"text": self.text, "sentence": self.sentence}}
+
     @property
     def sentence(self) -> list[tuple[str, int]]:
         """The tokens of the text, each with the number of its word; -1 where no token may be chosen."""

@@ -173,7 +173,6 @@ export function render({ model, el }) {
 
   const plotted = plotIn(plot);
   const here = node("path", { class: "plm-here", d: HERE, "data-model": "here" });
-  const moveTo = (part, x, y) => putAttribute(part, "transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
 
   function drawModels(width, S) {
     const cost = (c) => ({ p: sum(countParameters(c)) / 1e6, w: sum(countMultiplyAdds(c, S, predictionCount(S))) / S / 1e6 });
@@ -240,14 +239,14 @@ export function render({ model, el }) {
 
     const parameters = countParameters(state), work = countMultiplyAdds(state, S, predictionCount(S));
     const memory = trainingBytes(state, B, S, predictionCount(S)), inMemory = view === "memory", shown = inMemory ? memory : parameters;
-    bar.hidden = view !== "parts" && !inMemory;
-    plot.hidden = note.hidden = !bar.hidden;
+    putHidden(bar, view !== "parts" && !inMemory);
+    for (const part of [plot, note]) putHidden(part, !bar.hidden);
     if (!bar.hidden) drawBar(width, TEXT.views[view], shown);
     else if (view === "models") drawModels(width, S);
     else drawWidths(width);
     const perToken = Object.fromEntries([...Object.entries(work), [TEXT.total, sum(work)]].map(([part, count]) => [part, count / S]));
     writeTable(inMemory ? "memory" : "parts", shown, perToken);
-    kept.hidden = inMemory;
+    putHidden(kept, inMemory);
     putText(kept, TEXT.kept(grouped(sum(memory))));
     say(`${grouped(sum(parameters))} ${TEXT.columns.parts[1]}, ${grouped(perToken[TEXT.total])} ${TEXT.columns.parts[3]}, ${grouped(sum(memory))} ${TEXT.columns.memory[1]}`);
   }

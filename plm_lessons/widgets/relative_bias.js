@@ -87,17 +87,22 @@ export function render({ model, el }) {
   const head = labelledSelect(TEXT.head, {}, (picked) => update({ head: Number(picked) }));
   const settings = node("div", {}, directions.element, node("div", { class: "plm-sliders" }, num_buckets.element, max_distance.element));
 
-  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }), lines = node("div"), stairs = node("div");
+  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }), lines = node("div"), staircase = node("div");
   const canvas = node("canvas", { width: WORDS.length, height: WORDS.length, "aria-hidden": "true" });
+  // The numbers are one text, and so are the words of each side: far quicker to lay out than a text for each cell.
+  const numbers = node("div", { class: "plm-in-cells" }), queries = node("div", { class: "plm-map-queries" }), keys = node("div", { class: "plm-map-keys" });
+  const texts = node("div", { "aria-hidden": "true" }, numbers, queries, keys);
+  const [bars, diagonal, pair, highlight] = ["plm-below", "plm-same", "plm-pair-mark", "plm-curve plm-0"].map((kind) => node("path", { class: kind }));
+  const curves = node("path", { class: "plm-curve plm-line" }), stairs = node("path", { class: "plm-curve plm-0" }), [onLine, onStairs] = [markAt(0, 0, 0), markAt(0, 0, 0)];
   const { table, cells: results } = readings(TEXT.rows);
   const question = node("p"), depends = node("p"), source = node("p", { class: "plm-quiet" }), legend = node("p", { class: "plm-quiet" }), effect = node("p", { class: "plm-effect" });
   const { form, say } = fillBox(
     el, TEXT.title, question, modes.element, depends, settings, head.element, message,
     node("div", { class: "plm-sliders" }, ...Object.values(pairSliders).map(({ element }) => element)), effect,
-    node("div", { class: "plm-halves" }, map, node("div", {}, table, lines)), legend, stairs, source,
+    node("div", { class: "plm-halves" }, map, node("div", {}, table, lines)), legend, staircase, source,
   );
 
-  let widths, colours, grid, unmoved, most, numbers, labels, bars, cell, mapMark, lineScales, lineMark, stairScales, stairMark;
+  let widths, colours, grid, unmoved, most, cell, lineScales, stairScales;
   const masked = (i, j) => state.mode === "t5" && state.direction === "one-sided" && j > i;
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
   const reach = () => (state.mode === "t5" ? Math.min(300, roundUp(1.15 * state.max_distance)) : LAST);
@@ -108,19 +113,12 @@ export function render({ model, el }) {
   function makeMap(width) {
     const drawing = node("svg", { width, height: width, viewBox: `0 0 ${width} ${width}`, role: "img" });
     cell = (width - GUTTER) / WORDS.length;
-    const edge = (i) => GUTTER + i * cell, size = cell < 22 ? 11 : 12;
+    const edge = (i) => GUTTER + i * cell;
     const corner = [TEXT.columnsOfMap, TEXT.rowsOfMap].map((text, i) => node("text", { x: GUTTER - 5, y: GUTTER - 22 + 15 * i, "text-anchor": "end" }, text));
     const borders = [...WORDS, ""].map((_, i) => `M${GUTTER} ${edge(i)}H${width}M${edge(i)} ${GUTTER}V${width}`).join("");
-    labels = WORDS.map((_, i) => [
-      node("text", { x: GUTTER - 5, y: edge(i + 0.5) + 4, "text-anchor": "end" }),
-      node("text", { transform: `translate(${edge(i + 0.5) + 4} ${GUTTER - 6}) rotate(-90)` }),
-    ]);
-    numbers = WORDS.map((_, i) => WORDS.map((_, j) => node("text", { class: "plm-in-cell", x: edge(j + 0.5), y: edge(i + 0.5) + size / 3, "text-anchor": "middle", "font-size": size })));
-    bars = node("path", { class: "plm-below" });
-    mapMark = node("g");
-    drawing.append(...corner, ...labels.flat(), node("path", { class: "plm-grid", d: borders }), bars, ...numbers.flat(), mapMark);
-    Object.assign(canvas.style, { left: `${GUTTER}px`, top: `${GUTTER}px`, width: `${width - GUTTER}px`, height: `${width - GUTTER}px` });
-    map.replaceChildren(canvas, drawing);
+    drawing.append(...corner, node("path", { class: "plm-grid", d: borders }), bars, diagonal, pair);
+    for (const [name, pixels] of [["gutter", GUTTER], ["cell", cell], ["map", width - GUTTER]]) map.style.setProperty(`--${name}`, `${pixels}px`);
+    map.replaceChildren(canvas, texts, drawing);
   }
 
   /** A pixel for each pair: the further its score is from 0, the less can be seen through it. */
@@ -139,42 +137,35 @@ export function render({ model, el }) {
   }
 
   function paintMap() {
-    let below = "";
-    grid.forEach((row, i) => {
-      for (const label of labels[i]) putText(label, `${WORDS[i]} ${state.shift + i}`);
-      row.forEach((value, j) => {
-        const hidden = masked(i, j);
-        putText(numbers[i][j], hidden ? "×" : state.mode === "t5" ? bucketAt(j - i) : "");
-        if (value < 0 && !hidden) below += `M${(GUTTER + (j + 0.25) * cell).toFixed(1)} ${(GUTTER + (i + 0.88) * cell).toFixed(1)}h${(cell / 2).toFixed(1)}`;
-      });
-    });
-    putAttribute(bars, "d", below);
+    const written = (i, j) => (masked(i, j) ? "×" : String(bucketAt(j - i))).padStart(2, "\u2007"); // a space as wide as a digit
+    const sides = WORDS.map((word, i) => `${word} ${state.shift + i}`).join("\n"), length = (cell / 2).toFixed(1);
+    for (const side of [queries, keys]) putText(side, sides);
+    putText(numbers, state.mode === "t5" ? WORDS.map((_, i) => WORDS.map((_, j) => written(i, j)).join(" ")).join("\n") : "");
+    const below = grid.flatMap((row, i) => row.map((value, j) => (value < 0 && !masked(i, j) ? `M${(GUTTER + (j + 0.25) * cell).toFixed(1)} ${(GUTTER + (i + 0.88) * cell).toFixed(1)}h${length}` : "")));
+    putAttribute(bars, "d", below.join(""));
     paintColours();
   }
 
-  const linesIn = plotIn(lines), stairsIn = plotIn(stairs);
+  const linesIn = plotIn(lines), stairsIn = plotIn(staircase);
 
   function drawLines(width) {
     const all = grid.flat(), edge = (value) => Math.sign(value) * roundUp(1.05 * Math.abs(value) || 1);
     const y = [edge(Math.min(0, ...all)), edge(Math.max(0, ...all))];
     lineScales = linesIn({ width, height: 220, x: [-LAST - 0.5, LAST + 0.5], y: y[0] < y[1] ? y : [-1, 1], xName: TEXT.rows.distance, yName: TEXT.lines });
     if (lineScales.fresh) {
-      lineScales.parts = grid.map((_, i) => node("path", { class: "plm-curve plm-line", "data-query": i }));
-      lineScales.inside.append(...lineScales.parts);
-      lineScales.drawing.append((lineMark = node("g")));
+      lineScales.inside.append(curves);
+      lineScales.drawing.append(highlight, onLine);
     }
-    for (const [i, row] of grid.entries()) {
-      const points = row.map((value, j) => [j - i, value]).filter((_, j) => !masked(i, j));
-      putAttribute(lineScales.parts[i], "d", pathThrough(points, lineScales));
-    }
+    putAttribute(curves, "d", grid.map((_, i) => lineOf(i)).join(""));
   }
+  const lineOf = (i) => pathThrough(grid[i].map((value, j) => [j - i, value]).filter((_, j) => !masked(i, j)), lineScales);
 
   function drawStairs(width) {
     const most = reach(), points = [];
     stairScales = stairsIn({ width, height: 200, x: [-most, most], y: [-1, roundUp(state.num_buckets)], xName: TEXT.rows.distance, yName: TEXT.staircase });
     if (stairScales.fresh) {
-      stairScales.inside.append((stairScales.line = node("path", { class: "plm-curve plm-0" })));
-      stairScales.drawing.append((stairMark = node("g")));
+      stairScales.inside.append(stairs);
+      stairScales.drawing.append(onStairs);
     }
     for (let r = -most, last; r <= most; r++) {
       const b = bucketAt(r);
@@ -182,22 +173,18 @@ export function render({ model, el }) {
       last = b;
     }
     points.push([most, bucketAt(most)]);
-    putAttribute(stairScales.line, "d", pathThrough(points, stairScales));
+    putAttribute(stairs, "d", pathThrough(points, stairScales));
   }
-
-  const mark = ({ toX, toY }, x, y) => markAt(0, toX(x), toY(y));
 
   function drawPair() {
     const { query: i, distance: r, mode } = state, j = i + r, inside = j >= 0 && j <= LAST;
-    const box = (row, column, kind) => node("rect", { class: kind, x: GUTTER + column * cell, y: GUTTER + row * cell, width: cell, height: cell });
-    const diagonal = WORDS.map((_, row) => row).filter((row) => row + r >= 0 && row + r <= LAST);
-    mapMark.replaceChildren(...diagonal.map((row) => box(row, row + r, "plm-same")), ...(inside ? [box(i, j, "plm-pair-mark")] : []));
+    const box = (row, column) => `M${GUTTER + column * cell} ${GUTTER + row * cell}h${cell}v${cell}h${-cell}Z`;
+    putAttribute(diagonal, "d", WORDS.map((_, row) => (row + r >= 0 && row + r <= LAST ? box(row, row + r) : "")).join(""));
+    putAttribute(pair, "d", inside ? box(i, j) : "");
     const hidden = masked(i, j), value = mode === "t5" ? bucketScores(state)[bucketAt(r)] : inside ? grid[i][j] : undefined;
-    lineMark.replaceChildren(
-      node("path", { class: "plm-curve plm-0", d: lineScales.parts[i].getAttribute("d") }),
-      ...(inside && !hidden ? [mark(lineScales, r, value)] : []),
-    );
-    if (mode === "t5") stairMark.replaceChildren(...(Math.abs(r) <= reach() ? [mark(stairScales, r, bucketAt(r))] : []));
+    putAttribute(highlight, "d", lineOf(i));
+    putMark(onLine, lineScales, inside && !hidden, r, value);
+    if (mode === "t5") putMark(onStairs, stairScales, Math.abs(r) <= reach(), r, bucketAt(r));
     const told = {
       query: TEXT.place(WORDS[i], state.shift + i),
       key: inside ? TEXT.place(WORDS[j], state.shift + j) : TEXT.outside(format(state.shift + j, 0)),
@@ -207,9 +194,9 @@ export function render({ model, el }) {
     };
     for (const [name, text] of Object.entries(told)) putText(results[name], text);
     const readout = Object.entries(told).map(([name, text]) => `${TEXT.rows[name]}: ${text}`).join("; ");
-    map.lastChild.setAttribute("aria-label", TEXT.map(readout));
-    lineScales.drawing.setAttribute("aria-label", `${TEXT.lines}. ${readout}`);
-    if (mode === "t5") stairScales.drawing.setAttribute("aria-label", `${TEXT.staircase}. ${readout}`);
+    putAttribute(map.lastChild, "aria-label", TEXT.map(readout));
+    putAttribute(lineScales.drawing, "aria-label", `${TEXT.lines}. ${readout}`);
+    if (mode === "t5") putAttribute(stairScales.drawing, "aria-label", `${TEXT.staircase}. ${readout}`);
     say(`${readout}. ${effect.textContent}`);
   }
 
@@ -225,8 +212,8 @@ export function render({ model, el }) {
     directions.show(state.direction);
     putText(question, TEXT.questions[mode]);
     putText(depends, TEXT.depends[mode]);
-    settings.hidden = mode !== "t5";
-    head.element.hidden = heads === 1;
+    putHidden(settings, mode !== "t5");
+    putHidden(head.element, heads === 1);
     if (head.input.options.length !== heads) head.input.replaceChildren(...Array.from({ length: heads }, (_, i) => node("option", { value: i }, String(i))));
     head.show(state.head);
     const word = (i) => (i >= 0 && i <= LAST ? TEXT.place(WORDS[i], k + i) : "");
@@ -247,13 +234,13 @@ export function render({ model, el }) {
     if (changed("map", widths.map)) makeMap(widths.map);
     if (changed("paint", width, ...Object.values(rest))) paintMap();
     if (changed("lines", width, grid, seen.length)) drawLines(widths.lines);
-    stairs.hidden = mode !== "t5";
-    if (!stairs.hidden && changed("stairs", width, state.direction, state.num_buckets, state.max_distance)) drawStairs(width);
+    putHidden(staircase, mode !== "t5");
+    if (!staircase.hidden && changed("stairs", width, state.direction, state.num_buckets, state.max_distance)) drawStairs(width);
     drawPair();
   }
 
   // The pair follows the pointer over the map, the distance over the staircase.
-  map.style.touchAction = stairs.style.touchAction = "pan-y";
+  map.style.touchAction = staircase.style.touchAction = "pan-y";
   const overMap = (event) => {
     const box = map.lastChild.getBoundingClientRect();
     const [j, i] = [event.clientX - box.left, event.clientY - box.top].map((at) => Math.floor((at - GUTTER) / cell));
@@ -261,7 +248,7 @@ export function render({ model, el }) {
     update({ query: i, distance: j - i });
   };
   const overStairs = (event) => {
-    const r = Math.round(stairScales.fromX(event.clientX - stairs.getBoundingClientRect().left));
+    const r = Math.round(stairScales.fromX(event.clientX - staircase.getBoundingClientRect().left));
     if (Math.abs(r) <= reach() && r !== state.distance) update({ distance: r });
   };
   map.addEventListener("keydown", (event) => {
@@ -273,7 +260,7 @@ export function render({ model, el }) {
   });
   for (const kind of ["pointermove", "pointerdown"]) {
     map.addEventListener(kind, overMap);
-    stairs.addEventListener(kind, overStairs);
+    staircase.addEventListener(kind, overStairs);
   }
 
   const repaint = () => {

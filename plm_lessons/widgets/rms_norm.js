@@ -108,11 +108,10 @@ export function render({ model, el }) {
   const { table, body, row, cell } = valueTable(Object.values(TEXT.columns));
   table.classList.add("plm-vector");
   const bar = (kind) => {
-    const part = { fill: node("rect", { class: `plm-bar plm-${KINDS.indexOf(kind)}`, y: 2, height: 10 }), ghost: node("line", { class: "plm-ghost", y1: 0, y2: 14 }), number: node("span") };
-    const drawing = node("svg", { viewBox: "-50 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" }, node("line", { class: "plm-zero", x1: 0, x2: 0, y1: 0, y2: 14 }), part.fill, part.ghost);
+    const part = { fill: node("i", { class: `plm-bar plm-${KINDS.indexOf(kind)}` }), ghost: node("i", { class: "plm-ghost" }), number: node("span") };
     const holder = cell();
     holder.classList.add("plm-signed");
-    holder.append(drawing, part.number);
+    holder.append(node("div", {}, node("i", { class: "plm-middle" }), part.fill, part.ghost), part.number);
     return { ...part, holder };
   };
   const makeRows = () => {
@@ -134,7 +133,7 @@ export function render({ model, el }) {
   );
 
   function draw() {
-    message.textContent = takeState(model, state, allowed, wrong);
+    putText(message, takeState(model, state, allowed, wrong));
     if (rows.length !== state.components.length) makeRows();
     const found = outputs(state), before = moved.to === JSON.stringify(state) ? moved.before : undefined;
     const limit = MOST_GAIN * Math.sqrt(rows.length); // neither output can be further from 0
@@ -142,12 +141,12 @@ export function render({ model, el }) {
       slider.show(state.components[i], format(state.components[i], 1));
       putText(x, format(found.xs[i]));
       bars.forEach(({ fill, ghost, number }, k) => {
-        const y = found[KINDS[k]][i], length = (50 * Math.abs(y)) / limit;
-        putAttribute(fill, "x", y < 0 ? -length : 0);
-        putAttribute(fill, "width", length);
+        const y = found[KINDS[k]][i], place = (value) => `${(50 + (50 * value) / limit).toFixed(3)}%`;
+        // Stretched, not drawn anew: that lays nothing out.
+        fill.style.transform = `translateX(${place(Math.min(y, 0))}) scaleX(${(Math.abs(y) / limit / 2).toFixed(4)})`;
         putText(number, format(y));
-        ghost.toggleAttribute("hidden", !before);
-        for (const end of before ? ["x1", "x2"] : []) putAttribute(ghost, end, (50 * before[KINDS[k]][i]) / limit);
+        putHidden(ghost, !before);
+        if (before) ghost.style.left = place(before[KINDS[k]][i]);
       });
     });
     epsSlider.show(state.log10_eps, format(found.eps));

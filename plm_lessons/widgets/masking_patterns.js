@@ -214,7 +214,8 @@ export function render({ model, el }) {
   }
 
   const plotted = plotIn(plot);
-  const drawn = Object.fromEntries(["bar-static", "bar-dynamic", "expected"].map((kind) => [kind.replace("bar-", ""), node("path", { class: `plm-${kind}` })]));
+  const path = (kind) => node("path", { class: kind });
+  const drawn = { static: path("plm-bar-static"), dynamic: path("plm-bar-dynamic"), expected: path("plm-expected") };
   let bars;
   /** Bars of both kinds side by side, one pair for each of `counts`, and the expected times as a line. */
   function drawPlot(width, counts, expected, inWords) {

@@ -362,8 +362,12 @@ def test_tables_show_means_and_deviations_of_the_last_weights_and_settings() -> 
             entry("pre-trained", 0.84, seed=1),
             entry("pre-trained", 0.88, seed=2),
             entry("pre-trained", 0.7, examples=10),
+            entry("pre-trained", 0.6, task="pairs", model="roberta"),
         ]
     )
-    assert "| task | figure | learnt from | counting words | BERT, pre-trained |" in text
-    assert "| sentiment | accuracy | 100 | 75.0 | 84.0 ± 4.0 |" in text
-    assert "| 10 |  | 70.0 |\n| 100 | 75.0 | 84.0 ± 4.0 |" in text
+    assert "| task | figure | learnt from | counting words | BERT, pre-trained | RoBERTa, pre-trained |" in text
+    assert "| sentiment | accuracy | 100 | 75.0 | 84.0 ± 4.0 | – |" in text
+    assert "| pairs | accuracy | 100 | – | – | 60.0 |" in text
+    # A curve has only the columns that it was measured for.
+    assert "| learnt from | counting words | BERT, pre-trained |\n" in text
+    assert "| 10 | – | 70.0 |\n| 100 | 75.0 | 84.0 ± 4.0 |" in text

@@ -45,7 +45,7 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
         "Made by `python tools/measure_downstream.py` from downstream.jsonl, beside this file. Figures on the held-out "
         "split, in percent: the mean over the seeds and, behind ±, their standard deviation (a seed draws the "
         "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
-        "nothing is drawn.",
+        "nothing is drawn, a dash where nothing was measured.",
         _table(["task", "figure", "learnt from", *map(_title, columns)], rows),
         "Counting words: "
         + "; ".join(f"{', '.join(t for t in sizes if TASKS[t].kind == kind)}: {what}" for kind, what in COUNTS.items()
@@ -54,11 +54,12 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
     for task, found in sizes.items():
         if len(found) > 1:
             figure = TASKS[task].figures[0]
-            curve = [[f"{size:,}", *(_text(cells.get((task, size, column)), figure) for column in columns)]
+            measured = [column for column in columns if any((task, size, column) in cells for size in found)]
+            curve = [[f"{size:,}", *(_text(cells.get((task, size, column)), figure) for column in measured)]
                      for size in found]  # fmt: skip
             parts += [
                 f"## {task}: {figure.replace('_', ' ')} by the number of labelled examples",
-                _table(["learnt from", *map(_title, columns)], curve),
+                _table(["learnt from", *map(_title, measured)], curve),
             ]
     return "\n\n".join(parts) + "\n"
 
@@ -78,7 +79,7 @@ def _title(column: Column) -> str:
 
 def _text(found: Sequence[dict[str, float]] | None, figure: str) -> str:
     if not found:
-        return ""
+        return "–"
     values = [100 * figures[figure] for figures in found]
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 

@@ -333,9 +333,11 @@ class Widget:
             bars = seen.sizes if widget.unit == "ngrams" else seen.counts
             left, foot, top, wide, end = np.array(shown["bars"][kind]).reshape(-1, 5).T
             there, start = np.flatnonzero(bars), 0.5 if widget.unit == "ngrams" else 0.0
-            assert scales.x(left + wide / 2) == pytest.approx(there + start + (0.31, 0.69)[column], abs=0.05)
-            assert scales.y(top) == pytest.approx(np.array(bars)[there], abs=1.5 * scales.pixel)
-            assert scales.y(foot) == pytest.approx(0 * top, abs=scales.pixel) and (end == foot).all()
+            assert scales.x(left + wide / 2) == pytest.approx(
+                there + start + (0.31, 0.69)[column], abs=0.1 * float(scales.x(1) - scales.x(0))
+            )  # places are written to a tenth of a pixel
+            assert scales.y(top) == pytest.approx(np.array(bars)[there], abs=0.1 * scales.pixel)
+            assert scales.y(foot) == pytest.approx(0 * top, abs=0.1 * scales.pixel) and (end == foot).all()
             chosen = sum(seen.counts)
             told = [cells[column] for cells in shown["cells"]]
             assert told[:2] == [str(seen.distinct), str(chosen)]
@@ -463,7 +465,7 @@ def test_expected_line_stands_at_its_value(widget: Widget) -> None:
     heights = [float(pair.split()[1]) for pair in re.split("[ML]", shown["expected"])[1:]]
     scales = Scales(shown["labels"])
     floor, line = heights[0], heights[4]
-    assert scales.y([floor, line]) == pytest.approx([0, 12 * 3 / 19], abs=1.5 * scales.pixel)
+    assert scales.y([floor, line]) == pytest.approx([0, 12 * 3 / 19], abs=0.1 * scales.pixel)
     assert len(heights) == 2 * len(widget.python.sentence) and heights[-1] == floor
     assert set(heights[2:-2]) == {line}
 

@@ -185,9 +185,6 @@ def test_the_map_is_as_the_tool_draws_it() -> None:
     assert draw_figures.draw_map() in (SITE / "book" / "index.html").read_text(encoding="utf-8")
 
 
-# The policy
-
-
 def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
     """It stands behind them all, once, and is a file of the site; a page without widgets has none."""
     waited = 0
@@ -200,6 +197,9 @@ def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
             assert found[0] > html.rindex('<script type="module">') > widgets[-1], page.path
             waited += 1
     assert waited >= 4 and (SITE / "_static" / "after_widgets.js").is_file()
+
+
+# The policy
 
 
 def test_the_policy_names_what_is_inline_and_allows_no_other_host() -> None:

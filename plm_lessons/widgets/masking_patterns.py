@@ -100,10 +100,6 @@ def word_bounds(numbers: Sequence[int]) -> list[tuple[int, int]]:
     return words
 
 
-def _adjacent(words: Sequence[tuple[int, int]], k: int) -> bool:
-    return words[k + 1][0] == words[k][1]
-
-
 def _partition(total: int, parts: int, scores: Sequence[float]) -> list[int]:
     cuts = sorted(cut + 1 for cut in sorted(range(total - 1), key=lambda i: scores[i])[: parts - 1])
     return [stop - start for start, stop in zip([0, *cuts], [*cuts, total], strict=True)]
@@ -240,8 +236,9 @@ class MaskingPatternsWidget(LessonWidget):
             start = words[first][0]
             passed = sum(draws[3 * len(numbers) + start] >= share for share in accumulate(NGRAM_SHARES[:-1]))
             last = first
-            while last - first < passed and self.unit == "ngrams" and words[last + 1 :] and _adjacent(words, last):
-                last += 1
+            if self.unit == "ngrams":  # as far as words stand side by side
+                while last - first < passed and words[last + 1 :] and words[last + 1][0] == words[last][1]:
+                    last += 1
             while last >= first and len(taken) + words[last][1] - start > count:
                 last -= 1
             run = range(start, words[last][1]) if last >= first else range(0)

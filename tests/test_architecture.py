@@ -42,6 +42,7 @@ FLOORS: dict[str, set[str]] = {
     },  # fmt: skip
     "widgets": set(),
     "notebook": set(),
+    "records": {"files"},
     "commands": {
         "training",
         "models",
@@ -58,7 +59,8 @@ FLOORS: dict[str, set[str]] = {
 }
 # Parts that must come without torch: the text and the widgets are plain data.
 WITHOUT_TORCH = (
-    "checks", "corpus", "corpus_cleaning", "downstream", "files", "notebook", "text_sources", "tokenization", "widgets",
+    "checks", "corpus", "corpus_cleaning", "downstream", "files", "notebook", "records", "text_sources", "tokenization",
+    "widgets",
 )  # fmt: skip
 
 

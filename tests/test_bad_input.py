@@ -64,6 +64,7 @@ UNCHECKED = {
     "bert_batch": "rows of a batch, chosen by `bert_batches`",
     "best_device": "takes nothing",
     "position_ids": "of ids that the model has checked",
+    "recorded": "takes any settings by their own names; test_records.py says what it refuses",
 }
 
 

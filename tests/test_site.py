@@ -15,7 +15,7 @@ import make_notebooks
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, expect
-from widget_page import STOP_TRANSITIONS, operate
+from widget_page import STOP_TRANSITIONS, TWO_FRAMES, operate, set_theme
 
 ROOT = build_book.ROOT
 SITE = build_book.SITE
@@ -26,6 +26,21 @@ CHAPTERS = [chapter["file"] for part in TOC["parts"] if part["caption"] != "Refe
 PAGES = [TOC["root"], *CHAPTERS, "book/glossary", "book/versions", "book/reference/models", "genindex", "search"]
 BYTES_A_PAGE = 600_000
 OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module", params=CHAPTERS)
+def chapter(request: pytest.FixtureRequest) -> str:
+    """The name of a chapter."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def chapter_page(chapter: str, book_site: str, open_shared_page: OpenPage) -> Iterator[Page]:
+    """Its page, opened once for the tests that leave it as it is."""
+    page = open_shared_page(f"{book_site}/{chapter}.html", bypass_csp=True)
+    page.evaluate(STOP_TRANSITIONS)
+    yield page
+    page.context.close()
 
 
 class Tags(HTMLParser):
@@ -151,22 +166,28 @@ RAW_TEX = r"""() => {
 }"""
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no scripts"])
-def test_mathematics_is_set(book_site: str, open_page: OpenPage, name: str, scripts: bool) -> None:
-    """Formulas come set, for eyes and for screen readers, even where no script runs; no TeX is left in the text."""
-    page = open_page(f"{book_site}/{name}.html", java_script_enabled=scripts)
+def assert_mathematics_is_set(page: Page) -> None:
+    """For eyes and for screen readers."""
     formulas = page.locator("article .katex")
     assert formulas.count() > 0
     assert page.locator("article .katex math").count() == formulas.count()
     assert page.locator("article .katex-error").count() == 0
     box = formulas.first.locator(".katex-html").bounding_box()
     assert box is not None and box["width"] > 5 and box["height"] > 5
-    if scripts:
-        assert page.evaluate(RAW_TEX) == []
-        page.wait_for_function("document.fonts.check('16px KaTeX_Math') && document.fonts.check('16px KaTeX_Main')")
-        fonts = "[...document.fonts].filter(f => f.family.startsWith('KaTeX') && f.status === 'loaded').length"
-        assert page.evaluate(fonts) >= 2
+
+
+def test_mathematics_is_set_and_no_tex_is_left_in_the_text(chapter_page: Page) -> None:
+    assert_mathematics_is_set(chapter_page)
+    assert chapter_page.evaluate(RAW_TEX) == []
+    loaded = "document.fonts.check('16px KaTeX_Math') && document.fonts.check('16px KaTeX_Main')"
+    chapter_page.wait_for_function(loaded)
+    fonts = "[...document.fonts].filter(f => f.family.startsWith('KaTeX') && f.status === 'loaded').length"
+    assert chapter_page.evaluate(fonts) >= 2
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_mathematics_is_set_where_no_script_runs(book_site: str, open_page: OpenPage, name: str) -> None:
+    assert_mathematics_is_set(open_page(f"{book_site}/{name}.html", java_script_enabled=False))
 
 
 RAW_TABLE = r"""() => {
@@ -176,11 +197,9 @@ RAW_TABLE = r"""() => {
 }"""
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_tables_that_cells_display_are_tables(book_site: str, open_page: OpenPage, name: str) -> None:
-    page = open_page(f"{book_site}/{name}.html")
-    assert page.locator("article .cell_output table").count() > 0
-    assert page.evaluate(RAW_TABLE) == []
+def test_tables_that_cells_display_are_tables(chapter_page: Page) -> None:
+    assert chapter_page.locator("article .cell_output table").count() > 0
+    assert chapter_page.evaluate(RAW_TABLE) == []
 
 
 def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage) -> None:
@@ -198,15 +217,14 @@ def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage)
     expect(page.locator("#search-results")).to_contain_text("did not match any documents", timeout=15_000)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_the_buttons_of_a_chapter(book_site: str, open_page: OpenPage, name: str) -> None:
+def test_the_buttons_of_a_chapter(chapter_page: Page, chapter: str) -> None:
     """Download gives the notebook itself; Colab, edit and issue links lead to this chapter in the repository."""
-    notebook = ROOT / f"{name}.ipynb"
-    page = open_page(f"{book_site}/{name}.html")
+    notebook, page = ROOT / f"{chapter}.ipynb", chapter_page
     page.locator(".dropdown-download-buttons > button").click()
     with page.expect_download() as download:
         page.locator("a.btn-download-source-button").click()
     assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
+    page.locator(".dropdown-download-buttons > button").click()  # closes what it opened
 
     launch = page.locator(".dropdown-launch-buttons a")
     assert [link.get_attribute("href") for link in launch.all()] == [make_notebooks.colab_url(notebook)]
@@ -215,7 +233,7 @@ def test_the_buttons_of_a_chapter(book_site: str, open_page: OpenPage, name: str
         return page.locator(f".dropdown-source-buttons a.btn-source-{kind}-button").get_attribute("href") or ""
 
     assert repository_link("repository") == URL
-    assert repository_link("edit") == f"{URL}/edit/{BRANCH}/{name}.ipynb"
+    assert repository_link("edit") == f"{URL}/edit/{BRANCH}/{chapter}.ipynb"
     assert repository_link("issues").startswith(f"{URL}/issues/new?")
 
 
@@ -259,11 +277,15 @@ CUT_OFF = """() => [...document.querySelectorAll('article :is(pre, table, .text_
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_scrolls_sideways(book_site: str, open_page: OpenPage, name: str, width: int) -> None:
-    page = open_page(f"{book_site}/{name}.html", width=width, height=800)
-    assert page.evaluate(TOO_WIDE) == []
-    assert page.evaluate(CUT_OFF) == []
+def test_nothing_scrolls_sideways(book_site: str, open_page: OpenPage, name: str) -> None:
+    """On a narrow telephone, and when the window grows."""
+    page = open_page(f"{book_site}/{name}.html", width=320, height=800)
+    for width in (320, 390, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate(TWO_FRAMES)
+        assert page.evaluate("innerWidth") == width
+        assert page.evaluate(TOO_WIDE) == [], width
+        assert page.evaluate(CUT_OFF) == [], width
 
 
 # The lowest contrast ratio (WCAG 2) of visible text with the ground it stands on, and where it is.
@@ -304,26 +326,35 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", [TOC["root"], *CHAPTERS, "book/glossary", "book/reference/models"])
-@pytest.mark.parametrize("system", ["light", "dark"])
-def test_text_stands_out_from_its_ground(book_site: str, open_page: OpenPage, name: str, system: str) -> None:
-    page = open_page(f"{book_site}/{name}.html", color_scheme=system, bypass_csp=True)
+def assert_text_stands_out(page: Page) -> None:
+    """In both themes; the page is light again afterwards."""
+    for theme in ("dark", "light"):
+        set_theme(page, theme)
+        ratio, where = page.evaluate(CONTRAST)
+        assert ratio >= 4.5, f"{theme}: contrast {ratio:.2f} of {where}"
+
+
+def test_text_of_a_chapter_stands_out_from_its_ground(chapter_page: Page) -> None:
+    assert_text_stands_out(chapter_page)
+
+
+@pytest.mark.parametrize("name", [page for page in PAGES if page not in CHAPTERS])
+def test_text_stands_out_from_its_ground(book_site: str, open_page: OpenPage, name: str) -> None:
+    page = open_page(f"{book_site}/{name}.html", color_scheme="light", bypass_csp=True)
     page.evaluate(STOP_TRANSITIONS)
-    ratio, where = page.evaluate(CONTRAST)
-    assert ratio >= 4.5, f"contrast {ratio:.2f} of {where}"
+    assert_text_stands_out(page)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(
-    book_site: str, open_page: OpenPage, name: str
-) -> None:
+def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(chapter_page: Page, chapter: str) -> None:
     """No grey panel behind widgets and tables, and no filter that changes a figure's colours."""
-    page = open_page(f"{book_site}/{name}.html", color_scheme="dark")
+    page = chapter_page
+    set_theme(page, "dark")
     panels = "parts => parts.map(part => getComputedStyle(part).backgroundColor)"
     assert set(page.locator("article .cell_output .text_html").evaluate_all(panels)) <= {"rgba(0, 0, 0, 0)"}
     looks = "parts => parts.map(part => getComputedStyle(part)).map(style => [style.filter, style.backgroundColor])"
     figures = page.locator("article .cell_output img").evaluate_all(looks)
-    drawn = '"image/png"' in (ROOT / f"{name}.ipynb").read_text(encoding="utf-8")
+    drawn = '"image/png"' in (ROOT / f"{chapter}.ipynb").read_text(encoding="utf-8")
+    set_theme(page, "light")
     assert bool(figures) == drawn and all(look == ["none", "rgb(255, 255, 255)"] for look in figures)
 
 
@@ -410,10 +441,9 @@ def test_a_formula_whose_font_comes_late_scrolls_without_a_mouse(browser: Browse
     page.close()
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_code_is_whole_and_still_in_colour(book_site: str, open_page: OpenPage, name: str) -> None:
-    page = open_page(f"{book_site}/{name}.html")
-    cells = json.loads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+def test_code_is_whole_and_still_in_colour(chapter_page: Page, chapter: str) -> None:
+    page = chapter_page
+    cells = json.loads((ROOT / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
     hidden = {"remove-cell", "remove-input"}
     sources = [
         "".join(cell["source"])

@@ -190,6 +190,8 @@ def set_theme(page: Page, theme: str) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == theme
 
 
+# Until a page that got another size has been laid out and its widgets have drawn themselves anew.
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STICKING_OUT = """block => {
   const edge = block.getBoundingClientRect().right + 0.5;
   return [...block.querySelectorAll('*:not(svg, svg *, .plm-unseen)')]

@@ -18,6 +18,7 @@ import copy
 import hashlib
 import io
 import json
+import os
 import re
 import sys
 import time
@@ -33,6 +34,7 @@ from PIL import Image
 
 from plm_lessons import widgets
 from plm_lessons.files import write_atomically
+from plm_lessons.records import KEEP
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -42,7 +44,7 @@ RUN_TIMES = BOOK / "run_times.json"
 SETUP_TAGS = ["colab-setup", "remove-cell"]
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-CELL_TIMEOUT_SECONDS = 600
+CELL_TIMEOUT_SECONDS = 3600  # what the records of experiments lack is done first
 WIDGET_BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="(\w+)">')
 # What of a stored widget is the package's and not the run's.
 WIDGET_CODE = re.compile(r'(?<=<style>\n).*?(?=</style>)|(?<=<script type="module">\n).*?(?=</script>)', re.DOTALL)
@@ -174,6 +176,8 @@ def light_png(encoded: str) -> str:
 def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """Return a copy of `notebook`, run from top to bottom in a new kernel that starts in `folder`.
 
+    What the records lack of its experiments is done, and kept there.
+
     Raises:
         CellExecutionError, CellTimeoutError, DeadKernelError: a cell failed, hung, or ended its kernel.
     """
@@ -189,7 +193,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
         record_timing=False,
         coalesce_streams=True,
     )
-    client.execute()
+    client.execute(env={**os.environ, KEEP: "1"})
     return result
 
 

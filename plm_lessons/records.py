@@ -1,0 +1,107 @@
+"""What long experiments of the chapters came to, so that a chapter need not train for minutes to show it.
+
+A chapter writes an experiment as a function of its settings, and asks with `recorded`. `data/records/NAME.jsonl` holds
+the results of the function NAME, one JSON object a line: the settings, the result, a fingerprint of the source, and
+how, where and in what time it was done. `make notebooks` does what is missing there and keeps it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import os
+import platform
+import textwrap
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from plm_lessons.files import write_atomically
+
+FOLDER = Path(__file__).parent / "data" / "records"
+KEEP = "PLM_LESSONS_KEEP_RECORDS"
+"""The environment variable that says, with any value, that new results are to be kept."""
+
+
+def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
+    """What `experiment(**settings)` came to: from the record, or, where that does not hold it, by doing it.
+
+    The record holds for the experiment's very source, and for these settings: whoever changes one of them gets the new
+    result, and waits for it. What else the experiment reads (texts, a tokenizer) must be what the package ships.
+
+    Args:
+        experiment: A function, written in Python, whose result can be written as JSON.
+        settings: Its arguments: numbers, texts, lists, dictionaries, configurations (dataclasses) and None.
+
+    Returns:
+        The result as JSON gives it back: a tuple is a list, and every key of a dictionary is a text.
+
+    Raises:
+        ValueError: It is no such function, a setting or the result cannot be written as JSON, or a line of the record
+            is damaged.
+    """
+    code = source(experiment)
+    known = {"source": fingerprint(code), "settings": {name: plain(name, value) for name, value in settings.items()}}
+    path = FOLDER / f"{experiment.__name__}.jsonl"
+    for entry in entries(path):
+        if known.items() <= entry.items():
+            return entry["result"]
+    start = time.perf_counter()
+    result = plain(f"the result of {experiment.__name__}", experiment(**settings))
+    if os.environ.get(KEEP):
+        made = {"seconds": round(time.perf_counter() - start, 1), "torch": version("torch"), **machine()}
+        kept = [entry for entry in entries(path) if entry["source"] == known["source"]]  # of older code, nothing
+        lines = (json.dumps(entry) + "\n" for entry in [*kept, {**known, "result": result, "made": made}])
+        write_atomically(path, "".join(lines).encode())
+    return result
+
+
+def source(experiment: Callable[..., Any]) -> str:
+    """The text of a function, as it stands in the chapter, without the margin."""
+    try:
+        if not inspect.isfunction(experiment) or not experiment.__name__.isidentifier():
+            raise TypeError("it has no name, or is something else")
+        return textwrap.dedent(inspect.getsource(experiment)).strip()
+    except (TypeError, OSError) as error:
+        raise ValueError(f"experiment={experiment!r:.80}: must be a function in Python ({error})") from None
+
+
+def fingerprint(code: str) -> str:
+    """Twelve hexadecimal digits that change with the text."""
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
+def plain(name: str, value: Any) -> Any:
+    """A value as it comes back from JSON, configurations as dictionaries."""
+    try:
+        return json.loads(json.dumps(value, default=_fields, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}={value!r:.80}: must be what JSON can hold ({error})") from None
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """The lines of a record; none if there is no such file."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            found.append({key: entry[key] for key in ("source", "settings", "result", "made")})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path.name}, line {number}: is no result of an experiment ({error!r:.80})") from None
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Where an experiment is done: the kind of processor, and how many of its cores are there."""
+    return {"processor": platform.machine(), "cores": os.cpu_count()}
+
+
+def _fields(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"not {type(value).__name__}")

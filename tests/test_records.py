@@ -83,13 +83,13 @@ def test_an_experiment_that_fails_leaves_the_record_as_it_was(folder: Path) -> N
     assert (folder / "experiment.jsonl").read_bytes() == before
 
 
-@pytest.mark.parametrize("no_function", [3, len, (lambda: 1), Path], ids=str)
+@pytest.mark.parametrize("no_function", [3, len, (lambda: 1), Path], ids=["number", "built in", "lambda", "class"])
 def test_what_is_no_function_of_a_chapter_is_refused(no_function: Any) -> None:
     with pytest.raises(ValueError, match="experiment=.*must be a function in Python"):
         recorded(no_function)
 
 
-@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}], ids=str)
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}], ids=["NaN", "object", "set"])
 def test_a_setting_or_result_that_json_cannot_hold_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="number=.*must be what JSON can hold"):
         recorded(experiment, number=value)

@@ -72,5 +72,6 @@ def test_a_page_is_timed_until_its_widgets_are_live_and_weighed_packed(
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     read, live, all_live, count, weight = load(browser, f"http://127.0.0.1:{httpd.server_address[1]}/page.html", 1)
     httpd.shutdown()
+    httpd.server_close()
     assert 0 < read <= live <= all_live and count == 2
     assert 1000 < weight < len(block)

@@ -37,7 +37,7 @@ def chapter(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def chapter_page(chapter: str, book_site: str, open_shared_page: OpenPage) -> Iterator[Page]:
     """Its page, opened once for the tests that leave it as it is."""
-    page = open_shared_page(f"{book_site}/{chapter}.html", bypass_csp=True)
+    page = open_shared_page(f"{book_site}/{chapter}.html")
     page.evaluate(STOP_TRANSITIONS)
     yield page
     page.context.close()

@@ -53,7 +53,8 @@ def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
     start = time.perf_counter()
     result = plain(f"the result of {experiment.__name__}", experiment(**settings))
     if os.environ.get(KEEP):
-        made = {"seconds": round(time.perf_counter() - start, 1), "torch": version("torch"), **machine()}
+        made = {"seconds": round(time.perf_counter() - start, 1), "torch": version("torch")}
+        made |= {"processor": platform.machine(), "cores": os.cpu_count()}
         kept = [entry for entry in entries(path) if entry["source"] == known["source"]]  # of older code, nothing
         lines = (json.dumps(entry) + "\n" for entry in [*kept, {**known, "result": result, "made": made}])
         write_atomically(path, "".join(lines).encode())
@@ -94,11 +95,6 @@ def entries(path: Path) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path.name}, line {number}: is no result of an experiment ({error!r:.80})") from None
     return found
-
-
-def machine() -> dict[str, Any]:
-    """Where an experiment is done: the kind of processor, and how many of its cores are there."""
-    return {"processor": platform.machine(), "cores": os.cpu_count()}
 
 
 def _fields(value: Any) -> Any:

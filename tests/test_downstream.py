@@ -7,6 +7,7 @@ import json
 import math
 import random
 import re
+import statistics
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from plm_lessons import BertConfig, BertForPreTraining, corpus, downstream
 from plm_lessons.corpus import TOPICS, Document, documents, sentiment_examples
-from plm_lessons.downstream import SPLITS, TASKS, LabelledPair, LabelledWords, Question
+from plm_lessons.downstream import SPLITS, TASKS, LabelledPair, LabelledWords, Question, held_out_figures
 from plm_lessons.downstream.capitals import CASES, case_of, restored
 from plm_lessons.downstream.pairs import partners, similarities
 from plm_lessons.downstream.questions import LEADS, MOST_LEAD_WORDS
@@ -371,3 +372,12 @@ def test_tables_show_means_and_deviations_of_the_last_weights_and_settings() -> 
     # A curve has only the columns that it was measured for.
     assert "| learnt from | counting words | BERT, pre-trained |\n" in text
     assert "| 10 | – | 70.0 |\n| 100 | 75.0 | 84.0 ± 4.0 |" in text
+
+
+def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:
+    written = measure_downstream.RESULTS.with_suffix(".md").read_text(encoding="utf-8")
+    figures = held_out_figures()
+    several = {key: seeds for key, seeds in figures.items() if len(seeds) > 1}
+    assert len(several) > 30 and {model for _, _, model, _ in figures} == {"", "bert", "roberta", "albert"}
+    for key, seeds in several.items():
+        assert f"| {statistics.mean(seeds):.1f} ± {statistics.stdev(seeds):.1f} |" in written, key

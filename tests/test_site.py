@@ -340,7 +340,7 @@ def test_text_of_a_chapter_stands_out_from_its_ground(chapter_page: Page) -> Non
 
 @pytest.mark.parametrize("name", [page for page in PAGES if page not in CHAPTERS])
 def test_text_stands_out_from_its_ground(book_site: str, open_page: OpenPage, name: str) -> None:
-    page = open_page(f"{book_site}/{name}.html", color_scheme="light", bypass_csp=True)
+    page = open_page(f"{book_site}/{name}.html", color_scheme="light")
     page.evaluate(STOP_TRANSITIONS)
     assert_text_stands_out(page)
 

@@ -59,54 +59,92 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@contextmanager
-def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Gives what opens pages; at the end, fails for a request to another host and for an error on a console."""
-    problems: list[str] = []
-    contexts = []
+class Tab:
+    """A page with watches on it, and the problems that they saw since it was handed out."""
 
-    def guard(route: Route) -> None:
+    def __init__(self, browser: Browser, **options: Any) -> None:
+        self.page = browser.new_context(**options).new_page()
+        self.colours = options.get("color_scheme", "light")
+        self.problems: list[str] = []
+        self.page.context.route("**/*", self._guard)
+        self.page.set_default_timeout(15_000)
+        self.page.on("console", lambda said: self.problems.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+
+    def _guard(self, route: Route) -> None:
         address = urlsplit(route.request.url)
         if address.scheme in ("file", "data", "blob") or address.hostname in ("127.0.0.1", "localhost"):
             route.fallback()
         else:
-            problems.append(f"asked for {route.request.url}")
+            self.problems.append(f"asked for {route.request.url}")
             route.abort()
 
-    def open_one(url: str, width: int = 1000, height: int = 900, **options: Any) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        context.route("**/*", guard)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(url)
-        if options.get("java_script_enabled", True):  # widgets out of sight wait for an idle moment
-            expect(page.locator(".plm-block .plm-static")).to_have_count(0, timeout=15_000)
-        return page
+    def clear(self) -> None:
+        """Makes it as good as new: an empty page, nothing stored, no key or button held, the first look."""
+        page = self.page
+        if page.url.startswith("http"):
+            page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        page.context.clear_cookies()
+        page.goto("about:blank")
+        page.mouse.move(0, 0)
+        page.emulate_media(media="null", color_scheme=self.colours)
 
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert not problems
+
+class Tabs:
+    """Tabs to be used one test after the other: to open a new one takes ten times as long as to load a small page."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.free: dict[str, list[Tab]] = {}
+
+    @contextmanager
+    def watched(self) -> Iterator[Callable[..., Page]]:
+        """Gives what opens pages; at the end, fails for a request to another host and for an error on a console."""
+        taken: list[tuple[str, Tab]] = []
+
+        def open_one(url: str, width: int = 1000, height: int = 900, **options: Any) -> Page:
+            look = repr(sorted(options.items()))
+            free = self.free.setdefault(look, [])
+            tab = free.pop() if free else Tab(self.browser, **options)
+            taken.append((look, tab))
+            tab.page.set_viewport_size({"width": width, "height": height})
+            tab.page.goto(url)
+            if options.get("java_script_enabled", True):  # widgets out of sight wait for an idle moment
+                expect(tab.page.locator(".plm-block .plm-static")).to_have_count(0, timeout=15_000)
+            return tab.page
+
+        yield open_one
+        for look, tab in taken:
+            if not tab.page.is_closed():
+                tab.clear()
+                self.free[look].append(tab)
+        problems = [problem for _, tab in taken for problem in tab.problems]
+        for _, tab in taken:
+            tab.problems.clear()
+        assert not problems
+
+
+@pytest.fixture(scope="module")
+def tabs(browser: Browser) -> Tabs:
+    """The tabs of a module's tests."""
+    return Tabs(browser)
 
 
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_page(tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
 
     Its widgets are live. After the test, a request that would have left this machine and an error on a console are
     failures.
     """
-    with watched(browser) as open_one:
+    with tabs.watched() as open_one:
         yield open_one
 
 
 @pytest.fixture(scope="module")
-def open_shared_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_shared_page(tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """As `open_page`, for pages that the tests of a module share because loading takes longer than what they do."""
-    with watched(browser) as open_one:
+    with tabs.watched() as open_one:
         yield open_one
 
 

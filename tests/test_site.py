@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -28,6 +29,31 @@ BYTES_A_PAGE = 600_000
 OpenPage = Callable[..., Page]
 
 
+@pytest.fixture(scope="module")
+def opened(book_site: str, open_shared_page: OpenPage) -> Callable[[str], Page]:
+    """Gives the page of a name, opened once for all tests that leave it as it is."""
+    pages: dict[str, Page] = {}
+
+    def page_of(name: str) -> Page:
+        if name not in pages:
+            pages[name] = open_shared_page(f"{book_site}/{name}.html", color_scheme="light")
+            pages[name].evaluate(STOP_TRANSITIONS)
+        return pages[name]
+
+    return page_of
+
+
+@contextmanager
+def as_wide_as(page: Page, width: int) -> Iterator[None]:
+    """The page in another width, laid out and drawn anew; afterwards as before."""
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate(TWO_FRAMES)
+    yield
+    page.set_viewport_size(before)
+
+
 @pytest.fixture(scope="module", params=CHAPTERS)
 def chapter(request: pytest.FixtureRequest) -> str:
     """The name of a chapter."""
@@ -35,12 +61,9 @@ def chapter(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def chapter_page(chapter: str, book_site: str, open_shared_page: OpenPage) -> Iterator[Page]:
-    """Its page, opened once for the tests that leave it as it is."""
-    page = open_shared_page(f"{book_site}/{chapter}.html")
-    page.evaluate(STOP_TRANSITIONS)
-    yield page
-    page.context.close()
+def chapter_page(chapter: str, opened: Callable[[str], Page]) -> Page:
+    """Its page."""
+    return opened(chapter)
 
 
 class Tags(HTMLParser):
@@ -141,9 +164,9 @@ def test_every_link_inside_the_book_leads_somewhere() -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_loads_cleanly_and_is_light(book_site: str, open_page: OpenPage, name: str) -> None:
-    """No error and no other host: `open_page` watches for both. Everything together keeps to the budget."""
-    page = open_page(f"{book_site}/{name}.html")
+def test_a_page_is_light(book_site: str, opened: Callable[[str], Page], name: str) -> None:
+    """Everything together keeps to the budget. (What opens it watches for errors and for other hosts.)"""
+    page = opened(name)
     page.wait_for_load_state("networkidle")
     fetched = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
     paths = {SITE / unquote(urlsplit(address).path).lstrip("/") for address in fetched if address.startswith(book_site)}
@@ -277,15 +300,13 @@ CUT_OFF = """() => [...document.querySelectorAll('article :is(pre, table, .text_
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_nothing_scrolls_sideways(book_site: str, open_page: OpenPage, name: str) -> None:
-    """On a narrow telephone, and when the window grows."""
-    page = open_page(f"{book_site}/{name}.html", width=320, height=800)
+def test_nothing_scrolls_sideways(opened: Callable[[str], Page], name: str) -> None:
+    page = opened(name)
     for width in (320, 390, 1280):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.evaluate(TWO_FRAMES)
-        assert page.evaluate("innerWidth") == width
-        assert page.evaluate(TOO_WIDE) == [], width
-        assert page.evaluate(CUT_OFF) == [], width
+        with as_wide_as(page, width):
+            assert page.evaluate("innerWidth") == width
+            assert page.evaluate(TOO_WIDE) == [], width
+            assert page.evaluate(CUT_OFF) == [], width
 
 
 # The lowest contrast ratio (WCAG 2) of visible text with the ground it stands on, and where it is.
@@ -326,23 +347,13 @@ CONTRAST = """() => {
 }"""
 
 
-def assert_text_stands_out(page: Page) -> None:
-    """In both themes; the page is light again afterwards."""
+@pytest.mark.parametrize("name", PAGES)
+def test_text_stands_out_from_its_ground(opened: Callable[[str], Page], name: str) -> None:
+    page = opened(name)
     for theme in ("dark", "light"):
         set_theme(page, theme)
         ratio, where = page.evaluate(CONTRAST)
         assert ratio >= 4.5, f"{theme}: contrast {ratio:.2f} of {where}"
-
-
-def test_text_of_a_chapter_stands_out_from_its_ground(chapter_page: Page) -> None:
-    assert_text_stands_out(chapter_page)
-
-
-@pytest.mark.parametrize("name", [page for page in PAGES if page not in CHAPTERS])
-def test_text_stands_out_from_its_ground(book_site: str, open_page: OpenPage, name: str) -> None:
-    page = open_page(f"{book_site}/{name}.html", color_scheme="light")
-    page.evaluate(STOP_TRANSITIONS)
-    assert_text_stands_out(page)
 
 
 def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(chapter_page: Page, chapter: str) -> None:
@@ -413,16 +424,16 @@ OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((part
   && ['auto', 'scroll'].includes(getComputedStyle(part).overflowX)).map((part) => part.outerHTML.slice(0, 90))"""
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_what_is_wider_than_the_page_scrolls_without_a_mouse(book_site: str, open_page: OpenPage, name: str) -> None:
-    page = open_page(f"{book_site}/{name}.html", width=390)
-    wide = page.locator("article pre[tabindex='0']")
-    expect(wide.first).to_be_attached()
-    assert page.evaluate(OUT_OF_REACH) == []
-    wide.first.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(200)
-    assert wide.first.evaluate("part => part.scrollLeft") > 0
+def test_what_is_wider_than_the_page_scrolls_without_a_mouse(chapter_page: Page) -> None:
+    page = chapter_page
+    with as_wide_as(page, 390):
+        wide = page.locator("article pre[tabindex='0']")
+        expect(wide.first).to_be_attached()
+        assert page.evaluate(OUT_OF_REACH) == []
+        wide.first.focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(200)
+        assert wide.first.evaluate("part => part.scrollLeft") > 0
 
 
 def test_a_formula_whose_font_comes_late_scrolls_without_a_mouse(browser: Browser, book_site: str) -> None:

@@ -8,8 +8,16 @@ import sys
 
 from playwright.sync_api import Browser, Playwright
 
-NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MISSING = "no browser: install chromium (Debian: apt-get install chromium) or set CHROMIUM to the path of one"
+# First the one that was made to have no window: without the rest of a desktop browser, pages load in half the time.
+NAMES = (
+    "chromium-headless-shell",
+    "/usr/bin/chromium",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
+MISSING = "no browser: install chromium (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to the path of one"
 
 
 def chromium_path() -> str | None:

@@ -317,6 +317,22 @@ def test_a_target_token_sees_those_before_it_and_all_of_the_source() -> None:
         assert not torch.allclose(model(ids, labels=batch["labels"]).logits[0, 0], before[0])
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_loss_without_the_scores_is_the_loss_with_them(tied: bool) -> None:
+    ids = inputs(rows=3)["input_ids"]
+    labels = torch.tensor([[5, 6, 1, -100], [-100, 7, 8, 1], [1, -100, -100, -100]])
+    model = T5ForConditionalGeneration(dataclasses.replace(TINY, tie_word_embeddings=tied, dropout_rate=0.0)).double()
+    found = []
+    for output_logits in (True, False):
+        model.zero_grad()
+        output = model(ids, labels=labels, output_logits=output_logits)
+        output.loss.backward()
+        assert (output.logits is not None) == output_logits
+        found.append([output.loss, *(parameter.grad for parameter in model.parameters())])
+    torch.testing.assert_close(*found, atol=1e-12, rtol=1e-12)
+    assert model(ids, labels=torch.full((3, 2), -100), output_logits=False).loss == 0
+
+
 def test_labels_are_shifted_right_behind_the_start_token() -> None:
     model = T5ForConditionalGeneration(dataclasses.replace(TINY, decoder_start_token_id=9)).eval()
     labels = torch.tensor([[5, 6, -100, 7], [8, 1, -100, -100]])

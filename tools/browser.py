@@ -17,7 +17,9 @@ NAMES = (
     "google-chrome",
     "google-chrome-stable",
 )
-MISSING = "no browser: install chromium (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to the path of one"
+MISSING = (
+    "no browser: install chromium (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to the path of one"
+)
 
 
 def chromium_path() -> str | None:

@@ -10,7 +10,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,9 @@ class T5ForConditionalGeneration(GenerativeModel):
         # In the first conversions, never used: `transformers` pull request 8518.
         "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight": None,
     }
+
+    training_arguments: ClassVar[dict[str, Any]] = {"output_logits": False}
+    """What training passes to `forward` besides a batch."""
 
     def __init__(self, config: T5Config, generator: torch.Generator | None = None) -> None:
         super().__init__(config)
@@ -156,6 +159,7 @@ class T5ForConditionalGeneration(GenerativeModel):
         labels: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        output_logits: bool = True,
     ) -> ModelOutput:
         """Score every word of the vocabulary as the next one, at each position of the target (teacher forcing).
 
@@ -167,6 +171,8 @@ class T5ForConditionalGeneration(GenerativeModel):
             labels: [B, T], the right next word, -100 where none is asked for.
             output_attentions: Also return the attention weights.
             output_hidden_states: Also return the embeddings and the output of every layer.
+            output_logits: Return the scores. False: only the loss, for which the words are scored where there is a
+                label and nowhere else; with targets of several lengths that is much less.
 
         Returns:
             `logits` [B, T, V]; `loss` if there are labels; `encoder_last_hidden_state` [B, S, H]; on request
@@ -204,9 +210,15 @@ class T5ForConditionalGeneration(GenerativeModel):
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
         )
-        logits = self.score_words(decoded.last_hidden_state)
+        loss = logits = None
+        if output_logits:
+            logits = self.score_words(decoded.last_hidden_state)
+            loss = None if labels is None else class_loss(logits, labels)
+        elif labels is not None:
+            asked = labels != -100
+            loss = class_loss(self.score_words(decoded.last_hidden_state[asked][None]), labels[asked][None])
         return ModelOutput(
-            loss=None if labels is None else class_loss(logits, labels),
+            loss=loss,
             logits=logits,
             encoder_last_hidden_state=encoded.last_hidden_state,
             encoder_hidden_states=encoded.hidden_states,

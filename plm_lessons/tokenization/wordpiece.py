@@ -69,9 +69,10 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
     check_whole("min_character_count", min_character_count)
     scratch = _bert_tokenizer(models.WordPiece())
     words: Counter[str] = Counter()
-    for text in each_text("texts", texts):
-        normal = scratch.normalizer.normalize_str(text)
-        words.update(word for word, _ in scratch.pre_tokenizer.pre_tokenize_str(normal))
+    # No word reaches across white space, so each different stretch without it is cut once.
+    for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
+        for word, _ in scratch.pre_tokenizer.pre_tokenize_str(scratch.normalizer.normalize_str(raw)):
+            words[word] += count
     characters: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:

@@ -51,7 +51,8 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: st
     and every process ends with the same gradients.
 
     Args:
-        model: In training mode. Its loss is the sum of one mean for each kind of labels: see `LOSSES`.
+        model: In training mode. Its loss is the sum of one mean for each kind of labels: see `LOSSES`. If it has
+            `training_arguments`, it is called with these besides the batch.
         parts: At least one; the batch, cut by rows. All have the same kinds of labels. A part may have no row, for
             the last batch of an epoch may have fewer rows than there are processes.
         precision: See `mixed_precision`.
@@ -69,7 +70,7 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: st
     for number, part in enumerate(parts):
         if [kind for kind in LOSSES if kind in part] != kinds:
             raise ValueError(f"parts[{number}] must have the labels that parts[0] has: {', '.join(kinds)}")
-    device = next(model.parameters()).device
+    device, arguments = next(model.parameters()).device, getattr(model, "training_arguments", {})
     counts = torch.tensor([[int((part[kind] != -100).sum()) for kind in kinds] for part in parts], device=device)
     totals = _sum_over_processes(counts.sum(dim=0)).clamp(min=1)
     shares = counts.double() / totals  # [parts, kinds]
@@ -79,7 +80,7 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: st
         if not len(part[kinds[0]]):
             continue  # models refuse a batch without rows
         with mixed_precision(device, precision):
-            output = model(**{name: value.to(device) for name, value in part.items()})
+            output = model(**{name: value.to(device) for name, value in part.items()}, **arguments)
             # A model with one task gives its loss as `loss`, one with several also each term by its name.
             terms = [output.loss] if len(kinds) == 1 else [getattr(output, LOSSES[kind]) for kind in kinds]
             weighted = torch.stack(terms) * share.to(terms[0].dtype)

@@ -1,7 +1,7 @@
-"""The GELU widget in readers' hands, on the page of the built book, without a kernel, other hosts blocked.
+"""The GELU widget in readers' hands, in a page, without a kernel, other hosts blocked.
 
 Every control is moved by keyboard and by pointer, and what is shown is compared with torch in double precision. What
-any widget must do on a bare page is in test_widget_standard.py.
+any widget must do is in test_widget_standard.py, and what it does in its chapter in test_site.py.
 """
 
 from __future__ import annotations
@@ -155,9 +155,9 @@ class Widget:
 
 
 @pytest.fixture(scope="module")
-def address(book_site: str) -> str:
-    """Where readers meet the widget: in the chapter on BERT as it was built."""
-    return f"{book_site}/book/bert.html"
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with the widget alone, where all that it does is quick. tests/test_site.py meets it in the chapter."""
+    return bare(tmp_path_factory.mktemp("page"), GeluWidget())
 
 
 @pytest.fixture(scope="module")

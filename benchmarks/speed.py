@@ -199,18 +199,26 @@ def forward(work: Work, repeats: int) -> Iterator[Row]:
 
 
 def t5(work: Work, repeats: int) -> Iterator[Row]:
-    """Training with given targets."""
+    """Training with given targets: all as long as can be, and of any length, filled up as a batch of tasks is."""
     generator = torch.Generator().manual_seed(0)
     batch = {
         name: torch.randint(2, work.t5.vocab_size, (work.batch_size, length), generator=generator)
         for name, length in (("input_ids", work.length), ("labels", work.target_length))
     }
+    lengths = torch.randint(1, work.target_length + 1, (work.batch_size, 1), generator=generator)
+    short = torch.where(torch.arange(work.target_length) < lengths, batch["labels"], -100)
+    products = count_multiply_adds(work.t5, "none", work.length, target_length=work.target_length)
+    multiply_adds = 3 * work.batch_size * sum(products.values())
     model = T5ForConditionalGeneration(work.t5)
     theirs = as_transformers(model)
-    products = count_multiply_adds(work.t5, "none", work.length, target_length=work.target_length)
-    seconds = take_turns({"ours": our_step(model, batch), "theirs": their_step(theirs, batch)}, repeats)
-    tokens, multiply_adds = work.batch_size * work.length, 3 * work.batch_size * sum(products.values())
-    yield Row("t5", "T5, training", tokens, multiply_adds, seconds["ours"], seconds["theirs"], training_precision())
+    for name, labels, products_of_a_step in (
+        ("T5, training", batch["labels"], multiply_adds),
+        (f"T5, training, targets of 1 to {work.target_length}", short, None),
+    ):
+        given = {**batch, "labels": labels}
+        seconds = take_turns({"ours": our_step(model, given), "theirs": their_step(theirs, given)}, repeats)
+        tokens = work.batch_size * work.length
+        yield Row("t5", name, tokens, products_of_a_step, seconds["ours"], seconds["theirs"], training_precision())
 
 
 def generate(work: Work, repeats: int) -> Iterator[Row]:

@@ -51,7 +51,7 @@ SHOWN = re.compile(r"^from (plm_lessons[\w.]*) import (?:\(([^)]*)\)|(.+))$", re
 # methods of the caller's own.
 FREE = {
     *("add_pooling_layer", "bidirectional", "do_sample", "docstrings", "final_sentinel", "keep_sentinels", "progress"),
-    *("output_attentions", "output_hidden_states", "use_cache", "with_key", "name", "self", "masking"),
+    *("output_attentions", "output_hidden_states", "output_logits", "use_cache", "with_key", "name", "self", "masking"),
     *("logits", "make_optimizer", "model", "position_scores", "source", "sources", "task", "tokens"),
 }
 UNCHECKED = {

@@ -14,8 +14,8 @@ from widget_page import STOP_TRANSITIONS, bare, set_theme
 from plm_lessons import widgets
 
 GRAVE = ("serious", "critical")
-# test_site.py measures the contrast of every text of a page in both themes. In the dark, where the book's colours are its
-# own, axe-core measures it a second time, but for these: each word of them is an element, which takes most of a minute.
+# test_site.py measures the contrast of every text of a page in both themes. In the dark, where the colours are the
+# book's own, axe-core measures it again, but for these: each word of them is an element, which takes most of a minute.
 NO_CODE = """axe.configure({ rules: [
   { id: 'color-contrast', selector: '*:not(.highlight *, .sig *, .katex *)' },
 ] })"""

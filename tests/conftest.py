@@ -80,7 +80,7 @@ class Tab:
             route.abort()
 
     def clear(self) -> None:
-        """Makes it as good as new: an empty page, nothing stored, no key or button held, the first look."""
+        """Makes it as good as new: an empty page, nothing stored, the pointer in the corner, colours as they were."""
         page = self.page
         if page.url.startswith("http"):
             page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")

@@ -50,8 +50,10 @@ def as_wide_as(page: Page, width: int) -> Iterator[None]:
     assert before is not None
     page.set_viewport_size({"width": width, "height": 800})
     page.evaluate(TWO_FRAMES)
-    yield
-    page.set_viewport_size(before)
+    try:
+        yield
+    finally:
+        page.set_viewport_size(before)
 
 
 @pytest.fixture(scope="module", params=CHAPTERS)

@@ -175,7 +175,7 @@ class T5ForConditionalGeneration(GenerativeModel):
                 label and nowhere else; with targets of several lengths that is much less.
 
         Returns:
-            `logits` [B, T, V]; `loss` if there are labels; `encoder_last_hidden_state` [B, S, H]; on request
+            `logits` [B, T, V], if wanted; `loss` if there are labels; `encoder_last_hidden_state` [B, S, H]; on request
             `encoder_attentions`, `decoder_attentions`, `cross_attentions`, `encoder_hidden_states` and
             `decoder_hidden_states`.
 

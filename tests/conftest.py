@@ -91,7 +91,7 @@ class Tab:
 
 
 class Tabs:
-    """Tabs to be used one test after the other: to open a new one takes ten times as long as to load a small page."""
+    """Tabs for one test after the other: to open a new one takes several times as long as to load a small page."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser

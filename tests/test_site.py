@@ -16,7 +16,7 @@ import make_notebooks
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, expect
-from widget_page import STOP_TRANSITIONS, TWO_FRAMES, operate, set_theme
+from widget_page import STOP_TRANSITIONS, TWO_FRAMES, moved_by_pointer, operate, set_theme
 
 ROOT = build_book.ROOT
 SITE = build_book.SITE
@@ -525,8 +525,9 @@ def test_every_control_of_every_widget_works_under_the_policy(book_site: str, op
     expect(widgets).to_have_count(expected)
     expect(page.locator(".plm-static")).to_have_count(0)
     for number in range(expected):
+        assert all(moved for _, moved in moved_by_pointer(widgets.nth(number))), f"widget {number}, by pointer"
         used, silent = operate(widgets.nth(number))
-        assert used and silent == [], f"widget {number}"
+        assert used and silent == [], f"widget {number}, by keyboard"
 
 
 def test_the_print_button_prints(book_site: str, open_page: OpenPage) -> None:

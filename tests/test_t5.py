@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plm_lessons.models.t5 import T5Config, T5ForConditionalGeneration
+from plm_lessons.training.large_batches import accumulate_gradients
 
 transformers.utils.logging.disable_progress_bar()
 ReferenceConfig: Any = transformers.T5Config
@@ -331,6 +332,20 @@ def test_loss_without_the_scores_is_the_loss_with_them(tied: bool) -> None:
         found.append([output.loss, *(parameter.grad for parameter in model.parameters())])
     torch.testing.assert_close(*found, atol=1e-12, rtol=1e-12)
     assert model(ids, labels=torch.full((3, 2), -100), output_logits=False).loss == 0
+
+
+def test_training_scores_words_only_where_there_is_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, scored = T5ForConditionalGeneration(TINY), []
+    score_words = model.score_words
+
+    def counted(states: Tensor) -> Tensor:
+        scored.append(states.shape[:-1].numel())
+        return score_words(states)
+
+    monkeypatch.setattr(model, "score_words", counted)
+    batch = {"input_ids": inputs()["input_ids"], "labels": torch.tensor([[5, 6, 1], [1, -100, -100]])}
+    accumulate_gradients(model, [batch])
+    assert scored == [4]
 
 
 def test_labels_are_shifted_right_behind_the_start_token() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, ClassVar
@@ -252,6 +252,18 @@ def shown(root: Locator, but: Locator | None = None) -> str:
     """All that a widget shows, except a control and its own label; which radio button is chosen does not count."""
     place = "(part, all) => [...part.closest('.plm-widget').querySelectorAll(all)].indexOf(part)"
     return str(root.evaluate(SHOWN, [but.evaluate(place, CONTROLS) if but else -1, CONTROLS]))
+
+
+def moved_by_pointer(root: Locator) -> Iterator[tuple[str, bool]]:
+    """Clicks on each visible slider at two places: its name, and whether anything but itself changed."""
+    for slider in root.locator("input[type=range]:visible").all():
+        box, before = slider.bounding_box(), shown(root, slider)
+        assert box is not None
+        seen = set()
+        for share in (0.2, 0.8):
+            slider.click(position={"x": share * box["width"], "y": box["height"] / 2})
+            seen.add(shown(root, slider))
+        yield slider.evaluate(NAME_OF), seen != {before}
 
 
 def _changes(root: Locator, place: int, kind: str) -> bool:

@@ -30,7 +30,7 @@ from plm_lessons.layers.dropout import Dropout
 from plm_lessons.models.costs import count_multiply_adds
 from plm_lessons.training.large_batches import Batch, accumulate_gradients
 from plm_lessons.training.memory import keep_freed_memory
-from plm_lessons.training.optimization import adamw
+from plm_lessons.training.optimization import PRECISIONS, adamw
 
 LEARNING_RATE = 1e-4
 
@@ -46,6 +46,7 @@ class Work:
         target_length: Of T5's targets in training.
         source_length, new_tokens: What `generate` reads and writes.
         matrix: Of the product that measures the machine's peak.
+        precision: Of our training: see `mixed_precision`.
     """
 
     bert: BertConfig
@@ -57,6 +58,7 @@ class Work:
     source_length: int = 32
     new_tokens: int = 64
     matrix: int = 2048
+    precision: str = "auto"
 
 
 REFERENCE = Work(
@@ -114,12 +116,12 @@ def masked_batch(work: Work) -> tuple[Batch, Batch]:
     return ours, {"input_ids": inputs, "labels": everywhere}
 
 
-def our_step(model: Any, batch: Batch) -> Callable[[], object]:
+def our_step(model: Any, batch: Batch, work: Work) -> Callable[[], object]:
     """A step of training as `training.pretraining` takes it, but for clipping, which the other side has not either."""
     optimizer = adamw(model.train(), LEARNING_RATE)
 
     def step() -> None:
-        accumulate_gradients(model, [batch])
+        accumulate_gradients(model, [batch], work.precision)
         optimizer.step()
         optimizer.zero_grad()
 
@@ -140,33 +142,50 @@ def their_step(model: Any, batch: Batch, bfloat16: bool = False) -> Callable[[],
     return step
 
 
+def products_of_a_step(work: Work, predicted: int, last_layer_everywhere: bool) -> int:
+    """Multiply-adds of matrix products in a step of training: the backward pass does twice as many as the forward."""
+    forward = count_multiply_adds(work.bert, "masked_lm", work.length, predicted)
+    products = sum(forward.values())
+    if not last_layer_everywhere:
+        # A position that is not predicted needs no query, scores, output and feed-forward network of the last layer,
+        # only key and value, which are half of "attention".
+        layer = forward["attention"] / 2 + forward["attention scores"] + forward["feed-forward"]
+        products -= round(layer / work.bert.num_hidden_layers * (1 - predicted / work.length))
+    return 3 * work.batch_size * products
+
+
 def pretraining(work: Work, repeats: int) -> Iterator[Row]:
-    """Masked language modelling with BERT; ours also without each of the two things that make it fast."""
+    """Masked language modelling with BERT; ours also without each of the things that make it fast."""
     batch, their_batch = masked_batch(work)
     model = BertForMaskedLM(work.bert)
     theirs = as_transformers(model)
-    step, everywhere = our_step(model, batch), our_step(model, their_batch)
+    step, everywhere = our_step(model, batch, work), our_step(model, their_batch, work)
 
     def with_torchs_dropout() -> None:
         Dropout.fast = False
         step()
         Dropout.fast = True
 
+    def with_the_whole_last_layer() -> None:
+        model.training_arguments = {"last_layer_everywhere": True}
+        step()
+        del model.training_arguments  # that of the class counts again
+
     runs = {
         "as it is": step,
         "with torch's dropout": with_torchs_dropout,
-        "words scored everywhere": everywhere,
+        "last layer computed everywhere": with_the_whole_last_layer,
+        "that, and words scored everywhere": everywhere,
         "float32": their_step(theirs, their_batch),
     }
-    precision = training_precision()
+    precision = training_precision(work.precision)
     if precision == "bfloat16":
         runs["bfloat16"] = their_step(as_transformers(model), their_batch, bfloat16=True)
     seconds = take_turns(runs, repeats)
-    pairs = [(ours, "float32") for ours in list(runs)[:3]] + [("as it is", theirs) for theirs in list(runs)[4:]]
+    pairs = [(ours, "float32") for ours in list(runs)[:4]] + [("as it is", theirs) for theirs in list(runs)[5:]]
     for ours, theirs in pairs:
-        predicted = work.length if ours == "words scored everywhere" else work.predicted
-        forward = sum(count_multiply_adds(work.bert, "masked_lm", work.length, predicted).values())
-        products = 3 * work.batch_size * forward  # the backward pass does twice as many
+        predicted = work.length if "words" in ours else work.predicted
+        products = products_of_a_step(work, predicted, "everywhere" in ours)
         note = f"theirs in {theirs}"
         tokens = work.batch_size * work.length
         yield Row("pretraining", f"BERT, {ours}", tokens, products, seconds[ours], seconds[theirs], precision, note)
@@ -207,18 +226,19 @@ def t5(work: Work, repeats: int) -> Iterator[Row]:
     }
     lengths = torch.randint(1, work.target_length + 1, (work.batch_size, 1), generator=generator)
     short = torch.where(torch.arange(work.target_length) < lengths, batch["labels"], -100)
-    products = count_multiply_adds(work.t5, "none", work.length, target_length=work.target_length)
-    multiply_adds = 3 * work.batch_size * sum(products.values())
+    forward = count_multiply_adds(work.t5, "none", work.length, target_length=work.target_length)
+    multiply_adds = 3 * work.batch_size * sum(forward.values())
     model = T5ForConditionalGeneration(work.t5)
     theirs = as_transformers(model)
-    for name, labels, products_of_a_step in (
+    for name, labels, products in (
         ("T5, training", batch["labels"], multiply_adds),
         (f"T5, training, targets of 1 to {work.target_length}", short, None),
     ):
         given = {**batch, "labels": labels}
-        seconds = take_turns({"ours": our_step(model, given), "theirs": their_step(theirs, given)}, repeats)
+        runs = {"ours": our_step(model, given, work), "theirs": their_step(theirs, given)}
+        seconds, precision = take_turns(runs, repeats), training_precision(work.precision)
         tokens = work.batch_size * work.length
-        yield Row("t5", name, tokens, products_of_a_step, seconds["ours"], seconds["theirs"], training_precision())
+        yield Row("t5", name, tokens, products, seconds["ours"], seconds["theirs"], precision)
 
 
 def generate(work: Work, repeats: int) -> Iterator[Row]:
@@ -268,6 +288,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help=f"of {choices}")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each, of which the median counts (%(default)s)")
     parser.add_argument("--threads", type=int, help="of torch (as many as it chooses)")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of our training (%(default)s)")
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory, on both sides: see README.md")
     parser.add_argument("--json", type=Path, help="also write all times into this file")
     parser.add_argument("--tiny", action="store_true", help="sizes that only show whether the programme runs")
@@ -288,9 +309,11 @@ def main(arguments: list[str]) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     keeps = options.keep_memory and keep_freed_memory()
-    work = TINY if options.tiny else REFERENCE
-    peaks = matmul_peaks(work.matrix)
-    found: dict[str, Any] = {"machine": machine(peaks) | {"keeps freed memory": keeps}}
+    work = dataclasses.replace(TINY if options.tiny else REFERENCE, precision=options.precision)
+    peaks = matmul_peaks(work.matrix, training_precision(work.precision))
+    found: dict[str, Any] = {
+        "machine": machine(peaks, training_precision(work.precision)) | {"keeps freed memory": keeps}
+    }
     print("; ".join(f"{name} {value}" for name, value in found["machine"].items()) + "\n")
     if options.curves:
         found["curves"] = compare_curves(options.steps)

@@ -37,16 +37,16 @@ def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
     return seconds
 
 
-def training_precision() -> str:
+def training_precision(precision: str = "auto") -> str:
     """What `mixed_precision` chooses on this machine."""
-    with mixed_precision(CPU):
+    with mixed_precision(CPU, precision):
         return "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
 
 
-def matmul_peaks(size: int, repeats: int = 15) -> dict[str, float]:
-    """The most multiply-adds a second that a product of two square matrices reaches, in each precision that is used."""
+def matmul_peaks(size: int, training: str, repeats: int = 15) -> dict[str, float]:
+    """The most multiply-adds a second that a product of square matrices reaches, in float32 and that of training."""
     left, right, peaks = torch.randn(size, size), torch.randn(size, size), {}
-    for precision in {"float32", training_precision()}:
+    for precision in dict.fromkeys(("float32", training)):
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             peaks[precision] = size**3 / min(take_turns({"product": lambda: left @ right}, repeats)["product"])
     return peaks
@@ -69,7 +69,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def machine(peaks: Mapping[str, float]) -> dict[str, Any]:
+def machine(peaks: Mapping[str, float], training: str) -> dict[str, Any]:
     """What the results depend on."""
     return (
         {
@@ -77,7 +77,7 @@ def machine(peaks: Mapping[str, float]) -> dict[str, Any]:
             "cores": os.cpu_count(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "threads": torch.get_num_threads(),
-            "precision of training": training_precision(),
+            "precision of training": training,
         }
         | {f"matmul peak in {precision}": f"{2 * peak / 1e9:.0f} GFLOP/s" for precision, peak in peaks.items()}
         | {

@@ -102,8 +102,7 @@ def bad_labels(good: Tensor, classes: int) -> Values:
 PAIR_LABELS = torch.tensor([0, 1])
 PLACES = ids([1, 2], [0, 3])
 WORD_LABELS = {"labels": bad_labels(WORDS, 20)}
-MASKED: dict[str, Values] = {
-    **WORD_LABELS,
+MASKED_POSITIONS: dict[str, Values] = {
     "masked_positions": [
         (PLACES.tolist(), "list", "int64"),
         (PLACES.float(), "float32"),
@@ -114,10 +113,11 @@ MASKED: dict[str, Values] = {
         (PLACES.to("meta"), "meta", "cpu"),
     ],
 }
+MASKED = WORD_LABELS | MASKED_POSITIONS
 SPAN = {name: bad_labels(PAIR_LABELS, 4) for name in ("start_positions", "end_positions")}
 # The kind of a class: what it is given besides the ids, and what of that it refuses.
 HEADS: dict[str, tuple[dict[str, Any], dict[str, Values]]] = {
-    "Model": ({}, {}),
+    "Model": ({}, MASKED_POSITIONS),
     "ForMaskedLM": ({}, MASKED),
     "ForPreTraining": ({}, MASKED),
     "ForSequenceClassification": (

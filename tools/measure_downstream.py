@@ -47,8 +47,8 @@ DROPOUT = 0.1
 BATCH_SIZE = 16
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 """Of these the best on the validation split is taken, for each task, model and start, with seed 0 and all examples:
-what is best for few of them, and so for few steps, may be far too large for many. The learning curve has one rate for
-all its numbers of examples, chosen with `CURVE_TRIAL` of them."""
+what is best for few of them, and so for few steps, may be far too large for many. A model with a learning curve has one
+rate for all its numbers of examples, chosen with `CURVE_TRIAL` of them."""
 CURVE_TRIAL = 500
 CURVE = (10, 30, 100, 300, 1000)
 CURVE_TASK = "topics"
@@ -192,14 +192,13 @@ def sizes(task: str, curve: bool, limit: int | None) -> list[int]:
     return [*(size for size in CURVE if curve and task == CURVE_TASK and size < most), most]
 
 
-def trial_size(task: str, most: int) -> int:
+def trial_size(task: str, most: int, curve: bool) -> int:
     """The number of examples that the learning rate is chosen with."""
-    return min(CURVE_TRIAL, most) if task == CURVE_TASK else most
+    return min(CURVE_TRIAL, most) if curve and task == CURVE_TASK else most
 
 
-def trials(task: str, model: str, start: str, weights: str, most: int) -> list[Run]:
+def trials(task: str, model: str, start: str, weights: str, count: int) -> list[Run]:
     """The runs that the learning rate is chosen by."""
-    count = trial_size(task, most)
     return [
         Run(task, model, start, weights, count, 0, "validation", rate, epochs_for(count), BATCH_SIZE)
         for rate in LEARNING_RATES
@@ -228,7 +227,7 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
         for model in options.models:
             weights = fingerprint(options.checkpoints / model)
             for start in STARTS:
-                tried = trials(task, model, start, weights, counts[-1])
+                tried = trials(task, model, start, weights, trial_size(task, counts[-1], options.curve))
                 yield from tried
                 rate = best_rate(tried, results)
                 for count in counts:
@@ -246,7 +245,7 @@ def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 70
     tokens = 0.0
     for task in options.tasks:
         counts = sizes(task, options.curve, options.limit)
-        trial = trial_size(task, counts[-1])
+        trial = trial_size(task, counts[-1], options.curve)
         read = len(LEARNING_RATES) * trial * epochs_for(trial)
         read += len(options.seeds) * sum(count * epochs_for(count) for count in counts)
         for model in options.models:

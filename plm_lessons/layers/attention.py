@@ -70,7 +70,11 @@ class MultiHeadAttention(nn.Module):
         self.position_scores = position_scores
 
     def forward(
-        self, hidden_states: Tensor, mask: Tensor | None = None, need_weights: bool = True
+        self,
+        hidden_states: Tensor,
+        mask: Tensor | None = None,
+        need_weights: bool = True,
+        asking: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Let every position gather from the others.
 
@@ -78,18 +82,19 @@ class MultiHeadAttention(nn.Module):
             hidden_states: [B, S, H].
             mask: Numbers added to the scores, [B, 1, 1 or S, S], from `additive_mask`.
             need_weights: False if the second result is not looked at; it is None then where that is faster.
+            asking: [B, T, H], those that gather, if not all do (BERT's last layer, see there); T = S if None.
 
         Returns:
-            The output, [B, S, H], and the attention weights before dropout, [B, A, S, S].
+            The output, [B, T, H], and the attention weights before dropout, [B, A, T, S].
         """
-        query = self._split_heads(self.query(hidden_states))  # [B, A, S, D]
-        key = self._split_heads(self.key(hidden_states))
+        query = self._split_heads(self.query(hidden_states if asking is None else asking))  # [B, A, T, D]
+        key = self._split_heads(self.key(hidden_states))  # [B, A, S, D]
         value = self._split_heads(self.value(hidden_states))
         if self.position_scores is None and not (need_weights or self.training or torch.is_grad_enabled()):
             context = F.scaled_dot_product_attention(query, key, value, mask)  # what follows, in one step
             return self.output(context.transpose(1, 2).flatten(2)), None
 
-        scores = query @ key.transpose(-1, -2)  # [B, A, S, S]
+        scores = query @ key.transpose(-1, -2)  # [B, A, T, S]
         if self.position_scores is not None:
             scores = scores + self.position_scores(query, key)
         scores = scores / math.sqrt(query.shape[-1])
@@ -98,7 +103,7 @@ class MultiHeadAttention(nn.Module):
         weights = scores.softmax(dim=-1)
 
         # Dropping whole tokens to attend to looks odd; it is what the Transformer and BERT do.
-        context = self.dropout(weights) @ value  # [B, A, S, D]
+        context = self.dropout(weights) @ value  # [B, A, T, D]
         return self.output(context.transpose(1, 2).flatten(2)), weights
 
     def _split_heads(self, projected: Tensor) -> Tensor:

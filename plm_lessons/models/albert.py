@@ -266,6 +266,7 @@ class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
         masked_positions: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        last_layer_everywhere: bool = True,
     ) -> ModelOutput:
         """Score the words and the order.
 
@@ -278,8 +279,9 @@ class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
             ([code] run_pretraining.py), or of the one whose labels are given.
         """
         words = super().forward(
-            input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions, output_hidden_states
-        )
+            input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions,
+            output_hidden_states, last_layer_everywhere,
+        )  # fmt: skip
         assert words.pooler_output is not None
         order = self.sentence_order_head(self.dropout(words.pooler_output))
         loss = None

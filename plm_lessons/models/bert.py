@@ -14,14 +14,16 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from plm_lessons.layers.attention import MultiHeadAttention, additive_mask
 from plm_lessons.layers.dropout import Dropout
 from plm_lessons.layers.feed_forward import FeedForward
 from plm_lessons.layers.positions import RelativePositionScores
 from plm_lessons.models.bert_configuration import BertConfig
-from plm_lessons.models.checks import check_ids, check_mask
+from plm_lessons.models.checks import check_ids, check_mask, check_positions
 from plm_lessons.models.configuration import ModelConfig
+from plm_lessons.models.heads import gather_positions
 from plm_lessons.models.outputs import ModelOutput
 from plm_lessons.models.pretrained import PretrainedModel
 from plm_lessons.models.tasks import (
@@ -94,11 +96,12 @@ class BertLayer(nn.Module):
         return RelativePositionScores(head_size, config.max_position_embeddings, with_key)
 
     def forward(
-        self, hidden_states: Tensor, mask: Tensor | None, need_weights: bool = True
+        self, hidden_states: Tensor, mask: Tensor | None, need_weights: bool = True, positions: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """[B, S, H] -> [B, S, H], and the attention weights [B, A, S, S]."""
-        attended, weights = self.attention(hidden_states, mask, need_weights)
-        hidden_states = self.attention_norm(hidden_states + self.dropout(attended))
+        """[B, S, H] -> [B, S, H], at some `positions` only [B, P, H]; and the attention weights [B, A, S or P, S]."""
+        asking = gather_positions(hidden_states, positions)
+        attended, weights = self.attention(hidden_states, mask, need_weights, asking)
+        hidden_states = self.attention_norm(asking + self.dropout(attended))
         transformed = self.feed_forward(hidden_states)
         hidden_states = self.feed_forward_norm(hidden_states + self.dropout(transformed))
         return hidden_states, weights
@@ -192,6 +195,7 @@ class BertModel(BertPretrainedModel):
         token_type_ids: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        masked_positions: Tensor | None = None,
     ) -> ModelOutput:
         """Encode a batch of sequences.
 
@@ -202,29 +206,43 @@ class BertModel(BertPretrainedModel):
             token_type_ids: [B, S], the segment of each token; None: all in segment 0.
             output_attentions: Also return the attention weights.
             output_hidden_states: Also return the embeddings and the output of every layer.
+            masked_positions: [B, P], the only tokens whose vectors are wanted; None for all. Where it can, the last
+                layer then computes no others. (The layers before it are needed whole, for every token looks at all.)
 
         Returns:
-            `last_hidden_state` [B, S, H]; `pooler_output` [B, H] if there is a pooler; on request `attentions` and
-            `hidden_states`.
+            `last_hidden_state` [B, S or P, H]; `pooler_output` [B, H] if there is a pooler; on request `attentions`
+            and `hidden_states`.
 
         Raises:
             ValueError: An argument has the wrong shape, type or range.
         """
+        if masked_positions is not None and (output_attentions or output_hidden_states):
+            raise ValueError("masked_positions: must be None with output_attentions or output_hidden_states")
         hidden_states = self.embeddings(input_ids, token_type_ids)
         mask = None
         if attention_mask is not None:
             check_mask("attention_mask", attention_mask, input_ids)
             mask = additive_mask(attention_mask, hidden_states.dtype)
         all_hidden_states, all_attentions = [hidden_states], []
-        for layer in self.layers:
-            hidden_states, weights = layer(hidden_states, mask, output_attentions)
+        wanted = masked_positions
+        if wanted is not None:
+            check_positions("masked_positions", wanted, hidden_states)
+            wanted = wanted if self.pooler is None else F.pad(wanted, (1, 0))  # and the first token
+        # Relative positions, or a mask that differs from query to query, are there for all tokens only.
+        last_can_pick = self.config.position_embedding_type == "absolute" and (mask is None or mask.shape[2] == 1)
+        picks = [None] * (len(self.layers) - 1) + [wanted if last_can_pick else None]
+        for layer, positions in zip(self.layers, picks, strict=True):
+            hidden_states, weights = layer(hidden_states, mask, output_attentions, positions)
             if output_hidden_states:
                 all_hidden_states.append(hidden_states)
             if output_attentions:
                 all_attentions.append(weights)
+        if not last_can_pick:
+            hidden_states = gather_positions(hidden_states, wanted)
+        pooled = None if self.pooler is None else self.pooler(hidden_states)
         return ModelOutput(
-            last_hidden_state=hidden_states,
-            pooler_output=None if self.pooler is None else self.pooler(hidden_states),
+            last_hidden_state=hidden_states if wanted is masked_positions else hidden_states[:, 1:],
+            pooler_output=pooled,
             hidden_states=tuple(all_hidden_states) if output_hidden_states else None,
             attentions=tuple(all_attentions) if output_attentions else None,
         )

@@ -1,4 +1,7 @@
-"""Checks of a model's input that name the argument at fault."""
+"""Checks of a model's input that name the argument at fault.
+
+Letters: B batch, S sequence length, H hidden size, P positions predicted.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,22 @@ def check_ids(
         raise ValueError(
             f"{name} holds {int(low if low < 0 else high)}: must be from 0 to {size_name} - 1 = {size - 1}"
         )
+
+
+def check_positions(name: str, positions: Tensor, hidden_states: Tensor) -> None:
+    """Whole numbers [B, P] that are places in the sequences [B, S, H], on the same device.
+
+    Raises:
+        ValueError: Type, shape, range or device is wrong.
+    """
+    check_whole_numbers(name, positions, hidden_states.device)
+    batch, length = hidden_states.shape[:2]
+    if positions.dim() != 2 or len(positions) != batch:
+        raise ValueError(f"{name} has shape {tuple(positions.shape)}: must be [{batch}, P]")
+    if not positions.is_meta:
+        wrong = positions[(positions < 0) | (positions >= length)]
+        if wrong.numel():
+            raise ValueError(f"{name} holds {wrong[0].item()}: must be from 0 to {length - 1}")
 
 
 def check_mask(name: str, mask: Tensor, input_ids: Tensor, per_query: bool = True) -> None:

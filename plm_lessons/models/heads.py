@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plm_lessons.layers.activations import activation
-from plm_lessons.models.checks import check_device, check_labels, check_whole_numbers
+from plm_lessons.models.checks import check_device, check_labels, check_positions
 
 
 class MaskedLMHead(nn.Module):
@@ -44,15 +44,8 @@ def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     """
     if positions is None:
         return hidden_states
-    check_whole_numbers("masked_positions", positions, hidden_states.device)
-    batch, length, hidden_size = hidden_states.shape
-    if positions.dim() != 2 or len(positions) != batch:
-        raise ValueError(f"masked_positions has shape {tuple(positions.shape)}: must be [{batch}, P]")
-    if not positions.is_meta:
-        wrong = positions[(positions < 0) | (positions >= length)]
-        if wrong.numel():
-            raise ValueError(f"masked_positions holds {wrong[0].item()}: must be from 0 to {length - 1}")
-    return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_size))
+    check_positions("masked_positions", positions, hidden_states)
+    return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_states.shape[-1]))
 
 
 def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:

@@ -46,6 +46,9 @@ class TaskModel(PretrainedModel):
 class MaskedLMModel(TaskModel):
     """Predicts the words at masked positions."""
 
+    training_arguments: ClassVar[dict[str, Any]] = {"last_layer_everywhere": False}
+    """What training passes to `forward` besides a batch."""
+
     def add_head(self, config: Any) -> None:
         """One head, whose output matrix is the embedding of the words."""
         size = self.encoder.embeddings.word_embeddings.embedding_dim  # H, but for ALBERT
@@ -67,6 +70,7 @@ class MaskedLMModel(TaskModel):
         masked_positions: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        last_layer_everywhere: bool = True,
     ) -> ModelOutput:
         """Score every word of the vocabulary.
 
@@ -74,12 +78,16 @@ class MaskedLMModel(TaskModel):
             input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states: As for the encoder.
             labels: The right word, -100 where none is asked for: [B, S], or [B, P] with `masked_positions`.
             masked_positions: [B, P], where to predict; None for everywhere. It saves most of the head's work.
+            last_layer_everywhere: False saves the last layer's work at all other positions, too: see the encoder.
 
         Returns:
             `logits` [B, S or P, V], and `loss` if there are labels.
         """
-        encoded = self.encoder(input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states)
-        logits = self.predict_words(encoded.last_hidden_state, masked_positions)
+        early, late = (masked_positions, None) if not last_layer_everywhere else (None, masked_positions)
+        encoded = self.encoder(
+            input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states, early
+        )
+        logits = self.predict_words(encoded.last_hidden_state, late)
         return ModelOutput(
             loss=None if labels is None else class_loss(logits, labels),
             logits=logits,
@@ -125,6 +133,7 @@ class NextSentenceModel(PreTrainingModel):
         masked_positions: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        last_layer_everywhere: bool = True,
     ) -> ModelOutput:
         """Score the words and the pair.
 
@@ -137,8 +146,9 @@ class NextSentenceModel(PreTrainingModel):
             losses ([paper of BERT] appendix A.2), or of the one whose labels are given.
         """
         words = super().forward(
-            input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions, output_hidden_states
-        )
+            input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions,
+            output_hidden_states, last_layer_everywhere,
+        )  # fmt: skip
         pair = self.next_sentence_head(words.pooler_output)
         loss = None
         if next_sentence_label is not None:

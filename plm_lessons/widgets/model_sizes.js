@@ -200,9 +200,10 @@ export function render({ model, el }) {
   function drawWidths(width) {
     const at = (embedding_size) => sum(countParameters({ ...state, embedding_size })), H = state.hidden_size, most = Math.max(2 * H, state.embedding_size);
     const steps = [...new Set(Array.from({ length: 160 }, (_, i) => Math.round(8 * (most / 8) ** (i / 159))))].filter((e) => e > 0 && e !== H);
+    // The axis is the same for every H, so that it can be seen how the crossing moves; the curve ends at twice H.
     const whole = at(H), own = at(state.embedding_size), points = steps.map((e) => [e, at(e) / 1e6]);
     const top = Math.max(...points.map(([, y]) => y), whole / 1e6);
-    const scales = plotted({ width, height: 300, x: [Math.min(8, state.embedding_size, ...steps), most], y: [0, roundUp(1.08 * top)], xName: TEXT.width, yName: TEXT.parameters, logX: true });
+    const scales = plotted({ width, height: 300, x: [Math.min(8, state.embedding_size, ...steps), Math.max(16384, most)], y: [0, roundUp(1.08 * top)], xName: TEXT.width, yName: TEXT.parameters, logX: true });
     if (scales.fresh) {
       scales.parts = [0, 1].map((i) => node("path", { class: `plm-curve plm-${i}`, "data-curve": ["factored", "tied"][i] }));
       scales.inside.append(...scales.parts);

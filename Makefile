@@ -40,7 +40,7 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(INSTALLED) $(DATA_INSTALLED)  ## install, run every test and compare every notebook with its stored outputs
-	$(PY) -m pytest --nbval --numprocesses=logical --maxprocesses=4 --dist=loadfile
+	$(PY) -m pytest --nbval --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)  ## check style and types
 	$(PY) -m ruff check

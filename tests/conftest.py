@@ -33,6 +33,30 @@ if WORKERS > 1:
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")
 
+# Files that take long, the longest first: so no worker is left alone with one of them at the end. (pytest-xdist would
+# begin with those of most tests; `make test` says --no-loadscope-reorder.)
+LONGEST = [
+    "test_site.py",
+    "bert.ipynb",
+    "test_widget_standard.py",
+    "t5.ipynb",
+    "test_accessibility.py",
+    "albert.ipynb",
+    "test_installed.py",
+    "electra.ipynb",
+    "roberta.ipynb",
+    "test_tokenization.py",
+    "test_runs.py",
+    "test_page_tokenization.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONGEST` first; the others keep their order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
+
+
 FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -284,7 +284,7 @@ def test_in_float32_it_is_the_plain_loop_bit_for_bit(
     optimizer = adamw(model, 1e-3)
     for step, batch in enumerate(islice(BatchStream(source, tokenizer, ROBERTA), 6)):
         optimizer.param_groups[0]["lr"] = optimizer.param_groups[1]["lr"] = 1e-3 * (6 - step) / 6
-        model(**batch).loss.backward()
+        model(**batch, **model.training_arguments).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -36,6 +36,7 @@ class PretrainedModel(nn.Module):
             that this model has, or bring one that it has not; all else must fit.
         copied_names: Tensors that some checkpoints store although the model does without: the name of the one that
             they must repeat, or None if their content does not matter.
+        training_arguments: What training passes to `forward` besides a batch: it spares work that no loss needs.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -43,6 +44,7 @@ class PretrainedModel(nn.Module):
     checkpoint_names: ClassVar[tuple[tuple[str, str], ...]]
     head_names: ClassVar[tuple[str, ...]]
     copied_names: ClassVar[dict[str, str | None]]
+    training_arguments: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

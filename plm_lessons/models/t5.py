@@ -10,7 +10,7 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +64,7 @@ class T5ForConditionalGeneration(GenerativeModel):
         "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight": None,
     }
 
-    training_arguments: ClassVar[dict[str, Any]] = {"output_logits": False}
-    """What training passes to `forward` besides a batch."""
+    training_arguments = {"output_logits": False}
 
     def __init__(self, config: T5Config, generator: torch.Generator | None = None) -> None:
         super().__init__(config)

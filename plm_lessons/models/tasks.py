@@ -46,8 +46,7 @@ class TaskModel(PretrainedModel):
 class MaskedLMModel(TaskModel):
     """Predicts the words at masked positions."""
 
-    training_arguments: ClassVar[dict[str, Any]] = {"last_layer_everywhere": False}
-    """What training passes to `forward` besides a batch."""
+    training_arguments = {"last_layer_everywhere": False}
 
     def add_head(self, config: Any) -> None:
         """One head, whose output matrix is the embedding of the words."""

@@ -7,6 +7,9 @@ what stands on the encoder:
 - "masked_lm": the masked-language-modelling head without a pooler, `BertForMaskedLM`.
 - "pre_training": that head, the pooler and the question about two segments, `BertForPreTraining`; not in RoBERTa.
 
+All layers are counted whole, as `forward` computes them unless told otherwise. Our training spares most of the last one
+(`last_layer_everywhere=False`).
+
 T5 has no heads to choose from, so `head` must be "none": it is always counted whole, `T5ForConditionalGeneration`, with
 its encoder, its decoder and the scores of the words. Its parts have names of their own: see `costs_t5`.
 

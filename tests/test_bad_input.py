@@ -52,17 +52,8 @@ SHOWN = re.compile(r"^from (plm_lessons[\w.]*) import (?:\(([^)]*)\)|(.+))$", re
 FREE = {
     *("add_pooling_layer", "bidirectional", "do_sample", "docstrings", "final_sentinel", "keep_sentinels", "progress"),
     *("output_attentions", "output_hidden_states", "output_logits", "use_cache", "with_key", "name", "self", "masking"),
-    *(
-        "last_layer_everywhere",
-        "logits",
-        "make_optimizer",
-        "model",
-        "position_scores",
-        "source",
-        "sources",
-        "task",
-        "tokens",
-    ),
+    *("last_layer_everywhere", "logits", "make_optimizer", "model", "position_scores", "source", "sources", "task"),
+    "tokens",
 }
 UNCHECKED = {
     "AlbertEmbeddings": "part of a model",

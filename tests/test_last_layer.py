@@ -83,8 +83,8 @@ def test_training_spares_the_other_positions_and_nothing_else_does(class_name: s
     assert set(seen) == {LENGTH}
     seen.clear()
     accumulate_gradients(model, [batch])
-    # ALBERT's one layer is applied three times, of which the last is the last. The first token goes along where a pair
-    # is asked about.
+    # ALBERT applies its one layer three times, and only the last time spares. Where a pair is asked about, the first
+    # token goes along.
     assert seen[-1] == 4 + ("PreTraining" in class_name) and set(seen[:-1]) <= {LENGTH}
 
 

@@ -139,7 +139,7 @@ class DatasetText:
 
 def _texts_of_file(path: Path) -> Iterator[str]:
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:  # some editors begin a file with a mark
             yield from _texts_of_json(path, lines) if path.suffix == ".jsonl" else _blocks(lines)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {error.start})") from None

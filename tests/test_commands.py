@@ -21,6 +21,7 @@ from plm_lessons import (
     RobertaForMaskedLM,
     T5ForConditionalGeneration,
 )
+from plm_lessons.commands.finetune import with_new_head
 from plm_lessons.commands.main import COMMANDS, main
 from plm_lessons.corpus import documents, split_of
 from plm_lessons.downstream import TASKS
@@ -248,6 +249,48 @@ def test_finetune_teaches_a_t5_a_task_as_text(
     assert write_texts(model, tokenizer, ["sentiment: number 7"]) == ["positive"]
 
 
+def test_an_epoch_of_a_t5_reads_every_pair_once_in_an_order_of_its_own(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [TextPair(f"number {number}", "positive") for number in range(10)]
+    monkeypatch.setitem(text_to_text.TASKS, "sentiment", dataclasses.replace(
+        text_to_text.TASKS["sentiment"], make=lambda split: iter(pairs)))  # fmt: skip
+    read: list[tuple[int, ...]] = []
+
+    def remember(model: Any, optimizer: Any, batches: Any, *, steps: range, **more: Any) -> Any:
+        for _ in steps:
+            batch = next(batches)
+            read.extend(tuple(row[mask == 1]) for row, mask in zip(
+                batch["input_ids"].numpy(), batch["attention_mask"].numpy(), strict=True))  # fmt: skip
+            yield {}
+        assert next(batches, None) is None
+
+    monkeypatch.setattr("plm_lessons.commands.finetune.training_steps", remember)
+    command = ["finetune", "sentiment", "--model", str(models / "t5"), "--out", str(tmp_path / "a")]
+    assert main([*command, "--epochs", "2", "--batch-size", "4"]) == 0
+    assert len(read) == 20 and set(read[:10]) == set(read[10:]) and len(set(read)) == 10 and read[:10] != read[10:]
+
+
+@pytest.mark.parametrize(("task", "family"), [("topics", "bert"), ("sentiment", "t5")])
+def test_finetune_keeps_the_model_if_it_cannot_be_measured(
+    task: str, family: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ValueError("no figures")
+
+    for measure in ("evaluate_task", "write_texts"):
+        monkeypatch.setattr(f"plm_lessons.commands.finetune.{measure}", fails)
+    command = ["finetune", task, "--model", str(models / family), "--out", str(tmp_path / "a"), "--examples", "8"]
+    assert main([*command, "--epochs", "1"] + ["--max-length", "32"] * (family == "bert")) == 2
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
+def test_dropout_reaches_the_new_head(family: str, models: Path) -> None:
+    model, _ = with_new_head(models / family, family, TASKS["topics"], dropout=0.0, seed=0)
+    assert all(module.p == 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+
+
 def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:
     weights = []
     for number, seed in enumerate((0, 0, 1)):
@@ -292,6 +335,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("roberta --tokenizer wordpiece --text articles.txt", "tokenizer has no token '<s>'"),
         ("bert --steps 0", "steps=0: must be a whole number of at least 1"),
         ("bert --steps 5 --warmup-steps 6", "warmup_steps=6: must be a whole number from 0 to 5"),
+        ("bert --steps 100 --warmup-steps 60 --cooldown-steps 50", "cooldown_steps=50: .* 0 to 40"),
+        ("bert --text articles.txt --short-length 16", "short_length=16: must not be given without short_epochs"),
         ("bert --threads 0", "threads=0"),
         ("bert --save-minutes -1", "save_minutes=-1"),
         ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),

@@ -299,10 +299,24 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
         fine_tune(model, inputs, labels[:-1], **settings)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="epochs=0"):
         fine_tune(model, inputs, labels, **settings | {"epochs": 0})  # type: ignore[arg-type]
+    left_padded = {name: value.flip(1) for name, value in encode_texts(tokenizer(), ["a", "a red dog"], 12).items()}
+    for read in (lambda: fine_tune(model, left_padded, labels, **settings), lambda: predict_logits(model, left_padded)):  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="attention_mask has a token behind padding"):
+            read()
     with torch.no_grad():
         model.classifier.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="the loss is nan at step 1"):
         fine_tune(model, inputs, labels, **settings)  # type: ignore[arg-type]
+
+
+def test_a_gradient_without_end_is_found_before_it_spoils_the_weights() -> None:
+    inputs, labels = encode_texts(tokenizer(), ["a cat", "a dog"], max_length=12), torch.tensor([0, 1])
+    model = small_model("SequenceClassification")
+    model.classifier.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with pytest.raises(ValueError, match="the length of the gradient is (inf|nan) at step 1: try a smaller"):
+        fine_tune(model, inputs, labels, epochs=1, learning_rate=1e-3, progress=False)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
 
 
 @pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification", "QuestionAnswering"])

@@ -445,9 +445,16 @@ def test_a_write_that_the_system_stops_half_way_leaves_the_old_file(tmp_path: Pa
     assert path.read_bytes() == b"old" and [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "file", b"content")
-    assert os.stat(tmp_path / "file").st_mode & 0o777 == 0o644
+def test_a_written_file_has_the_permissions_of_any_new_one_and_keeps_its_own(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "file", b"content")
+        assert os.stat(tmp_path / "file").st_mode & 0o777 == 0o640
+        os.chmod(tmp_path / "file", 0o604)
+        write_atomically(tmp_path / "file", b"other content")
+        assert os.stat(tmp_path / "file").st_mode & 0o777 == 0o604
+    finally:
+        os.umask(before)
 
 
 def test_every_model_has_a_test_of_both_ways() -> None:

@@ -200,6 +200,33 @@ def test_a_log_that_is_not_this_runs_is_left_alone(
     assert not (tmp_path / "c" / "log.jsonl").exists()
 
 
+def test_a_run_that_was_killed_before_it_saved_anything_leaves_the_logs_of_others_alone(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, other = (arguments("bert", tmp_path / name, text, "--steps", "3") for name in ("a", "b"))
+    log = tmp_path / "logs" / "a.jsonl"
+    assert main([*first, "--log", str(log)]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("plm_lessons.training.runs.training_steps", {}.__getitem__)  # dies before the first step
+        with pytest.raises(TypeError):
+            main([*other, "--log", str(tmp_path / "b.jsonl")])
+    before = log.read_bytes()
+    capsys.readouterr()
+    assert main([*other, "--log", str(log)]) == 2
+    assert "is not the log of this run" in capsys.readouterr().err and log.read_bytes() == before
+    assert main([*other, "--log", str(tmp_path / "b.jsonl")]) == 0
+
+
+def test_a_model_that_could_not_be_saved_is_refused_before_the_first_step(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments("albert", tmp_path / "a", text, "--steps", "3")
+    assert main([*command, "--set", "shared_parameters=attention"]) == 2
+    error = capsys.readouterr().err
+    assert "shared_parameters='attention'" in error and "cannot be saved" in error and error.count("\n") == 1
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_full_disk_leaves_the_last_state_whole(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

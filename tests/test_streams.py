@@ -253,6 +253,21 @@ def test_a_text_without_a_batch_is_refused(tmp_path: Path) -> None:
         assert not list(held_out_batches(source, load_tokenizer("byte_level_bpe"), RECIPE))
 
 
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_single_held_out_document_is_enough_or_is_none(family: str, texts: list[Sentences]) -> None:
+    """BERT has to take the second segment of a random pair from another one."""
+    recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer)
+    batches = list(held_out_batches(Counted(texts[:1]), load_tokenizer(recipe.tokenizer), recipe))
+    assert len(batches) == (family != "bert")
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_its_text(tmp_path: Path) -> None:
+    lines = {"a.txt": "One sentence.", "b.jsonl": json.dumps({"text": "One sentence."})}
+    for name, content in lines.items():
+        (tmp_path / name).write_text(content, encoding="utf-8-sig")
+        assert list(chain(*whole(FileText((tmp_path / name,))).values())) == [("One sentence.",)]
+
+
 def test_the_parts_of_a_batch_are_the_batch(texts: list[Sentences]) -> None:
     batch = next(iter(BatchStream(Counted(texts), load_tokenizer("byte_level_bpe"), RECIPE)))
     for processes in (1, 3, 6):
@@ -284,6 +299,9 @@ def test_late_steps_of_t5_have_another_share_of_tasks(texts: list[Sentences], mo
 
 
 def test_schedules_have_their_shapes() -> None:
+    with pytest.raises(ValueError, match="cooldown_steps=5: .* 0 to 4 = total_steps - warmup_steps"):
+        share_of_peak(0, 8, 12, "linear", 5)  # the rate would jump
+
     def shares(schedule: str, warmup: int, cooldown: int = 0) -> list[float]:
         return [share_of_peak(step, warmup, 12, schedule, cooldown) for step in range(13)]
 

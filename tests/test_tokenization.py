@@ -133,6 +133,26 @@ def test_a_loaded_tokenizer_is_the_callers_own() -> None:
     assert load_tokenizer("wordpiece").truncation is None
 
 
+def test_a_loaded_tokenizer_cuts_and_pads_nothing_whatever_its_file_says(tmp_path: Path) -> None:
+    changed = load_tokenizer("wordpiece")
+    changed.enable_truncation(4)
+    changed.enable_padding(length=32)
+    changed.save(str(tmp_path / "tokenizer.json"))
+    text = "An expected journey that is long."
+    assert load_tokenizer(tmp_path).encode(text).ids == wordpiece().encode(text).ids
+
+
+def test_a_folder_with_the_name_of_a_shipped_tokenizer_gives_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("wordpiece").mkdir()
+    load_tokenizer("unigram").save("wordpiece/tokenizer.json")
+    for place in (Path("wordpiece"), "./wordpiece"):
+        assert isinstance(load_tokenizer(place).model, models.Unigram)
+    assert isinstance(load_tokenizer("wordpiece").model, models.WordPiece)
+
+
 # --- Encoding documents ----------------------------------------------------------------------------------------------
 
 

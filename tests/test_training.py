@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -90,6 +91,11 @@ def test_bfloat16_is_used_only_inside_the_context() -> None:
         inside = (a @ a).dtype
     assert inside in (torch.bfloat16, torch.float32)
     assert (a @ a).dtype == torch.float32
+
+
+def test_a_gpu_that_only_emulates_bfloat16_computes_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert isinstance(mixed_precision(torch.device("cuda")), nullcontext)
 
 
 def test_batches_hold_what_the_model_asks_for(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from plm_lessons.files import write_atomically
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.fine_tuning import fine_tune
+from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
 from plm_lessons.training.runs import refuse_finished
-from plm_lessons.training.t5_batches import TaskExamples, t5_batches
+from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
 NAMES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert"}
@@ -76,7 +77,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Load, train, measure, save, and say how it does."""
+    """Load, train, save, measure, and say how it does."""
     for name in ("epochs", "batch_size", "max_length", "examples"):
         given = getattr(chosen, name)
         check_whole(name, 1 if given is None else given, least=1)
@@ -91,14 +92,16 @@ def run(chosen: argparse.Namespace) -> None:
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
-    model, tokenizer, figures, asked = train(chosen, folder, family)
+    model, tokenizer, measure = train(chosen, folder, family)
     write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
     model.save_pretrained(out)
     print(f"model: {out}")
+    figures, asked = measure()
     print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, of {asked:,} examples")
 
 
-Trained = tuple[Any, Tokenizer, dict[str, float], int]
+Trained = tuple[Any, Tokenizer, Callable[[], tuple[dict[str, float], int]]]
+"""A model, its tokenizer, and what gives its figures and on how many held-out examples they rest."""
 
 
 def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
@@ -118,13 +121,19 @@ def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
         seed=chosen.seed,
         progress=chosen.progress,
     )
-    figures = evaluate_task(model, held_out, encode_task(task, held_out, tokenizer, chosen.max_length))
-    return model, tokenizer, {name: figures[name] for name in task.figures}, len(held_out)
+
+    def measure() -> tuple[dict[str, float], int]:
+        figures = evaluate_task(model, held_out, encode_task(task, held_out, tokenizer, chosen.max_length))
+        return {name: figures[name] for name in task.figures}, len(held_out)
+
+    return model, tokenizer, measure
 
 
 def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any]]:
     """The class of a family's model for a task, and the fields of its configuration that the task decides."""
-    fields: dict[str, Any] = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), dropout)
+    before_the_head = "classifier_dropout_prob" if family == "albert" else "classifier_dropout"
+    places = "hidden_dropout_prob", "attention_probs_dropout_prob", before_the_head
+    fields: dict[str, Any] = dict.fromkeys(places, dropout)
     if task.labels:
         fields |= {"num_labels": len(task.labels), "label_names": task.labels}
     return getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), fields
@@ -157,22 +166,31 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
     pairs = drawn(task.examples("train"), chosen.examples, chosen.seed)
     steps = chosen.epochs * math.ceil(len(pairs) / chosen.batch_size)
     peak = 1e-2 if chosen.learning_rate is None else chosen.learning_rate
-    batches = t5_batches(
-        [TaskExamples(pairs, tokenizer)], [1.0], tokenizer, batch_size=chosen.batch_size, seed=chosen.seed
-    )
+
+    def batches() -> Iterator[Batch]:
+        """Each pair once in every epoch, in a new order."""
+        order = torch.Generator().manual_seed(chosen.seed)
+        for _ in range(chosen.epochs):
+            shuffled = [pairs[place] for place in torch.randperm(len(pairs), generator=order).tolist()]
+            yield from batches_in_order(TaskExamples(shuffled, tokenizer), tokenizer, batch_size=chosen.batch_size)
+
     entries = training_steps(
         model,
         adafactor(model, peak),
-        batches,
+        batches(),
         steps=range(1, steps + 1),
         learning_rate=lambda step: peak * share_of_peak(step - 1, 0, steps),
         seed=chosen.seed,
     )
     for _ in tqdm(entries, total=steps, desc="fine-tuning", unit="step", disable=not chosen.progress):
         pass
-    held_out = drawn(task.examples("held_out"), WRITTEN, seed=0)
-    written = write_texts(model.eval(), tokenizer, [pair.source for pair in held_out])
-    return model, tokenizer, task_figures(task, written, [pair.target for pair in held_out]), len(held_out)
+
+    def measure() -> tuple[dict[str, float], int]:
+        held_out = drawn(task.examples("held_out"), WRITTEN, seed=0)
+        written = write_texts(model.eval(), tokenizer, [pair.source for pair in held_out])
+        return task_figures(task, written, [pair.target for pair in held_out]), len(held_out)
+
+    return model, tokenizer, measure
 
 
 def drawn(examples: Sequence[Any], most: int | None, seed: int) -> list[Any]:

@@ -65,7 +65,7 @@ def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_
     lacks = [str(warning.message) for warning in caught if "drawn anew" in str(warning.message)]
     if whole and lacks:
         raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained by this objective"))
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
     try:
         check_fits(tokenizer, model)
     except ValueError as error:

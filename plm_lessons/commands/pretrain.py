@@ -146,6 +146,8 @@ def chosen_recipe(chosen: argparse.Namespace) -> Recipe:
     if "schedule" in changes:
         changes.setdefault("cooldown_steps", 0)
     recipe = dataclasses.replace(recipe, **changes, model=_chosen_fields(chosen, recipe.model))
+    if "short_length" in changes and not recipe.short_epochs:
+        raise ValueError(f"short_length={recipe.short_length}: must not be given without short_epochs")
     FAMILIES[recipe.family].config(recipe, load_tokenizer(recipe.tokenizer))  # refuses what does not fit
     return recipe
 

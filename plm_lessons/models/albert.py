@@ -218,7 +218,7 @@ class AlbertModel(AlbertPretrainedModel, BertModel):
         A layer that stands at several places is one module: its parameters count once, and their gradients add up.
         """
         shared, owners = config.shared_parameters, config.group_of_layer
-        # Layers that do not share all have a group each; a part that they share is that of their group's first layer.
+        # Unless all is shared, each layer has a group of its own; what is shared stands in the first of its owner's.
         groups = [AlbertGroup(config) for _ in (range(config.num_hidden_groups) if shared == "all" else owners)]
         self.groups = nn.ModuleList(groups)
         if shared in ("attention", "feed_forward"):

@@ -43,10 +43,11 @@ class BertConfig(ModelConfig):
         type_vocab_size: Number of segments.
         initializer_range: Standard deviation of the initial weights.
         layer_norm_eps: Added to the variance in a layer norm.
-        pad_token_id: The padding token, whose embedding is not trained; None if there is none.
+        pad_token_id: The padding token; None if there is none. What is read gives its embedding no gradient (the
+            masked-LM head, whose matrix is the same table, does: it learns that the token is never the answer).
         position_embedding_type: "absolute" is BERT: one learned vector per position, added at the input.
             "relative_key" and "relative_key_query" are the two relative forms that `transformers` 4 offered for
-            BERT (no published BERT uses them, and version 5 dropped them); see `layers.positions`.
+            BERT (Huang et al. published some that use them; version 5 dropped them); see `layers.positions`.
         classifier_dropout: Dropout before a classifier; None for `hidden_dropout_prob`.
         num_labels: C, the number of classes of a classification head.
         label_names: What the classes are called, `id2label` in `config.json`; () for LABEL_0, LABEL_1 and so on.

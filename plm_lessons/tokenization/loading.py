@@ -31,26 +31,30 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
     """Load a tokenizer of the book by its name, or any `tokenizer.json`.
 
     Args:
-        name_or_path: the name of a folder in `plm_lessons/data/tokenizers` ("wordpiece"), a folder that holds a
-            `tokenizer.json`, or the path of such a file.
+        name_or_path: the name of a folder in `plm_lessons/data/tokenizers`, as a string ("wordpiece"), a folder that
+            holds a `tokenizer.json`, or the path of such a file.
 
     Returns:
-        A new tokenizer that truncates and pads nothing unless told to.
+        A new tokenizer that truncates and pads nothing unless told to, whatever the file says of that.
 
     Raises:
         ValueError: if it is none of these, or the file holds no tokenizer.
     """
+    shipped = {path.parent.name: path for path in sorted(TOKENIZERS.glob("*/tokenizer.json"))}
     path = Path(name_or_path) if isinstance(name_or_path, str | Path) else Path()
-    for candidate in (TOKENIZERS / path / "tokenizer.json", path / "tokenizer.json", path):
+    is_name = isinstance(name_or_path, str) and name_or_path in shipped
+    for candidate in [shipped[str(name_or_path)]] if is_name else [path / "tokenizer.json", path]:
         if candidate.is_file():
             try:
-                return Tokenizer.from_file(str(candidate))
+                tokenizer = Tokenizer.from_file(str(candidate))
             except Exception as error:  # the library raises no other kind
                 raise ValueError(f"{candidate}: not a whole tokenizer.json ({error})") from None
-    shipped = ", ".join(sorted(repr(path.parent.name) for path in TOKENIZERS.glob("*/tokenizer.json")))
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
+            return tokenizer
     raise ValueError(
         f"name_or_path is {str(name_or_path)!r}; it must be the name of a tokenizer that ships with the package "
-        f"({shipped}), a folder that holds a tokenizer.json, or such a file"
+        f"({', '.join(map(repr, shipped))}), a folder that holds a tokenizer.json, or such a file"
     )
 
 

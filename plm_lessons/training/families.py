@@ -116,7 +116,9 @@ class Bert(Family):
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
     ) -> Iterator[Batch]:
-        """See `bert_batches`."""
+        """See `bert_batches`. One document gives no batch: the second segment of a random pair comes from another."""
+        if len(documents) < 2:
+            return iter(())
         settings = {"max_length": recipe.max_length, "batch_size": recipe.batch_size, "seed": recipe.seed}
         return bert_batches(documents, tokenizer, **settings, epochs=[epoch])
 
@@ -187,7 +189,7 @@ class T5(Family):
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
     ) -> Iterator[Batch]:
-        """As many batches as it takes to draw each row of span corruption once, were there no tasks."""
+        """As many batches as the rows of span corruption fill. Rows are drawn: some come twice, others not at all."""
         spans = self._spans(documents, tokenizer, recipe)
         has_tasks = recipe.task_share or recipe.late_task_share
         tasks = [TaskExamples(task.examples("train"), tokenizer) for task in TASKS.values() if has_tasks]

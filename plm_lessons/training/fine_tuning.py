@@ -89,7 +89,8 @@ def fine_tune(
         The loss at each step.
 
     Raises:
-        ValueError: There are not as many labels as inputs, an argument is impossible, or the loss is no longer finite.
+        ValueError: There are not as many labels as inputs, an argument is impossible, or loss or gradient are no longer
+            finite numbers, which is found before the weights are touched.
     """
     targets = dict(labels) if isinstance(labels, Mapping) else {"labels": labels}
     needed = {"start_positions", "end_positions"} if isinstance(model, QuestionAnsweringModel) else {"labels"}
@@ -125,7 +126,10 @@ def fine_tune(
                 if not math.isfinite(losses[-1]):
                     raise ValueError(f"the loss is {losses[-1]} at step {len(losses)}: try a smaller learning_rate")
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+                if not math.isfinite(norm):
+                    message = f"the length of the gradient is {norm} at step {len(losses)}: try a smaller learning_rate"
+                    raise ValueError(message)
                 optimizer.step()
                 optimizer.zero_grad()
                 schedule.step()
@@ -137,6 +141,9 @@ def fine_tune(
 def _check_inputs(inputs: Batch) -> None:
     if not isinstance(inputs, Mapping) or not {"input_ids", "attention_mask"} <= inputs.keys():
         raise ValueError(f"inputs={inputs!r:.80}: must have input_ids and attention_mask, as encode_texts gives them")
+    mask = inputs["attention_mask"]
+    if mask.dim() == 2 and (mask[:, 1:] > mask[:, :-1]).any():
+        raise ValueError("attention_mask has a token behind padding: rows must begin with their tokens")
 
 
 @torch.no_grad()

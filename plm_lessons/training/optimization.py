@@ -1,6 +1,7 @@
 """The optimiser and learning-rate schedule that BERT was trained with, and the precision to compute in.
 
-Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, optimization.py at commit eedf571.
+Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, optimization.py at commit eedf571. Where the two
+functions differ from that code, they say so.
 """
 
 from __future__ import annotations
@@ -55,19 +56,22 @@ def share_of_peak(
     """Which part of its peak the learning rate is at, from 0 to 1.
 
     It climbs linearly over the warm-up. Then it falls to 0 at the end, linearly or along half a cosine, or stays.
-    BERT: 10,000 of 1,000,000 steps of warm-up, then linearly; about a tenth of the steps in fine-tuning.
+    BERT: 10,000 of 1,000,000 steps of warm-up, then linearly; about a tenth of the steps in fine-tuning. The line falls
+    from the peak, as in `transformers`. In the reference code it falls from step 0 on, behind the warm-up, so that the
+    rate drops by `warmup_steps / total_steps` where the warm-up ends.
 
     Args:
         step: Counted from 0.
         warmup_steps: From 0 to `total_steps`.
         total_steps: At least 1.
         schedule: One of `SCHEDULES`.
-        cooldown_steps: Over so many steps at the end the rest falls linearly to 0, whatever the schedule.
+        cooldown_steps: Over so many steps at the end, behind the warm-up, the rest falls linearly to 0, whatever the
+            schedule.
     """
     check_whole("step", step)
     check_whole("total_steps", total_steps, least=1)
-    for name, value in (("warmup_steps", warmup_steps), ("cooldown_steps", cooldown_steps)):
-        check_whole(name, value, 0, total_steps, why=" = total_steps")
+    check_whole("warmup_steps", warmup_steps, 0, total_steps, why=" = total_steps")
+    check_whole("cooldown_steps", cooldown_steps, 0, total_steps - warmup_steps, why=" = total_steps - warmup_steps")
     check_choice("schedule", schedule, SCHEDULES)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -96,8 +100,9 @@ PRECISIONS = ("auto", "float32")
 def mixed_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
     """A context that multiplies matrices in bfloat16 where the hardware does that faster, and keeps float32 elsewhere.
 
-    Weights, gradients and the optimiser's state stay float32. On a GPU it pays when the GPU knows bfloat16; on a CPU
-    when it has instructions for bfloat16 products (AVX512-BF16 or AMX): without them it is slower.
+    Weights, gradients and the optimiser's state stay float32. It pays where there are instructions for
+    bfloat16 products: on a GPU from Ampere on (older ones emulate them), on a CPU with AVX512-BF16 or AMX. Without them
+    it is slower.
 
     Args:
         device: Where the products are computed.
@@ -107,7 +112,7 @@ def mixed_precision(device: torch.device, precision: str = "auto") -> AbstractCo
     if precision == "float32":
         return nullcontext()
     if device.type == "cuda":
-        pays = torch.cuda.is_bf16_supported()
+        pays = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         pays = _cpu_multiplies_bfloat16()
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import signal
 import threading
 import time
@@ -123,6 +124,7 @@ class Run:
         recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done()
         family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
         model = family.model(recipe, tokenizer).to(device)
+        model.config.to_dict()  # refuses now what could not be saved at the end
         optimizer = family.optimizer(model, recipe)
         done, waiting, position = 0, _Means(), Position()
         if about is not None:
@@ -185,18 +187,29 @@ class Run:
     def _what_was_done(self) -> dict[str, Any] | None:
         """What the saved state tells of itself, if there is one; refuses folders in which there is nothing to do."""
         refuse_finished(self.folder)
+        if self.log_file.exists() and self._place_of_log() not in self._own_logs():
+            raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
         if not (self.folder / STATE).is_file():
-            if self.log_file.exists() and not (self.folder / RECIPE).exists():
-                raise ValueError(f"{self.log_file} exists and is the log of another run: name another file")
             return None
         about = read_about(self.folder / STATE)
         if about["settings"] != self.settings:
             raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, self.settings)}")
         return about
 
+    def _place_of_log(self) -> str:
+        """From the folder on, so that both can be moved together."""
+        return os.path.relpath(self.log_file, self.folder)
+
+    def _own_logs(self) -> set[str]:
+        """Where this run, if it was begun, has put its log."""
+        recipe = self.folder / RECIPE
+        return {LOG, json.loads(recipe.read_text(encoding="utf-8")).get("log", LOG)} if recipe.is_file() else set()
+
     def _prepare_folder(self) -> None:
         """Write down the settings, and remove what a kill in the middle of a saving has left."""
         about = self.settings | {"precision": self.precision, "torch": str(torch.__version__)}
+        if self._place_of_log() != LOG:
+            about["log"] = self._place_of_log()
         write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
         for part in self.folder.glob(".*.safetensors.*"):
             part.unlink()

@@ -146,7 +146,7 @@ def t5_batches(
 
 
 def batches_in_order(source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0) -> Iterator[Batch]:
-    """Each example of one source once, for evaluation; arguments and batches as for `t5_batches`."""
+    """Each example of one source once, in their order; arguments and batches as for `t5_batches`."""
     check_whole("batch_size", batch_size, least=1)
     for start in range(0, len(source), batch_size):
         rows = range(start, min(start + batch_size, len(source)))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from rapidfuzz.distance import Indel
 from tokenizers import Tokenizer
 
 from plm_lessons.checks import check_text, check_whole, each_text
@@ -90,8 +91,6 @@ def rouge_l(written: str, target: str) -> float:
 
     The F1 score of the longest common subsequence of words, 2 * longest / (words of one + words of the other).
     """
-    from rapidfuzz.distance import Indel
-
     check_text("written", written)
     check_text("target", target)
     one, other = (["".join(filter(str.isalnum, word)) for word in text.lower().split()] for text in (written, target))

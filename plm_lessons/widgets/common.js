@@ -355,17 +355,18 @@ export function mount(name, render) {
   }
 }
 
-/** Puts the live widget in the place of its picture. */
+/** Puts the live widget in the place of its picture: at once, for whatever asks for a width has the page laid out, and that with both in it would be in vain. */
 function enliven(block, render) {
   const view = block.querySelector(".plm-view");
   const picture = [...view.childNodes];
   const live = node("div");
-  view.append(live);
+  view.style.minHeight = `${view.offsetHeight}px`; // or a page could end, for a moment, above where it is read
+  view.replaceChildren(live);
   try {
     render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });
-    for (const part of picture) part.remove();
   } catch (error) {
-    live.remove(); // an error leaves the picture in place, never an empty box
+    view.replaceChildren(...picture); // an error puts the picture back, never an empty box
     console.error(error);
   }
+  view.style.minHeight = "";
 }

@@ -140,7 +140,7 @@ BAD_INPUTS: Values = [
 SCHEDULE: dict[str, Values] = {
     "warmup_steps": [*WHOLE, (9, "0 to 4")],
     "total_steps": COUNTS,
-    "cooldown_steps": [*WHOLE, (9, "0 to 4")],
+    "cooldown_steps": [*WHOLE, (9, "0 to 3")],
     "schedule": [("step", "'cosine'"), (None, "'linear'")],
 }
 PARTS = [

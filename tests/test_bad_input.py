@@ -67,6 +67,7 @@ UNCHECKED = {
     "held_out_figures": "takes nothing",
     "position_ids": "of ids that the model has checked",
     "recorded": "takes any settings by their own names; test_records.py says what it refuses",
+    "training_steps": "the loop of `pretrain`, which a chapter shows and does not call",
 }
 
 

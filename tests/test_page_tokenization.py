@@ -70,6 +70,7 @@ STRANGE = (
         "😀" * 40,
         "\x00a\x01b\x7f",
         "a\u0085b",
+        "a\u0085<mask> b \u0085[MASK]",
         "a\u00a0b",
         "\u2028",
         "\ufffd",

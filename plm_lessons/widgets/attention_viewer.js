@@ -93,7 +93,7 @@ export function render({ model, el }) {
 
   const sentence = labelledSelect(TEXT.sentence, {}, (next) => update({ query: -1, sentence: Number(next) }));
   sentence.element.classList.add("plm-heads-sentence");
-  const choices = choice(TEXT.kind, TEXT.kinds, (kind) => update({ query: -1, layer: 0, kind }), "kind");
+  const choices = choice(TEXT.kind, TEXT.kinds, (kind) => update({ query: -1, layer: 0, head: Math.min(state.head, state.sentences[state.sentence].attentions[kind].heads - 1), kind }), "kind");
   const query = labelledSlider(TEXT.query, { min: -1, step: 1 }, (next) => update({ query: next }));
   const question = node("p"), habit = node("p"), title = node("p", { class: "plm-head" }), readout = node("p", { class: "plm-heads-readout" });
   const message = messageLine();
@@ -191,7 +191,7 @@ export function render({ model, el }) {
 
   // A canvas does not follow the theme by itself.
   function repaint() {
-    if (!all) return;
+    if (!all || !canvas.isConnected) return; // out of the page there are no colours; the next move brings them
     colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
     if (changed("small", all, ...colour)) picks.forEach(({ small }, n) => paint(small, all[n]));
     if (changed("map", rows(), ...colour)) paint(canvas, rows());
@@ -255,10 +255,8 @@ export function render({ model, el }) {
     query.show(i, i < 0 ? TEXT.all : TEXT.token(queries[i], i));
     if (!width) return; // not shown yet: the observer calls again
     if (changed("layout", all, width)) layOut();
-    if (changed("head", all, width, state.layer, state.head, state.measure)) {
-      drawHead();
-      repaint();
-    }
+    if (changed("head", all, width, state.layer, state.head, state.measure)) drawHead();
+    repaint();
     drawQuery();
     say(`${title.textContent}. ${habit.textContent} ${readout.textContent}`);
   }

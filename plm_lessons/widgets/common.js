@@ -170,15 +170,16 @@ export function rules({ numbers = {}, wholes = {}, names = {}, others = {} }) {
   return { allowed, wrong };
 }
 
+const drawings = new WeakMap(); // a model's, for its own controls
 const waiting = new Set(); // what is to be drawn once all changes of a move are made
 let sending = false;
 
-/** Returns what sends several changes to the model at once; they are drawn once, when all are made. */
+/** Returns what sends several changes to the model at once; they are drawn once, when all are made. It is drawn even if nothing is another than before: a control that was moved in vain goes back, a message that holds no more goes away. */
 export const sender = (model) => (changes) => {
   sending = true;
   for (const [name, next] of Object.entries(changes)) model.set(name, next);
   sending = false;
-  for (const draw of waiting) draw();
+  for (const draw of new Set([...(drawings.get(model) ?? []), ...waiting])) draw();
   waiting.clear();
   model.save_changes();
 };
@@ -192,7 +193,7 @@ export function pushButton(text, pressed) {
 
 /** A slider with its name and its value as it is written. */
 export function labelledSlider(label, attributes, moved) {
-  const input = node("input", { type: "range", "aria-label": label, ...attributes }), output = node("output");
+  const input = node("input", { type: "range", "aria-label": label, ...attributes }), output = node("span", { class: "plm-value" });
   input.addEventListener("input", () => moved(Number(input.value)));
   const show = (value, written = String(value)) => {
     input.value = value;
@@ -287,9 +288,11 @@ export function keepDrawn(model, names, box, draw) {
   observer.observe(box);
   const changed = () => void (sending ? waiting.add(again) : again());
   for (const name of names) model.on(`change:${name}`, changed);
+  drawings.set(model, (drawings.get(model) ?? new Set()).add(again));
   again();
   return () => {
     observer.disconnect();
+    drawings.get(model).delete(again);
     for (const name of names) model.off(`change:${name}`, changed);
   };
 }

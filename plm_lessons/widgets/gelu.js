@@ -120,6 +120,7 @@ export function render({ model, el }) {
   const views = choice(TEXT.view, TEXT.views, (view) => update({ view }));
   const slider = node("input", { type: "range", class: "plm-under", min: -LIMIT, max: LIMIT, step: 0.01, "aria-label": TEXT.x });
   slider.addEventListener("input", () => update({ x: Number(slider.value) }));
+  const sliderName = node("p", { class: "plm-quiet", "aria-hidden": "true" }, TEXT.x); // elsewhere the axis above says it
   const field = (name, label, attributes) =>
     numberField(label, attributes, allowed[name], (next) => update({ [name]: next }), () => (message.textContent = wrong[name]));
   const xField = field("x", TEXT.xNumber, { min: -LIMIT, max: LIMIT, step: "any" });
@@ -148,7 +149,7 @@ export function render({ model, el }) {
 
   const question = node("p"), plot = node("div", { class: "plm-plot" }), note = node("p", { class: "plm-quiet" });
   const maskControls = node("div", { class: "plm-row" }, ...buttons, reset, seedField.element);
-  const { form, say } = fillBox(el, TEXT.title, question, views.element, plot, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, masks.table);
+  const { form, say } = fillBox(el, TEXT.title, question, views.element, plot, sliderName, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, masks.table);
 
   const plotted = plotIn(plot);
   let scales, cursor, marks, drawnAs, luck = [];
@@ -240,7 +241,7 @@ export function render({ model, el }) {
     xField.show(x);
     seedField.show(state.seed);
     putHidden(table, inMasks);
-    for (const part of [masks.table, maskControls]) putHidden(part, !inMasks);
+    for (const part of [masks.table, maskControls, sliderName]) putHidden(part, !inMasks);
     if (!width) return; // not shown yet: the observer calls again
     if (inMasks) drawMasks(width);
     else {

@@ -53,6 +53,7 @@ const TEXT = {
   plot: (epochs, what, low, high, wanted) => `Times each ${what} was chosen in ${epochs} epochs. Static: ${low}. Dynamic: ${high}. ${wanted}`,
   range: (values) => (Math.min(...values) === Math.max(...values) ? String(values[0]) : `from ${Math.min(...values)} to ${Math.max(...values)}`),
   last: "This is the last epoch that is shown here.",
+  begin: "This is the first epoch.",
   impossible: "At this masking rate and mean length there are more spans than tokens between them. No mask can be made.",
   rules: {
     text: "text must be a text of at most 600 characters that makes 2 to 128 tokens, with one at least that may be chosen.",
@@ -127,9 +128,10 @@ export function render({ model, el }) {
   };
   const seedField = numberField(TEXT.seed, { min: 0, max: WHOLE.seed[1], step: 1 }, allowed.seed, (seed) => update({ seed }), () => (message.textContent = wrong.seed));
   const toEpoch = (text, next) => pushButton(text, () => {
-    const wanted = next(state.epochs);
+    const before = state.epochs, wanted = next(before);
     update({ epochs: Math.min(Math.max(1, wanted), MOST_EPOCHS) });
     if (wanted > MOST_EPOCHS) message.textContent = TEXT.last;
+    else if (state.epochs === before) message.textContent = TEXT.begin;
   });
   const epoch = node("b", { class: "plm-epoch" });
   const buttons = node(
@@ -244,7 +246,6 @@ export function render({ model, el }) {
       tellUnread();
     }
     lastText = text;
-    putText(message, said || unread);
     putText(question, TEXT.question[unit]);
     units.show(unit);
     for (const [name, control] of Object.entries(sliders)) control.show(state[name]);
@@ -262,7 +263,8 @@ export function render({ model, el }) {
     const settings = { ...state, numbers, pool: tokenizer().pieces.length, source };
     const seen = history(settings, epochs, copies);
     for (const part of [shown.static.rows, shown.dynamic.rows, plot, table]) putHidden(part, !seen);
-    if (!seen) return void putText(message, message.textContent || TEXT.impossible);
+    putText(message, said || unread || (seen ? "" : TEXT.impossible));
+    if (!seen) return;
     for (const kind of KINDS_OF_MASK) writeMask(shown[kind], tokens, seen[kind].now, spans);
     const expected = kept("chances", () => chances(settings), sentence, unit, state.masking_rate, state.mean_span_length);
     writeTable(seen, expected);

@@ -97,9 +97,9 @@ export function render({ model, el }) {
       const heads = divisors(hidden).reduce((best, next) => (Math.abs(next - state.num_attention_heads) < Math.abs(best - state.num_attention_heads) ? next : best));
       const said = heads === state.num_attention_heads ? "" : TEXT.headsMoved(heads, hidden);
       const tied = state.embedding_size === state.hidden_size ? { embedding_size: hidden } : {};
-      return [{ num_attention_heads: heads, hidden_size: hidden, ...tied, intermediate_size: Math.max(1, Math.round((state.intermediate_size / state.hidden_size) * hidden)) }, said];
+      return [{ num_attention_heads: heads, hidden_size: hidden, ...tied, intermediate_size: Math.min(LIMITS.intermediate_size, Math.max(1, Math.round((state.intermediate_size / state.hidden_size) * hidden))) }, said];
     },
-    factor: (factor) => [{ intermediate_size: factor * state.hidden_size }],
+    factor: (factor) => [{ intermediate_size: Math.min(LIMITS.intermediate_size, factor * state.hidden_size) }],
     sequence_length(length) {
       const longest = Math.min(length, state.max_position_embeddings);
       return [{ sequence_length: longest }, longest === length ? "" : TEXT.lengthMoved(longest)];

@@ -73,9 +73,14 @@ export function render({ model, el }) {
   };
   const update = sender(model), message = messageLine();
 
-  const modes = choice(TEXT.mode, TEXT.modes, (mode) => update({ mode, head: state.head < headCount({ ...state, mode }) ? state.head : 0 }), "mode");
+  /** The distance, or the nearest one that the sliders reach with these changes. */
+  const nearest = (changes) => {
+    const most = reach({ ...state, ...changes });
+    return { ...changes, distance: Math.max(-most, Math.min(most, state.distance)) };
+  };
+  const modes = choice(TEXT.mode, TEXT.modes, (mode) => update(nearest({ mode, head: state.head < headCount({ ...state, mode }) ? state.head : 0 })), "mode");
   const directions = choice(TEXT.direction, TEXT.directions, (direction) => update({ direction }), "direction");
-  const slide = (name, attributes) => labelledSlider(TEXT[name], attributes, (next) => update({ [name]: next }));
+  const slide = (name, attributes) => labelledSlider(TEXT[name], attributes, (next) => update(name === "max_distance" ? nearest({ [name]: next }) : { [name]: next }));
   const sliders = {
     num_buckets: slide("num_buckets", { min: 4, max: 32, step: 2 }),
     max_distance: slide("max_distance", { min: 17, max: 256, step: 1 }),
@@ -105,7 +110,7 @@ export function render({ model, el }) {
   let widths, colours, grid, unmoved, most, cell, lineScales, stairScales;
   const masked = (i, j) => state.mode === "t5" && state.direction === "one-sided" && j > i;
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
-  const reach = () => (state.mode === "t5" ? Math.min(300, roundUp(1.15 * state.max_distance)) : LAST);
+  const reach = ({ mode, max_distance } = state) => (mode === "t5" ? Math.min(300, roundUp(1.15 * max_distance)) : LAST);
 
   // Nodes are made once for a width; then only what differs is written, so that a slider is followed at once.
   const changed = changes();
@@ -232,7 +237,7 @@ export function render({ model, el }) {
     putText(effect, !k ? TEXT.unshifted : TEXT.shifted(k, format(Math.max(...grid.flat().map((value, n) => Math.abs(value - unmoved[n]))))));
     putText(legend, (mode === "t5" ? TEXT.numbers : "") + TEXT.legend(format(most, 2)));
     if (changed("map", widths.map)) makeMap(widths.map);
-    if (changed("paint", width, ...Object.values(rest))) paintMap();
+    if (changed("paint", width, ...Object.values(rest)) || !colours) paintMap();
     if (changed("lines", width, grid, seen.length)) drawLines(widths.lines);
     putHidden(staircase, mode !== "t5");
     if (!staircase.hidden && changed("stairs", width, state.direction, state.num_buckets, state.max_distance)) drawStairs(width);
@@ -265,7 +270,7 @@ export function render({ model, el }) {
 
   const repaint = () => {
     colours = undefined;
-    if (grid) paintColours();
+    if (grid && canvas.isConnected) paintColours(); // out of the page there are no colours; the next move brings them
   };
   const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(repaint)];
   return () => ends.forEach((end) => end());

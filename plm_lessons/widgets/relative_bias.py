@@ -287,7 +287,7 @@ class RelativeBiasWidget(LessonWidget):
         last = len(WORDS) - 1
         scores = [[self.score(i, j) for j in range(last + 1)] for i in range(last + 1)]
         low, high = (pick(0.0, *(value for row in scores for value in row)) for pick in (min, max))
-        room = 0.08 * (high - low)
+        room = 0.08 * (high - low) or 1.0  # all may be 0
         y = (low - room, high + room)
         drawing = Drawing((-last - 0.5, last + 0.5), y, TEXT["rows"]["distance"], TEXT["lines"])
         for i in sorted(range(last + 1), key=lambda i: i == self.query):  # the chosen query's line above the others

@@ -100,7 +100,7 @@ export function openTokenizer(packed) {
   let known;
   function tokenize(text) {
     known ??= knowledge(pieces, packed);
-    const inside = text.split(typed).flatMap((part, i) => (i % 2 ? [part.trim()] : words(part).flatMap((word) => cut(word, known))));
+    const inside = text.split(typed).flatMap((part, i) => (i % 2 ? [part.replace(/^\p{White_Space}+/u, "")] : words(part).flatMap((word) => cut(word, known))));
     let word = -1, open = false;
     return [...packed.before, ...inside, ...packed.after].map((token) => {
       if (special.has(token)) return [token, (open = false) - 1];

@@ -1,0 +1,186 @@
+"""Moves that change nothing, limits that meet, blocks that leave the page: where view and model could part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from widget_page import render_with_model
+
+from plm_lessons import widgets
+from plm_lessons.widgets import (
+    AttentionViewer,
+    GeluWidget,
+    MaskingPatternsWidget,
+    ModelSizesWidget,
+    RelativeBiasWidget,
+    RMSNormWidget,
+)
+
+
+def heads(tokens: int, count: int) -> list[list[list[list[float]]]]:
+    """One layer of even heads."""
+    return np.full((1, count, tokens, tokens), 1 / tokens).tolist()
+
+
+def slider(page: Page, name: str) -> Locator:
+    return page.get_by_role("slider", name=name, exact=True)
+
+
+def message(page: Page) -> Locator:
+    return page.locator(".plm-message")
+
+
+def taken(widget: Any, sent: list[dict[str, Any]]) -> None:
+    """What the view sent, set as the kernel sets it: all at once."""
+    for changes in sent:
+        with widget.hold_trait_notifications():
+            for name, value in changes.items():
+                setattr(widget, name, value)
+
+
+def test_a_slider_that_was_moved_in_vain_goes_back(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), ModelSizesWidget())  # S is 512, as many as there are positions
+    length = slider(page, "sequence length, S")
+    before = length.input_value()
+    for key in ("ArrowRight", "End"):
+        length.press(key)
+        assert length.input_value() == before and length.get_attribute("aria-valuetext") == "512"
+        expect(message(page)).to_contain_text("S is at most the number of positions")
+    length.press("ArrowLeft")
+    assert length.get_attribute("aria-valuetext") == "384" and message(page).inner_text() == ""
+
+
+def test_an_error_goes_when_the_old_value_is_typed_again(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), GeluWidget())
+    field = page.get_by_role("spinbutton", name="x as a number", exact=True)
+    before = field.input_value()
+    field.fill("9")
+    field.press("Tab")
+    assert field.get_attribute("aria-invalid") == "true" and "must be" in message(page).inner_text()
+    field.fill(before)
+    assert field.get_attribute("aria-invalid") is None and message(page).inner_text() == ""
+
+
+def test_a_button_tells_what_it_did_even_if_that_was_nothing(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), RMSNormWidget())
+    for name in ("Tiny vector", "Shift all by +1", "Tiny vector"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator(".plm-verdict")).to_contain_text(name)
+
+
+def test_another_kind_of_attention_brings_a_head_that_it_has(open_page: Callable[..., Page]) -> None:
+    sentence = {
+        "name": "one",
+        "tokens": ["a", "b"],
+        "target_tokens": ["c", "d"],
+        "attentions": {"encoder": heads(2, 4), "cross": heads(2, 2)},
+    }
+    widget = AttentionViewer([sentence], head=3)
+    page = render_with_model(open_page("about:blank"), widget)
+    page.get_by_role("radio", name="cross: decoder to encoder").check()
+    assert message(page).inner_text() == ""
+    taken(widget, page.evaluate("sent"))
+    assert (widget.kind, widget.head) == ("cross", 1)
+
+
+def test_a_wider_model_stays_within_the_limits(open_page: Callable[..., Page]) -> None:
+    widget = ModelSizesWidget(hidden_size=1024, intermediate_size=65536, num_attention_heads=16)
+    page = render_with_model(open_page("about:blank"), widget)
+    slider(page, "hidden size, H").press("End")
+    assert "must be" not in message(page).inner_text()
+    taken(widget, page.evaluate("sent"))
+    assert widget.hidden_size == 8192 and widget.intermediate_size == 131072
+
+
+def test_a_distance_that_another_design_has_not_becomes_the_nearest(open_page: Callable[..., Page]) -> None:
+    widget = RelativeBiasWidget(distance=-140)
+    page = render_with_model(open_page("about:blank"), widget)
+    slider(page, "max_distance").press("Home")
+    far = slider(page, "distance")
+    assert far.get_attribute("aria-valuetext") == far.get_attribute("min").replace("-", "−")  # type: ignore[union-attr]
+    page.get_by_role("radio", name="relative_key (Shaw)").check()
+    assert far.get_attribute("aria-valuetext") == "−11" and far.input_value() == "-11"
+    taken(widget, page.evaluate("sent"))
+    assert widget.distance == -11
+
+
+def test_the_first_epoch_is_said(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), MaskingPatternsWidget(epochs=1))
+    for name in ("Back", "To epoch 1"):
+        page.get_by_role("button", name=name).click()
+        expect(message(page)).to_have_text("This is the first epoch.")
+        page.get_by_role("button", name="Next epoch").click()
+        expect(message(page)).to_have_text("")
+        page.get_by_role("button", name="Back").click()
+
+
+def test_an_alert_is_said_once(open_page: Callable[..., Page]) -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    impossible = MaskingPatternsWidget(text=text, unit="spans", masking_rate=0.5, mean_span_length=1)
+    page = render_with_model(open_page("about:blank"), impossible)
+    expect(message(page)).to_contain_text("No mask can be made")
+    page.evaluate("""() => {
+      window.times = 0;
+      const seen = { childList: true, characterData: true, subtree: true };
+      const count = new MutationObserver((records) => (window.times += records.length));
+      count.observe(document.querySelector('.plm-message'), seen);
+    }""")
+    for _ in range(3):
+        page.get_by_role("button", name="Next epoch").click()
+    assert page.evaluate("times") == 0
+
+
+@pytest.mark.parametrize("mode", ["absolute", "relative_key"])
+def test_trained_scores_may_all_be_zero(mode: str) -> None:
+    shape = {"absolute": (1, 32, 32), "relative_key": (1, 12, 23)}[mode]
+    zeros: Any = {f"{mode}_scores": np.zeros(shape).tolist()}
+    assert "<img" in RelativeBiasWidget(mode=mode, **zeros).html()
+
+
+@pytest.mark.parametrize("name", widgets.__all__)
+def test_the_name_of_a_slider_is_its_label_and_its_value_is_no_second_live_region(
+    name: str, open_page: Callable[..., Page]
+) -> None:
+    page = render_with_model(open_page("about:blank"), getattr(widgets, name)())
+    kinds = page.evaluate("[...document.querySelectorAll('label')].map((label) => label.control?.tagName)")
+    assert "OUTPUT" not in kinds
+    assert page.locator("output").count() == 0 and page.locator("[aria-live], [role=status]").count() == 1
+
+
+@pytest.mark.parametrize("token", ["donaudampfschifffahrtsgesell", "W" * 64])
+def test_a_long_token_does_not_widen_the_page(token: str, open_page: Callable[..., Page]) -> None:
+    sentence = {"name": "one", "tokens": ["a", token], "attentions": heads(2, 1)}
+    page = open_page("about:blank")
+    page.set_viewport_size({"width": 320, "height": 700})
+    render_with_model(page, AttentionViewer([sentence], query=1))
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
+@pytest.mark.parametrize("widget", [AttentionViewer, RelativeBiasWidget])
+def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_page: Callable[..., Page]) -> None:
+    """`open_page` fails on a console error. Back in the page, the next move brings the new colours."""
+    page = render_with_model(open_page("about:blank"), widget())
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    page.evaluate("""async () => {
+      window.block = document.querySelector('.plm-widget').parentElement;
+      block.remove();
+      document.documentElement.dataset.theme = 'dark';
+      await new Promise(requestAnimationFrame);
+      document.body.append(block);
+    }""")
+    page.get_by_role("slider").last.press("ArrowLeft")
+    page.get_by_role("slider").last.press("ArrowRight")
+    painted, wanted = page.evaluate("""() => {
+      const canvas = [...document.querySelectorAll('.plm-widget canvas')].at(-1), { width, height } = canvas;
+      const { data } = canvas.getContext('2d').getImageData(0, 0, width, height), found = new Set();
+      for (let n = 0; n < data.length; n += 4) if (data[n + 3] > 100) found.add([...data.slice(n, n + 3)].join());
+      const { color, borderTopColor } = getComputedStyle(canvas);
+      return [[...found], [color, borderTopColor].map((one) => one.match(/\\d+/g).slice(0, 3).map(Number))];
+    }""")
+    assert painted
+    for colour in painted:  # a canvas stores what is seen through it in few bits
+        assert any(np.abs(np.subtract([int(part) for part in colour.split(",")], one)).max() < 8 for one in wanted)

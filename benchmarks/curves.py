@@ -56,7 +56,9 @@ def training_batches(steps: int) -> tuple[BertConfig, list[tuple[Batch, Batch]]]
     return config, batches
 
 
-def losses(config: BertConfig, batches: list[tuple[Batch, Batch]], seed: int, ours: bool) -> list[float]:
+def losses(
+    config: BertConfig, batches: list[tuple[Batch, Batch]], seed: int, ours: bool, precision: str
+) -> list[float]:
     """Of each step, with AdamW as BERT has it; the seed fixes dropout, and the weights are always the same."""
     model: Any = BertForMaskedLM(config)
     if not ours:
@@ -66,7 +68,7 @@ def losses(config: BertConfig, batches: list[tuple[Batch, Batch]], seed: int, ou
     found = []
     for our_batch, their_batch in batches:
         if ours:
-            found.append(accumulate_gradients(model, [our_batch])["loss"])
+            found.append(accumulate_gradients(model, [our_batch], precision)["loss"])
         else:
             loss = model(**their_batch).loss
             loss.backward()
@@ -76,11 +78,11 @@ def losses(config: BertConfig, batches: list[tuple[Batch, Batch]], seed: int, ou
     return found
 
 
-def compare_curves(steps: int) -> dict[str, Any]:
-    """The losses of all steps, by side and seed of dropout."""
+def compare_curves(steps: int, precision: str = "auto") -> dict[str, Any]:
+    """The losses of all steps, by side and seed of dropout; `precision` is that of ours, see `mixed_precision`."""
     config, batches = training_batches(steps)
     return {
-        side: {seed: losses(config, batches, seed, ours=side == "ours") for seed in SEEDS}
+        side: {seed: losses(config, batches, seed, side == "ours", precision) for seed in SEEDS}
         for side in ("ours", "transformers")
     }
 

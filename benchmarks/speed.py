@@ -316,7 +316,7 @@ def main(arguments: list[str]) -> None:
     }
     print("; ".join(f"{name} {value}" for name, value in found["machine"].items()) + "\n")
     if options.curves:
-        found["curves"] = compare_curves(options.steps)
+        found["curves"] = compare_curves(options.steps, options.precision)
         print(curves_table(found["curves"]))
     else:
         rows = [row for name in options.sections for row in SECTIONS[name](work, options.repeats)]

@@ -31,7 +31,8 @@ def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
     """What `experiment(**settings)` came to: from the record, or, where that does not hold it, by doing it.
 
     The record holds for the experiment's very source, and for these settings: whoever changes one of them gets the new
-    result, and waits for it. What else the experiment reads (texts, a tokenizer) must be what the package ships.
+    result, and waits for it. What else the experiment reads or calls (texts, other functions, the package) is not
+    compared: where that has changed, the record is to be removed.
 
     Args:
         experiment: A function, written in Python, whose result can be written as JSON.

@@ -65,6 +65,7 @@ UNCHECKED = {
     "bert_batch": "rows of a batch, chosen by `bert_batches`",
     "best_device": "takes nothing",
     "held_out_figures": "takes nothing",
+    "overlap_guess": "of a pair that `SentencePairs` takes",
     "position_ids": "of ids that the model has checked",
     "recorded": "takes any settings by their own names; test_records.py says what it refuses",
     "training_steps": "the loop of `pretrain`, which a chapter shows and does not call",

@@ -26,6 +26,7 @@ from plm_lessons import BertConfig, BertForPreTraining, corpus, downstream
 from plm_lessons.corpus import TOPICS, Document, documents, sentiment_examples
 from plm_lessons.downstream import SPLITS, TASKS, LabelledPair, LabelledWords, Question, held_out_figures
 from plm_lessons.downstream.capitals import CASES, case_of, restored
+from plm_lessons.downstream.measured import current_runs
 from plm_lessons.downstream.pairs import partners, similarities
 from plm_lessons.downstream.questions import LEADS, MOST_LEAD_WORDS
 from plm_lessons.downstream.splits import MOST_WORDS, articles, opening, reviews, split_of
@@ -379,5 +380,20 @@ def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:
     figures = held_out_figures()
     several = {key: seeds for key, seeds in figures.items() if len(seeds) > 1}
     assert len(several) > 30 and {model for _, _, model, _ in figures} == {"", "bert", "roberta", "albert"}
+    assert written == downstream_tables.tables(measure_downstream.Results(measure_downstream.RESULTS).entries)
     for key, seeds in several.items():
         assert f"| {statistics.mean(seeds):.1f} ± {statistics.stdev(seeds):.1f} |" in written, key
+
+
+def test_what_was_measured_with_other_weights_or_settings_does_not_count() -> None:
+    old = [entry("pre-trained", 0.1, weights="old"), entry("pre-trained", 0.2, learning_rate=1e-2)]
+    now = [entry("pre-trained", 0.8), entry("pre-trained", 0.9, seed=1), entry("counting", 0.7)]
+    other = entry("pre-trained", 0.3, split="validation")
+    assert current_runs([*old, other, *now]) == now
+
+
+def test_the_table_tells_which_rates_lie_at_the_edge_of_those_tried() -> None:
+    trials = [entry("pre-trained", 0.5, split="validation", learning_rate=rate) for rate in (1e-4, 1e-3, 1e-2)]
+    edge = "at the edge of those tried, so that another might do better: sentiment BERT pre-trained (0.0001)"
+    assert edge in downstream_tables.tables([*trials, entry("pre-trained", 0.8, learning_rate=1e-4)])
+    assert "at the edge" not in downstream_tables.tables([*trials, entry("pre-trained", 0.8)])

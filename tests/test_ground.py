@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
@@ -178,42 +177,6 @@ def test_every_file_that_the_readme_shows_or_links_exists() -> None:
 
 
 # The package
-
-
-def imported(module: ast.Module, package: str) -> set[str]:
-    """Return the modules of the package that `module`, which lies in `package`, imports."""
-    names: set[str] = set()
-    for node in ast.walk(module):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")
-            prefix = ".".join(parents[: len(parents) + 1 - node.level]) if node.level else ""
-            base = ".".join(part for part in (prefix, node.module) if part)
-            names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.startswith("plm_lessons")}
-
-
-# What each floor of the package may stand on.
-MAY_NOT_IMPORT = {
-    "layers": ("objectives", "models", "training", "widgets", "corpus", "tokenization"),
-    "corpus": ("objectives", "models", "training", "widgets", "layers"),
-    "tokenization": ("objectives", "models", "training", "widgets", "layers"),
-    "objectives": ("models", "training", "widgets"),
-    "models": ("training", "widgets"),
-    "training": ("widgets",),
-    "widgets": ("layers", "corpus", "tokenization", "objectives", "models", "training"),
-}
-
-
-def test_no_import_runs_upwards() -> None:
-    package = ROOT / "plm_lessons"
-    for path in package.rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        floor = parts[1] if len(parts) > 1 else ""
-        for name in imported(ast.parse(path.read_text(encoding="utf-8")), ".".join(parts[:-1])):
-            for forbidden in MAY_NOT_IMPORT.get(floor, ()):
-                assert not f"{name}.".startswith(f"plm_lessons.{forbidden}."), f"{'/'.join(parts)}.py imports {name}"
 
 
 def test_the_package_runs_without_what_only_tests_and_notebooks_use() -> None:

@@ -173,6 +173,9 @@ def main() -> int:
     parser.add_argument("word", nargs="?", default="", help="a part of the names of those to be run")
     word = parser.parse_args().word
     chosen = [mutation for mutation in MUTATIONS if word in mutation.name]
+    if not chosen:
+        names = "; ".join(mutation.name for mutation in MUTATIONS)
+        parser.error(f"{word}: in no name. There are: {names}")
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)

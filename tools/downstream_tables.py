@@ -7,6 +7,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from plm_lessons.downstream import TASKS
+from plm_lessons.downstream.measured import current_runs
 
 NAMES = {"": "counting words", "bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT"}
 COUNTS = {
@@ -23,14 +24,11 @@ Column = tuple[str, str]
 
 def tables(entries: Sequence[dict[str, Any]]) -> str:
     """All tasks with most examples, then each learning curve. Of weights or settings that changed, the last count."""
-    last = {_cell(entry["run"]): _settings(entry["run"]) for entry in entries}
-    weights = {entry["run"]["model"]: entry["run"]["weights"] for entry in entries}
+    current = current_runs(entries)
     cells: dict[tuple[str, int, Column], list[dict[str, float]]] = {}
-    for entry in entries:
+    for entry in current:
         run = entry["run"]
-        current = run["weights"] == weights[run["model"]] and _settings(run) == last[_cell(run)]
-        if run["split"] == "held_out" and current:
-            cells.setdefault(_cell(run)[:3], []).append(entry["figures"])
+        cells.setdefault((run["task"], run["examples"], (run["model"], run["start"])), []).append(entry["figures"])
     columns = list(dict.fromkeys(column for _, _, column in cells))
     sizes = {task: sorted({size for name, size, _ in cells if name == task}) for task in TASKS}
     sizes = {task: found for task, found in sizes.items() if found}
@@ -46,6 +44,7 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
         "split, in percent: the mean over the seeds and, behind ±, their standard deviation (a seed draws the "
         "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
         "nothing is drawn, a dash where nothing was measured.",
+        _rates(entries, current),
         _table(["task", "figure", "learnt from", *map(_title, columns)], rows),
         "Counting words: "
         + "; ".join(f"{', '.join(t for t in sizes if TASKS[t].kind == kind)}: {what}" for kind, what in COUNTS.items()
@@ -64,12 +63,41 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cell(run: dict[str, Any]) -> tuple[str, int, Column, str]:
-    return run["task"], run["examples"], (run["model"], run["start"]), run["split"]
+def _rates(entries: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]) -> str:
+    """How the learning rates were chosen, and which may have a better one outside the range that was tried."""
+    used = {_series(entry["run"]): entry["run"]["learning_rate"] for entry in current if entry["run"]["model"]}
+    weights = {entry["run"]["weights"] for entry in current}
+    tried: dict[tuple[str, str, str], set[float]] = {}
+    counts: dict[tuple[str, str, str], int] = {}
+    for run in (entry["run"] for entry in entries):
+        if run["split"] == "validation" and run["weights"] in weights:
+            tried.setdefault(_series(run), set()).add(run["learning_rate"])
+            counts[_series(run)] = run["examples"]
+    edges = [
+        f"{task} {NAMES[model]} {start} ({rate:g})"
+        for (task, model, start), rate in used.items()
+        if (rates := tried.get((task, model, start))) and rate in (min(rates), max(rates))
+    ]
+    most: dict[str, int] = {}
+    for run in (entry["run"] for entry in current):
+        most[run["task"]] = max(run["examples"], most.get(run["task"], 0))
+    fewer = [
+        f"{task} {NAMES[model]} {start} ({counts[task, model, start]})"
+        for task, model, start in used
+        if counts.get((task, model, start), most[task]) < most[task]
+    ]
+    parts = [
+        "The learning rate is the one that did best on a validation split, which is taken from the training examples"
+    ]
+    if fewer:
+        parts.append(f"chosen with fewer examples, for a whole learning curve: {', '.join(fewer)}")
+    if edges:
+        parts.append(f"at the edge of those tried, so that another might do better: {', '.join(edges)}")
+    return "; ".join(parts) + "."
 
 
-def _settings(run: dict[str, Any]) -> tuple[float, int, int]:
-    return run["learning_rate"], run["epochs"], run["batch_size"]
+def _series(run: dict[str, Any]) -> tuple[str, str, str]:
+    return run["task"], run["model"], run["start"]
 
 
 def _title(column: Column) -> str:

@@ -40,11 +40,14 @@ def train(name: str) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """Train or check the tokenizers named; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="+", choices=sorted(TRAINERS), metavar="NAME", help=", ".join(sorted(TRAINERS)))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(sorted(TRAINERS))} (default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")
     chosen = parser.parse_args(arguments)
     differing = 0
     for name in chosen.names:
+        if name not in TRAINERS:
+            parser.error(f"{name}: must be one of {', '.join(sorted(TRAINERS))}")
+    for name in chosen.names or sorted(TRAINERS):
         path, content = TOKENIZERS / name / "tokenizer.json", train(name)
         if not chosen.check:
             write_atomically(path, content)

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from plm_lessons.downstream.tasks import TASKS
+
+
+def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries on held-out examples that count: of each model's last weights, and of the settings used last.
+
+    Args:
+        entries: Lines of `downstream.jsonl` in their order, each with a `run` and its `figures`.
+    """
+
+    def cell(run: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(run[name] for name in ("task", "examples", "model", "start", "split"))
+
+    def settings(run: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(run[name] for name in ("learning_rate", "epochs", "batch_size"))
+
+    weights = {entry["run"]["model"]: entry["run"]["weights"] for entry in entries}
+    last = {cell(entry["run"]): settings(entry["run"]) for entry in entries}
+    held_out = [entry for entry in entries if entry["run"]["split"] == "held_out"]
+    now = [entry for entry in held_out if entry["run"]["weights"] == weights[entry["run"]["model"]]]
+    return [entry for entry in now if settings(entry["run"]) == last[cell(entry["run"])]]
 
 
 def held_out_figures() -> dict[tuple[str, int, str, str], list[float]]:
@@ -17,8 +39,8 @@ def held_out_figures() -> dict[tuple[str, int, str, str], list[float]]:
     """
     figures: dict[tuple[str, int, str, str], list[float]] = {}
     lines = (files("plm_lessons") / "checkpoints" / "downstream.jsonl").read_text(encoding="utf8").splitlines()
-    for run, found in ((entry["run"], entry["figures"]) for entry in map(json.loads, lines)):
-        if run["split"] == "held_out":
-            key = run["task"], run["examples"], run["model"], run["start"]
-            figures.setdefault(key, []).append(100 * found[TASKS[run["task"]].figures[0]])
+    for entry in current_runs([json.loads(line) for line in lines]):
+        run = entry["run"]
+        key = run["task"], run["examples"], run["model"], run["start"]
+        figures.setdefault(key, []).append(100 * entry["figures"][TASKS[run["task"]].figures[0]])
     return figures

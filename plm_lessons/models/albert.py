@@ -218,7 +218,8 @@ class AlbertModel(AlbertPretrainedModel, BertModel):
         A layer that stands at several places is one module: its parameters count once, and their gradients add up.
         """
         shared, owners = config.shared_parameters, config.group_of_layer
-        # Unless all is shared, each layer has a group of its own; what is shared stands in the first of its owner's.
+        # With "all" a module for each group of layers. Otherwise one for each layer, and what is shared in a group is
+        # that of its first layer; `owners` are the groups' numbers.
         groups = [AlbertGroup(config) for _ in (range(config.num_hidden_groups) if shared == "all" else owners)]
         self.groups = nn.ModuleList(groups)
         if shared in ("attention", "feed_forward"):

@@ -110,7 +110,7 @@ _TINY = {
     "attention_probs_dropout_prob": 0.0,
 }
 
-# Two thirds of the steps read short rows. How many passes over the text that is depends on what a family puts in a row.
+# Most steps read short rows. How many passes over the text that is depends on what a family puts in a row.
 _SHORT_FIRST: dict[str, Any] = {"steps": 3000, "warmup_steps": 200, "learning_rate": 2e-3, "short_length": 32}
 
 SHIPPED: dict[str, Recipe] = {

@@ -165,13 +165,17 @@ def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_p
     """`open_page` fails on a console error. Back in the page, the next move brings the new colours."""
     page = render_with_model(open_page("about:blank"), widget())
     page.evaluate("document.documentElement.dataset.theme = 'light'")
-    page.evaluate("""async () => {
+    page.evaluate(
+        """async (changes) => {
       window.block = document.querySelector('.plm-widget').parentElement;
       block.remove();
       document.documentElement.dataset.theme = 'dark';
+      for (const [name, value] of changes) fake.fromKernel(name, value);
       await new Promise(requestAnimationFrame);
       document.body.append(block);
-    }""")
+    }""",
+        [["head", 1]] if widget is AttentionViewer else [["shift", 3]],
+    )
     page.get_by_role("slider").last.press("ArrowLeft")
     page.get_by_role("slider").last.press("ArrowRight")
     painted, wanted = page.evaluate("""() => {

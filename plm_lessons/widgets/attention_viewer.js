@@ -191,7 +191,7 @@ export function render({ model, el }) {
 
   // A canvas does not follow the theme by itself.
   function repaint() {
-    if (!all || !canvas.isConnected) return; // out of the page there are no colours; the next move brings them
+    if (!all || !(colour || canvas.isConnected)) return; // out of the page there are no colours; the next move brings them
     colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
     if (changed("small", all, ...colour)) picks.forEach(({ small }, n) => paint(small, all[n]));
     if (changed("map", rows(), ...colour)) paint(canvas, rows());

@@ -129,6 +129,7 @@ export function render({ model, el }) {
   /** A pixel for each pair: the further its score is from 0, the less can be seen through it. */
   function paintColours() {
     const pixels = new ImageData(WORDS.length, WORDS.length);
+    if (!colours && !canvas.isConnected) return; // out of the page there are no colours; the next move brings them
     if (!colours) { // asked for once in each theme: the page is laid out for the answer
       const { color, borderTopColor } = getComputedStyle(canvas);
       colours = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));
@@ -270,7 +271,7 @@ export function render({ model, el }) {
 
   const repaint = () => {
     colours = undefined;
-    if (grid && canvas.isConnected) paintColours(); // out of the page there are no colours; the next move brings them
+    if (grid) paintColours();
   };
   const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(repaint)];
   return () => ends.forEach((end) => end());

@@ -1,16 +1,12 @@
-"""Writing files so that an interruption leaves the old one whole."""
+"""Files: written so that an interruption leaves the old one whole; JSON objects, whose errors name the file."""
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
-
-
-def _umask() -> int:
-    """What a new file may not be, which can only be read by setting it."""
-    os.umask(mask := os.umask(0o077))
-    return mask
+from typing import Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,14 +18,31 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: The folder cannot be made or written to; a file that was there stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
+        if path.exists():
+            os.chmod(temporary, path.stat().st_mode & 0o777)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The contents of a JSON file, which must be an object.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: They are not.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # neither JSON nor even text
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must hold a JSON object, not a {type(content).__name__}")
+    return content

@@ -253,6 +253,7 @@ PARTS = [
         tokenizer=TOKENIZERS,
         batch_size=COUNTS,
         seed=WHOLE,
+        order=[([1], "order=[1]"), ([0, 0], "each number below 1"), ([], "once"), (["a"], "order")],
     ),
     part(
         large_batches.accumulate_gradients,

@@ -67,25 +67,18 @@ def _rates(entries: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]])
     """How the learning rates were chosen, and which may have a better one outside the range that was tried."""
     used = {_series(entry["run"]): entry["run"]["learning_rate"] for entry in current if entry["run"]["model"]}
     weights = {entry["run"]["weights"] for entry in current}
-    tried: dict[tuple[str, str, str], set[float]] = {}
-    counts: dict[tuple[str, str, str], int] = {}
-    for run in (entry["run"] for entry in entries):
-        if run["split"] == "validation" and run["weights"] in weights:
-            tried.setdefault(_series(run), set()).add(run["learning_rate"])
-            counts[_series(run)] = run["examples"]
-    edges = [
-        f"{task} {NAMES[model]} {start} ({rate:g})"
-        for (task, model, start), rate in used.items()
-        if (rates := tried.get((task, model, start))) and rate in (min(rates), max(rates))
-    ]
     most: dict[str, int] = {}
     for run in (entry["run"] for entry in current):
         most[run["task"]] = max(run["examples"], most.get(run["task"], 0))
-    fewer = [
-        f"{task} {NAMES[model]} {start} ({counts[task, model, start]})"
-        for task, model, start in used
-        if counts.get((task, model, start), most[task]) < most[task]
-    ]
+    fewer, edges = [], []
+    for series, rate in used.items():
+        runs = [entry["run"] for entry in entries if _series(entry["run"]) == series]
+        trials = [run for run in runs if run["split"] == "validation" and run["weights"] in weights]
+        rates, (task, model, start) = [run["learning_rate"] for run in trials], series
+        if trials and trials[-1]["examples"] < most[task]:
+            fewer.append(f"{task} {NAMES[model]} {start} ({trials[-1]['examples']})")
+        if trials and rate in (min(rates), max(rates)):
+            edges.append(f"{task} {NAMES[model]} {start} ({rate:g})")
     parts = [
         "The learning rate is the one that did best on a validation split, which is taken from the training examples"
     ]

@@ -169,10 +169,10 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
 
     def batches() -> Iterator[Batch]:
         """Each pair once in every epoch, in a new order."""
-        order = torch.Generator().manual_seed(chosen.seed)
+        examples, generator = TaskExamples(pairs, tokenizer), torch.Generator().manual_seed(chosen.seed)
         for _ in range(chosen.epochs):
-            shuffled = [pairs[place] for place in torch.randperm(len(pairs), generator=order).tolist()]
-            yield from batches_in_order(TaskExamples(shuffled, tokenizer), tokenizer, batch_size=chosen.batch_size)
+            order = torch.randperm(len(pairs), generator=generator).tolist()
+            yield from batches_in_order(examples, tokenizer, batch_size=chosen.batch_size, order=order)
 
     entries = training_steps(
         model,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Container
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 import plm_lessons
+from plm_lessons.files import read_object
 from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
@@ -89,18 +89,3 @@ def read_recipe(folder: Path, family: str, model: Any, tokenizer: Tokenizer) -> 
     needed = FAMILIES[family].needed(recipe, tokenizer).get("max_position_embeddings", 0)
     missing = max(0, needed - getattr(model.config, "max_position_embeddings", needed))
     return dataclasses.replace(recipe, max_length=recipe.max_length - missing)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The contents of a JSON file, which must be an object.
-
-    Raises:
-        ValueError: They are not.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: must hold a JSON object")
-    return content

@@ -17,8 +17,8 @@ import torch
 from torch import distributed
 
 from plm_lessons.checks import check_choice, check_whole
-from plm_lessons.commands.loading import read_object
 from plm_lessons.commands.texts import add_text_options, chosen_text
+from plm_lessons.files import read_object
 from plm_lessons.text_sources import CorpusText
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES

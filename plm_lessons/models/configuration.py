@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from plm_lessons.files import write_atomically
+from plm_lessons.files import read_object, write_atomically
 
 Config = TypeVar("Config", bound="ModelConfig")
 
@@ -133,14 +133,7 @@ class ModelConfig:
             FileNotFoundError: The folder has no `config.json`.
             ValueError: The file is not a JSON object, or `from_dict` refuses it.
         """
-        path = Path(folder) / "config.json"
-        try:
-            values = json.loads(path.read_text(encoding="utf8"))
-        except ValueError as error:  # neither JSON nor even text
-            raise ValueError(f"{path}: not valid JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: must hold a JSON object, not a {type(values).__name__}")
-        return cls.from_dict(values)
+        return cls.from_dict(read_object(Path(folder) / "config.json"))
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a `config.json` that `from_dict`, and `transformers`, read."""

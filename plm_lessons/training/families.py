@@ -51,7 +51,8 @@ class Family(ABC):
         """The shape that the recipe asks for.
 
         Raises:
-            ValueError: A field is unknown or impossible, or does not fit the tokenizer or `max_length`.
+            ValueError: A field is unknown or impossible, does not fit the tokenizer or `max_length`, or could not be
+                saved.
         """
         needed = self.needed(recipe, tokenizer)
         config = self.config_class(**(needed | recipe.model))
@@ -60,6 +61,7 @@ class Family(ABC):
             if (found != value) if is_id else (found < value):
                 reason = f"for this tokenizer and max_length={recipe.max_length}"
                 raise ValueError(f"{name}={found}: must be {'' if is_id else 'at least '}{value} {reason}")
+        config.to_dict()  # refuses now what could not be saved when it is trained
         return config
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:

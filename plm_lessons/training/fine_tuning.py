@@ -24,7 +24,7 @@ from plm_lessons.models.heads import class_loss, sequence_loss, span_loss
 from plm_lessons.models.tasks import QuestionAnsweringModel, SequenceClassificationModel, TokenClassificationModel
 from plm_lessons.training.encoding import encode_texts as encode_texts  # the chapters take it from here
 from plm_lessons.training.large_batches import Batch
-from plm_lessons.training.optimization import adamw, mixed_precision, warmup_then_decay
+from plm_lessons.training.optimization import adamw, check_finite, mixed_precision, warmup_then_decay
 
 Model = SequenceClassificationModel | TokenClassificationModel | QuestionAnsweringModel
 
@@ -123,13 +123,10 @@ def fine_tune(
                     loss = model(**select_rows(examples, rows, device)).loss
                 assert loss is not None
                 losses.append(loss.item())
-                if not math.isfinite(losses[-1]):
-                    raise ValueError(f"the loss is {losses[-1]} at step {len(losses)}: try a smaller learning_rate")
+                check_finite("loss", losses[-1], len(losses))
                 loss.backward()
                 norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
-                if not math.isfinite(norm):
-                    message = f"the length of the gradient is {norm} at step {len(losses)}: try a smaller learning_rate"
-                    raise ValueError(message)
+                check_finite("length of the gradient", norm, len(losses))
                 optimizer.step()
                 optimizer.zero_grad()
                 schedule.step()

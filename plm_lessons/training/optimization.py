@@ -89,6 +89,16 @@ def warmup_then_decay(
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_peak(step, warmup_steps, total_steps))
 
 
+def check_finite(name: str, value: float, step: int) -> None:
+    """Refuses to go on where training diverges.
+
+    Raises:
+        ValueError: The value is no finite number.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"the {name} is {value} at step {step}: try a smaller learning_rate")
+
+
 def best_device() -> torch.device:
     """The accelerator, if there is one, or else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -100,9 +110,9 @@ PRECISIONS = ("auto", "float32")
 def mixed_precision(device: torch.device, precision: str = "auto") -> AbstractContextManager[object]:
     """A context that multiplies matrices in bfloat16 where the hardware does that faster, and keeps float32 elsewhere.
 
-    Weights, gradients and the optimiser's state stay float32. It pays where there are instructions for
-    bfloat16 products: on a GPU from Ampere on (older ones emulate them), on a CPU with AVX512-BF16 or AMX. Without them
-    it is slower.
+    Weights, gradients and the optimiser's state stay float32. It pays where there are instructions for bfloat16
+    products: on a GPU from Ampere on (older ones emulate them), on a CPU with AVX512-BF16 or AMX. Without them it is
+    slower.
 
     Args:
         device: Where the products are computed.

@@ -5,7 +5,6 @@ Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, run_pretr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 
 from plm_lessons.checks import check_number, check_whole
 from plm_lessons.training.large_batches import Batch, accumulate_gradients, process_rank
-from plm_lessons.training.optimization import adamw, share_of_peak
+from plm_lessons.training.optimization import adamw, check_finite, share_of_peak
 
 
 def pretrain(
@@ -132,9 +131,8 @@ def training_steps(
             torch.manual_seed(_seed_of_step(seed, step, rank))
             losses = accumulate_gradients(model, parts, precision)
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm))
-        for name, value in (("loss", losses["loss"]), ("length of the gradient", norm)):
-            if not math.isfinite(value):
-                raise ValueError(f"the {name} is {value} at step {step}: try a smaller learning_rate")
+        check_finite("loss", losses["loss"], step)
+        check_finite("length of the gradient", norm, step)
         optimizer.step()
         optimizer.zero_grad()
         yield {"step": step, **losses, "learning_rate": rate, "gradient_norm": norm}

@@ -27,7 +27,7 @@ from torch import distributed
 from tqdm.auto import tqdm
 
 from plm_lessons.checks import check_choice, check_number, check_whole
-from plm_lessons.files import write_atomically
+from plm_lessons.files import read_object, write_atomically
 from plm_lessons.models.checkpoint_files import WEIGHTS
 from plm_lessons.models.pretrained import PretrainedModel
 from plm_lessons.text_sources import CorpusText, TextSource
@@ -124,7 +124,6 @@ class Run:
         recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done()
         family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
         model = family.model(recipe, tokenizer).to(device)
-        model.config.to_dict()  # refuses now what could not be saved at the end
         optimizer = family.optimizer(model, recipe)
         done, waiting, position = 0, _Means(), Position()
         if about is not None:
@@ -203,7 +202,7 @@ class Run:
     def _own_logs(self) -> set[str]:
         """Where this run, if it was begun, has put its log."""
         recipe = self.folder / RECIPE
-        return {LOG, json.loads(recipe.read_text(encoding="utf-8")).get("log", LOG)} if recipe.is_file() else set()
+        return {LOG, read_object(recipe).get("log", LOG)} if recipe.is_file() else set()
 
     def _prepare_folder(self) -> None:
         """Write down the settings, and remove what a kill in the middle of a saving has left."""

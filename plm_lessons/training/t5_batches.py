@@ -145,11 +145,20 @@ def t5_batches(
         yield _batch(examples, tokenizer)
 
 
-def batches_in_order(source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0) -> Iterator[Batch]:
-    """Each example of one source once, in their order; arguments and batches as for `t5_batches`."""
+def batches_in_order(
+    source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0, order: Sequence[int] | None = None
+) -> Iterator[Batch]:
+    """Each example of one source once; arguments and batches as for `t5_batches`.
+
+    Args:
+        order: The numbers of the examples, from 0, as they are to come; None for their own order.
+    """
     check_whole("batch_size", batch_size, least=1)
+    numbers = range(len(source)) if order is None else whole_numbers("order", order)
+    if sorted(numbers) != list(range(len(source))):
+        raise ValueError(f"order={order!r:.80}: must hold each number below {len(source)} once")
     for start in range(0, len(source), batch_size):
-        rows = range(start, min(start + batch_size, len(source)))
+        rows = numbers[start : start + batch_size]
         yield _batch([source.example(row, RowGenerators(seed, 1, [row])) for row in rows], tokenizer)
 
 

@@ -73,14 +73,14 @@ export function render({ model, el }) {
   };
   const update = sender(model), message = messageLine();
 
-  /** The distance, or the nearest one that the sliders reach with these changes. */
+  /** These changes, and the distance, or the nearest one that its slider then reaches. */
   const nearest = (changes) => {
     const most = reach({ ...state, ...changes });
-    return { ...changes, distance: Math.max(-most, Math.min(most, state.distance)) };
+    return { ...changes, distance: Math.max(-most, Math.min(most, changes.distance ?? state.distance)) };
   };
   const modes = choice(TEXT.mode, TEXT.modes, (mode) => update(nearest({ mode, head: state.head < headCount({ ...state, mode }) ? state.head : 0 })), "mode");
   const directions = choice(TEXT.direction, TEXT.directions, (direction) => update({ direction }), "direction");
-  const slide = (name, attributes) => labelledSlider(TEXT[name], attributes, (next) => update(name === "max_distance" ? nearest({ [name]: next }) : { [name]: next }));
+  const slide = (name, attributes) => labelledSlider(TEXT[name], attributes, (next) => update(nearest({ [name]: next })));
   const sliders = {
     num_buckets: slide("num_buckets", { min: 4, max: 32, step: 2 }),
     max_distance: slide("max_distance", { min: 17, max: 256, step: 1 }),

@@ -301,9 +301,7 @@ def test_what_is_done_is_not_done_again_and_an_interruption_changes_nothing(
     runs = [entry["run"] for entry in whole]
     counted = [run for run in runs if run["start"] == "counting"]
     tried = [run for run in runs if run["split"] == "validation"]
-    assert {run["examples"] for run in counted} == {4, 8, 16} and len(tried) == 2 * len(
-        measure_downstream.LEARNING_RATES
-    )
+    assert {run["examples"] for run in counted} == {4, 8, 16}
     assert len(runs) - len(tried) == 3 * 3 * 2, "three sizes, three ways, two seeds"
     for start in measure_downstream.STARTS:
         of_start = [entry for entry in whole if entry["run"]["start"] == start]
@@ -311,8 +309,13 @@ def test_what_is_done_is_not_done_again_and_an_interruption_changes_nothing(
             (entry for entry in of_start if entry["run"]["split"] == "validation"),
             key=lambda entry: entry["figures"]["accuracy"],
         )
-        assert {entry["run"]["learning_rate"] for entry in of_start if entry["run"]["split"] == "held_out"} == {
-            best["run"]["learning_rate"]
+        chosen = best["run"]["learning_rate"]
+        assert {entry["run"]["learning_rate"] for entry in of_start if entry["run"]["split"] == "held_out"} == {chosen}
+        rates = {run["learning_rate"] for run in tried if run["start"] == start}
+        place = measure_downstream.LEARNING_RATES.index(chosen)
+        assert rates >= {
+            *measure_downstream.FIRST_TRIED,
+            *measure_downstream.LEARNING_RATES[max(0, place - 1) : place + 2],
         }
     capsys.readouterr()
     assert measure(checkpoints, out, "--seeds", "0", "1", "--curve") == whole
@@ -326,6 +329,23 @@ def test_what_is_done_is_not_done_again_and_an_interruption_changes_nothing(
         (entry["run"], entry["figures"]) for entry in whole
     ]
     assert out.with_suffix(".md").read_text(encoding="utf-8") == table
+
+
+@pytest.mark.parametrize(
+    ("best", "tried"),
+    [(1e-3, [1e-4, 3e-4, 1e-3, 3e-3]), (1e-5, [1e-4, 3e-4, 1e-3, 3e-3, 3e-5, 1e-5]),
+     (1e-2, [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2])],
+)  # fmt: skip
+def test_the_best_learning_rate_has_neighbours_that_are_worse(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: float, tried: list[float]
+) -> None:
+    def figures(run: measure_downstream.Run, folder: Path) -> dict[str, float]:
+        return {"accuracy": -abs(math.log(run.learning_rate / best)), "macro_f1": 0.5}
+
+    monkeypatch.setattr(measure_downstream, "fine_tuned_figures", figures)
+    runs = [entry["run"] for entry in measure(checkpoints, tmp_path / "downstream.jsonl", "--seeds", "0")]
+    of_start = [run for run in runs if run["start"] == "from scratch"]
+    assert [run["learning_rate"] for run in of_start] == [*tried, best]
 
 
 def test_other_weights_are_measured_anew(checkpoints: Path, tmp_path: Path) -> None:

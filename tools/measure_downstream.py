@@ -18,7 +18,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -45,10 +45,12 @@ COUNTING = "counting"
 MAX_LENGTH = 128
 DROPOUT = 0.1
 BATCH_SIZE = 16
-LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Of these the best on the validation split is taken, for each task, model and start, with seed 0 and all examples:
 what is best for few of them, and so for few steps, may be far too large for many. A model with a learning curve has one
 rate for all its numbers of examples, chosen with `CURVE_TRIAL` of them."""
+FIRST_TRIED = LEARNING_RATES[2:6]
+"""The others are tried only where the best one so far has no neighbour on one side."""
 CURVE_TRIAL = 500
 CURVE = (10, 30, 100, 300, 1000)
 CURVE_TASK = "topics"
@@ -197,23 +199,24 @@ def trial_size(task: str, most: int, curve: bool) -> int:
     return min(CURVE_TRIAL, most) if curve and task == CURVE_TASK else most
 
 
-def trials(task: str, model: str, start: str, weights: str, count: int) -> list[Run]:
-    """The runs that the learning rate is chosen by."""
-    return [
-        Run(task, model, start, weights, count, 0, "validation", rate, epochs_for(count), BATCH_SIZE)
-        for rate in LEARNING_RATES
-    ]
+def reached(run: Run, results: Results) -> float:
+    """The first figure of the task, of a run that is done."""
+    figures = results.figures(run)
+    assert figures is not None
+    return figures[TASKS[run.task].figures[0]]
 
 
-def best_rate(runs: Sequence[Run], results: Results) -> float:
+def best_rate(trials: Mapping[float, Run], results: Results) -> float:
     """The learning rate of the best of these runs, the smallest of equals."""
+    return max(sorted(trials), key=lambda rate: reached(trials[rate], results))
 
-    def reached(run: Run) -> float:
-        figures = results.figures(run)
-        assert figures is not None
-        return figures[TASKS[run.task].figures[0]]
 
-    return max(runs, key=reached).learning_rate
+def untried(trials: Mapping[float, Run], results: Results) -> list[float]:
+    """The neighbours of the best learning rate that are still to be tried; `FIRST_TRIED` if none was."""
+    if not trials:
+        return list(FIRST_TRIED)
+    place = LEARNING_RATES.index(best_rate(trials, results))
+    return [rate for rate in LEARNING_RATES[max(0, place - 1) : place + 2] if rate not in trials]
 
 
 def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
@@ -227,8 +230,13 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
         for model in options.models:
             weights = fingerprint(options.checkpoints / model)
             for start in STARTS:
-                tried = trials(task, model, start, weights, trial_size(task, counts[-1], options.curve))
-                yield from tried
+                size = trial_size(task, counts[-1], options.curve)
+                tried: dict[float, Run] = {}
+                while rates := untried(tried, results):
+                    for rate in rates:
+                        settings = (rate, epochs_for(size), BATCH_SIZE)
+                        tried[rate] = Run(task, model, start, weights, size, 0, "validation", *settings)
+                        yield tried[rate]
                 rate = best_rate(tried, results)
                 for count in counts:
                     for seed in options.seeds:
@@ -246,7 +254,7 @@ def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 70
     for task in options.tasks:
         counts = sizes(task, options.curve, options.limit)
         trial = trial_size(task, counts[-1], options.curve)
-        read = len(LEARNING_RATES) * trial * epochs_for(trial)
+        read = len(FIRST_TRIED) * trial * epochs_for(trial)
         read += len(options.seeds) * sum(count * epochs_for(count) for count in counts)
         for model in options.models:
             some, encoded_some = encoded(task, examples(task, "train")[:500], options.checkpoints / model)

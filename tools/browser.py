@@ -16,6 +16,7 @@ NAMES = (
     "chromium-browser",
     "google-chrome",
     "google-chrome-stable",
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 )
 MISSING = (
     "no browser: install chromium (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to the path of one"

@@ -11,27 +11,30 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
-# Written last, so that its presence says that the build came to its end, and its age how fresh the site is.
+# Its presence says that the build came to its end, its date when that began.
 FINISHED = ROOT / "_build" / "finished"
 
 
 def sources() -> Iterator[Path]:
-    """Yield every file that shapes the built pages: the book, what builds it, and the package it refers to."""
-    yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.in", "tools/katex_math.py"))
+    """Yield all that shapes the pages: the book and its folders, what builds it, the package it refers to."""
+    yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.in", "requirements.txt"))
+    yield ROOT / "tools" / "katex_math.py"
     yield from (ROOT / "tools").glob("book_*.py")
     yield from (ROOT / "plm_lessons").rglob("*.py")
     for folder in (ROOT / "book", ROOT / "tools" / "katex"):
-        yield from (path for path in folder.rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts)
+        yield from (path for path in (folder, *folder.rglob("*")) if ".ipynb_checkpoints" not in path.parts)
 
 
 def is_fresh() -> bool:
@@ -45,6 +48,7 @@ def build() -> None:
     Raises:
         RuntimeError: the build failed or warned; its messages are on the terminal.
     """
+    began = time.time()
     shutil.rmtree(ROOT / "_build", ignore_errors=True)
     command = ["build", ".", "-n", "-W", "--keep-going"]
     print("jupyter-book", *command, flush=True)
@@ -52,6 +56,7 @@ def build() -> None:
     if finished.returncode:
         raise RuntimeError(f"the book was not built: see the messages above (exit code {finished.returncode})")
     FINISHED.touch()
+    os.utime(FINISHED, (began, began))
 
 
 class BookHandler(http.server.SimpleHTTPRequestHandler):

@@ -207,8 +207,8 @@ def reached(run: Run, results: Results) -> float:
 
 
 def best_rate(trials: Mapping[float, Run], results: Results) -> float:
-    """The learning rate of the best of these runs, the smallest of equals."""
-    return max(sorted(trials), key=lambda rate: reached(trials[rate], results))
+    """The learning rate of the best of these runs, the first tried of equals."""
+    return max(trials, key=lambda rate: reached(trials[rate], results))
 
 
 def untried(trials: Mapping[float, Run], results: Results) -> list[float]:

@@ -1,0 +1,83 @@
+"""The command that builds the book: strict, honest about what it built, and on a port that is free."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import build_book
+import katex_math
+import pytest
+from docutils import nodes
+
+CONFIG = "title: A book\nonly_build_toc_files: true\nexecute:\n  execute_notebooks: 'off'\n"
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book of one page, in the place of this one."""
+    for name, text in {
+        "_config.yml": CONFIG,
+        "_toc.yml": "format: jb-book\nroot: book/index\n",
+        "requirements.in": "",
+        "requirements.txt": "",
+        "tools/katex_math.py": "",
+        "tools/katex/fonts": "",
+        "book/index.md": "# A book\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(build_book, "ROOT", tmp_path)
+    monkeypatch.setattr(build_book, "SITE", tmp_path / "_build" / "html")
+    monkeypatch.setattr(build_book, "FINISHED", tmp_path / "_build" / "finished")
+    return tmp_path
+
+
+def test_a_warning_is_an_error_and_what_changes_makes_a_site_stale(book: Path) -> None:
+    page = book / "book" / "index.md"
+    page.write_text("# A book\n\n[nowhere](nowhere.md)\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="the book was not built"):
+        build_book.build()
+    assert not build_book.is_fresh()
+
+    page.write_text("# A book\n", encoding="utf-8")
+    build_book.build()
+    assert build_book.is_fresh() and (book / "_build" / "html" / "book" / "index.html").is_file()
+    built = build_book.FINISHED.stat().st_mtime
+    for changed in (page, book / "requirements.txt"):
+        os.utime(changed, (built + 1, built + 1))  # during the build, or after it
+        assert not build_book.is_fresh()
+        os.utime(changed, (built - 1, built - 1))
+    assert build_book.is_fresh()
+    another = book / "book" / "another.md"
+    another.touch()
+    os.utime(another, (built - 1, built - 1))
+    assert not build_book.is_fresh(), "a page has come"
+    os.utime(another.parent, (built - 1, built - 1))
+    assert build_book.is_fresh()
+    another.unlink()
+    assert not build_book.is_fresh(), "a page is gone"
+
+
+def test_the_book_is_served_on_the_next_port_that_is_free(
+    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = build_book.server(port=0)
+
+    def interrupted(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build_book.http.server.ThreadingHTTPServer, "serve_forever", interrupted)
+    build_book.serve(taken.server_address[1])
+    taken.server_close()
+    [port] = [int(part.strip("/")) for part in capsys.readouterr().out.split(":")[-1].split()[:1]]
+    assert taken.server_address[1] < port < taken.server_address[1] + 100
+
+
+def test_a_formula_with_a_mistake_is_a_warning_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="KaTeX parse error"):
+        katex_math.render(r"\frac{1", False)
+    said: list[str] = []
+    monkeypatch.setattr(katex_math.logger, "warning", lambda text, *parts, **_: said.append(text % parts))
+    assert katex_math.render_or_warn(r"\frac{1", False, nodes.math()) == r"<code>\frac{1</code>"
+    assert len(said) == 1 and "KaTeX parse error" in said[0] and r"\\frac{1" in said[0]

@@ -21,7 +21,7 @@ import torch
 
 from plm_lessons import T5Config, T5ForConditionalGeneration, widgets
 from plm_lessons.commands.main import main
-from plm_lessons.corpus import documents, sentiment_examples, split_sentences, topic_examples
+from plm_lessons.corpus import documents, sentiment_examples, split_sentences
 from plm_lessons.corpus_cleaning import clean_page, drop_repeated_spans
 from plm_lessons.objectives.text_to_text import TASKS
 from plm_lessons.tokenization import (
@@ -35,6 +35,7 @@ from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.pair_examples import draw_pair_examples
 from plm_lessons.training.recipes import SHIPPED
 from plm_lessons.training.t5_batches import TaskExamples, t5_batches
+from plm_lessons.widgets.gelu import VIEWS
 
 TEXT = documents("sotu", "held_out")[:3]
 SHAPE = ["hidden_size=16", "num_hidden_layers=1", "num_attention_heads=2", "intermediate_size=16"]
@@ -54,6 +55,8 @@ def made() -> Iterator[tuple[str, Any]]:
     for name in widgets.__all__:
         widget = getattr(widgets, name)()
         yield name, [widget.html(), repr(widget)]
+    for view in VIEWS:
+        yield f"GELU, {view}", widgets.GeluWidget(x=-1.37, view=view, draws=50).html()
     texts = [sentence for document in TEXT for sentence in document.sentences]
     for train in (train_wordpiece, train_byte_level_bpe, train_unigram, train_t5_unigram):
         yield train.__name__, train(texts, vocab_size=500).to_str()
@@ -65,7 +68,7 @@ def made() -> Iterator[tuple[str, Any]]:
         yield f"held-out batches of {name}", list(islice(family.held_out(encoded, tokenizer, recipe), 1))
         yield f"first weights of {name}", list(family.model(recipe, tokenizer).state_dict().items())
     yield "documents", [document.sentences for document in documents("all", "all")]
-    yield "labelled texts", [[text.text, text.label] for text in (*topic_examples("all"), *sentiment_examples("all"))]
+    yield "labelled texts", [[text.text, text.label] for text in sentiment_examples("all")]
     tasks = [task.examples("held_out") for task in TASKS.values()]
     yield "tasks", tasks
     tokenizer = load_tokenizer("t5_unigram")

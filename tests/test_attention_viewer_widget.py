@@ -540,7 +540,6 @@ COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => {
 def test_maps_follow_the_theme(viewer: Viewer) -> None:
     for theme, colour in (("dark", (125, 183, 255)), ("light", (11, 87, 164))):
         set_theme(viewer.page, theme)
-        viewer.page.wait_for_function("true")
         for found in viewer.root.evaluate(COLOURS):
             assert found == pytest.approx(colour, abs=4)
 

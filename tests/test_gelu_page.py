@@ -30,7 +30,6 @@ VIEWS = {
     "masks": "random masks",
 }
 COLUMNS = ("function", "derivative", "difference")
-BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="gelu">.*?</script>\s*</div>(?!\s*<script)', re.DOTALL)
 
 
 def true_value(column: str, name: str, x: float) -> float:

@@ -333,7 +333,7 @@ def test_positions_and_segments_are_typed(widget: Widget) -> None:
     field = widget.root.get_by_label("positions in the table")
     field.fill("100")
     field.press("Tab")
-    expect(widget.root.locator(".plm-message")).to_contain_text("max_position_embeddings must be a whole number")
+    expect(widget.root.locator(".plm-message")).to_have_text("There must be from 1024 (which is S) to 8192 positions.")
     widget.assert_shows()
 
 

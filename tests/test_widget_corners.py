@@ -18,6 +18,7 @@ from plm_lessons.widgets import (
     ModelSizesWidget,
     RelativeBiasWidget,
     RMSNormWidget,
+    SentencePairs,
 )
 
 
@@ -188,3 +189,89 @@ def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_p
     assert painted
     for colour in painted:  # a canvas stores what is seen through it in few bits
         assert any(np.abs(np.subtract([int(part) for part in colour.split(",")], one)).max() < 8 for one in wanted)
+
+
+# --- hands ------------------------------------------------------------------------------------------------------------
+
+
+def test_starting_again_takes_the_last_verdict_away(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), RMSNormWidget())
+    verdict = page.locator(".plm-verdict")
+    before = verdict.inner_text()
+    for name in ("Shift all by +1", "Shift all by −1"):
+        page.get_by_role("button", name=name).click()
+        expect(verdict).to_contain_text(name)
+    page.get_by_role("button", name="Start again").click()
+    expect(verdict).to_have_text(before)
+
+
+def test_a_second_click_or_a_key_held_down_does_not_skip_the_answer(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), SentencePairs())
+    guess, following = page.get_by_role("button", name="B follows A"), page.get_by_role("button", name="Next pair")
+    guess.dblclick()
+    expect(following).to_be_visible()
+    following.click()
+    expect(following).to_be_hidden()
+    guess.focus()
+    page.keyboard.down("Enter")
+    for _ in range(3):
+        page.keyboard.down("Enter")  # as the keyboard repeats it
+    page.keyboard.up("Enter")
+    expect(following).to_be_visible()
+    assert len([one for one in page.evaluate("fake.get('guesses')") if one is not None]) == 2
+
+
+FINGER = """(part, [x, y]) => {
+  const { left, top } = part.getBoundingClientRect(), at = { clientX: left + x, clientY: top + y, bubbles: true };
+  const finger = { ...at, pointerId: 7, pointerType: 'touch', buttons: 1 };
+  part.setPointerCapture = () => {};
+  part.dispatchEvent(new PointerEvent('pointerdown', finger));
+  const pressed = window.sent.length;
+  part.dispatchEvent(new PointerEvent('pointercancel', finger));
+  part.dispatchEvent(new MouseEvent('click', at));
+  return [pressed, window.sent.length];
+}"""
+
+
+@pytest.mark.parametrize(("widget", "part"), [(GeluWidget, ".plm-plot"), (RelativeBiasWidget, "[role=application]")])
+def test_a_finger_that_begins_to_scroll_moves_nothing_and_a_tap_does(
+    widget: Any, part: str, open_page: Callable[..., Page]
+) -> None:
+    page = render_with_model(open_page("about:blank"), widget())
+    shown = page.locator(part).first
+    assert shown.evaluate(FINGER, [150, 150]) == [0, 1]
+    assert "pinch-zoom" in shown.evaluate("part => part.style.touchAction")
+
+
+def test_shortcuts_of_the_browser_are_left_to_it(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), RelativeBiasWidget())
+    shown = page.locator("[role=application]").first
+    for keys, sent in (("Alt+ArrowLeft", 0), ("Control+ArrowDown", 0), ("ArrowDown", 1)):
+        shown.press(keys)
+        assert len(page.evaluate("sent")) == sent
+
+
+def test_no_head_is_the_best_where_all_are_zero(open_page: Callable[..., Page]) -> None:
+    backwards = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]  # a decoder looks at no next token
+    sentence = {"name": "one", "tokens": ["a", "b", "c"], "attentions": [[backwards.tolist()] * 2]}
+    page = render_with_model(open_page("about:blank"), AttentionViewer([sentence], measure="next"))
+    assert page.locator(".plm-heads-best").count() == 0
+    page.get_by_role("radio", name="Weight on the token before").check()
+    assert page.locator(".plm-heads-best").count() == 2
+
+
+def test_the_first_letters_of_a_text_are_told_what_spans_need(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), MaskingPatternsWidget(unit="spans", tokenizer="t5_unigram"))
+    page.get_by_role("textbox").fill("T")
+    expect(message(page)).to_contain_text("Spans need two tokens at least")
+
+
+@pytest.mark.parametrize("name", widgets.__all__)
+def test_a_notebook_is_given_one_way_to_render(name: str, open_page: Callable[..., Page]) -> None:
+    """A named export beside the default one has anywidget warn in the console."""
+    names = """async (code) => {
+      const file = new Blob([code], { type: 'text/javascript' });
+      return Object.keys(await import(URL.createObjectURL(file)));
+    }"""
+    found = open_page("about:blank").evaluate(names, getattr(widgets, name)()._esm)
+    assert "default" in found and "render" not in found

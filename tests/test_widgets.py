@@ -5,8 +5,6 @@ What a reader does with the GELU widget is tested in test_gelu_page.py.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -15,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import nbformat
@@ -26,6 +23,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 from widget_page import IMPORT, MARKUP, Strict, close, drawn, render_with_model
+from write_goldens import gelu
 
 from plm_lessons.widgets import GeluWidget
 from plm_lessons.widgets.base import LessonWidget, inert
@@ -36,14 +34,6 @@ HERE = Path(__file__).resolve().parent
 GOLDEN = json.loads((HERE / "golden" / "gelu.json").read_text())
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 NAMES = ("exact", "tanh", "sigmoid", "relu", "constant", "bracket")
-
-
-def golden_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_goldens", HERE.parent / "tools" / "write_goldens.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 # --- traits -----------------------------------------------------------------------------------------------------------
@@ -118,30 +108,12 @@ def test_display_offers_live_view_block_and_text() -> None:
     )
 
 
-PRINT_FORMS = """
-import hashlib
-from plm_lessons.widgets import GeluWidget
-for view in ("function", "derivative", "difference", "masks"):
-    data, _ = GeluWidget(x=-1.37, view=view, draws=50)._repr_mimebundle_()
-    print(hashlib.sha256((data["text/html"] + data["text/plain"]).encode()).hexdigest())
-"""
-
-
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs Python on the package as it stands here, wherever the notebook under test lies."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=HERE.parent, env=environment
     )
-
-
-def test_block_and_text_are_the_same_each_time_and_in_every_process() -> None:
-    elsewhere = python("-c", PRINT_FORMS).stdout.split()
-    assert len(elsewhere) == len(VIEWS)
-    for view, other in zip(VIEWS, elsewhere, strict=True):
-        first, second = (forms(GeluWidget(x=-1.37, view=view, draws=50)) for _ in range(2))
-        assert first["text/html"] == second["text/html"] and first["text/plain"] == second["text/plain"]
-        assert hashlib.sha256((first["text/html"] + first["text/plain"]).encode()).hexdigest() == other
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -206,7 +178,7 @@ def test_python_mathematics_equals_torch(name: str) -> None:
 
 
 def test_goldens_are_what_torch_says() -> None:
-    for name, curve in golden_tool().gelu()["curves"].items():
+    for name, curve in gelu()["curves"].items():
         close(curve["f"], GOLDEN["curves"][name]["f"], 1e-14)
         close(curve["slope"], GOLDEN["curves"][name]["slope"], 1e-14)
 

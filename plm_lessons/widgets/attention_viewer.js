@@ -40,7 +40,7 @@ const TEXT = {
   pair: (query, key, weight, distance) => `${query} gives ${key} the weight ${weight}${distance}.`,
   distance: (distance) => `, at distance ${distance}`,
   map: (title, habit, readout) => `Map of the weights, a row for each query, a column for each key. ${title}. ${habit} ${readout}`,
-  note: "Point at a token on the left or at the map to see one query; click to keep it. The wider a line and the stronger a colour, the more weight (by its square root; lines from 0.01 on). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0.",
+  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number of the overview is underlined. The wider a line and the stronger a colour, the more weight (by its square root; lines from 0.01 on). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0.",
   wrong: {
     sentences: "sentences must be a list of 1 to 12 sentences with their attention weights, as Python packs them.",
     sentence: "sentence must be the number of a sentence that is there.",
@@ -73,7 +73,7 @@ const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const written = (name, value) => (value === null ? "–" : SHARES.includes(name) ? percent(value) : value.toFixed(1));
 const argmax = (values) => values.reduce((best, value, i) => (value > values[best] ? i : best), 0);
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = { sentences: [], sentence: 0, kind: "encoder", layer: 0, head: 0, query: -1, measure: "previous" };
   const update = sender(model);
   const kinds = () => Object.keys(state.sentences[state.sentence].attentions);
@@ -102,7 +102,7 @@ export function render({ model, el }) {
   const overview = node("div", { class: "plm-heads-all", role: "radiogroup", "aria-label": TEXT.heads });
   overview.addEventListener("keydown", (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key], next = state.layer + step;
-    if (!step || shown().layers === 1) return;
+    if (!step || event.altKey || event.ctrlKey || event.metaKey || shown().layers === 1) return;
     event.preventDefault();
     if (!isWhole(next, 0, shown().layers - 1)) return;
     update({ layer: next });
@@ -118,7 +118,7 @@ export function render({ model, el }) {
   // The lines: queries on the left, keys on the right, one path for each level of weight between them.
   const left = node("div", { class: "plm-heads-queries", role: "list", "aria-label": TEXT.lookers }), right = node("div", { role: "list" });
   const paths = Array.from({ length: LEVELS - 1 }, (_, n) => node("path", { class: "plm-heads-line", "stroke-width": 0.6 + 0.4 * n, "stroke-opacity": 0.2 + 0.1 * n }));
-  const drawing = node("svg", { "aria-hidden": "true" });
+  const drawing = node("svg", { "aria-hidden": "true", preserveAspectRatio: "none" }); // on paper it has another width
   drawing.append(...paths);
   const rightTitle = node("p", { class: "plm-quiet" });
   const lines = node("div", { class: "plm-heads-lines" }, node("p", { class: "plm-quiet" }, TEXT.lookers), node("span"), rightTitle, left, drawing, right);
@@ -170,7 +170,9 @@ export function render({ model, el }) {
     narrow = overview.clientWidth / names.length < 64;
     rowHeight = Math.max(T, S) > 32 ? 16 : 20;
     cell = { width, height: Math.max(width, 16) };
-    drawing.style.height = `${rowHeight * Math.max(T, S)}px`;
+    const high = rowHeight * Math.max(T, S);
+    drawing.style.height = `${high}px`;
+    putAttribute(drawing, "viewBox", `0 0 ${reach} ${high}`);
     map.style.gridTemplateColumns = `${gutter}px ${width * S}px`;
     canvas.style.height = `${cell.height * T}px`;
     top.hidden = width < 12;
@@ -205,7 +207,7 @@ export function render({ model, el }) {
       input.checked = i === n;
       putAttribute(input, "aria-label", TEXT.pick(Math.floor(i / heads), i % heads, TEXT.measures[named], value));
       putText(number, narrow ? value.replace("\u00a0%", "") : value);
-      number.classList.toggle("plm-heads-best", figures[i][named] === best);
+      number.classList.toggle("plm-heads-best", best > 0 && figures[i][named] === best);
     });
     for (const { name, input, cell, row } of measures) {
       putHidden(row, found[name] === null);

@@ -36,7 +36,7 @@ const TEXT = {
     gap: "Mean − expected",
     error: "Standard error, |x|·√(Φ(1 − Φ)/n)",
   },
-  chance: (chance) => `Each mask m is 1 with chance Φ(x) = ${chance}, else 0. The band is two standard errors wide on either side.`,
+  chance: (chance) => `Each mask m is 1 with chance Φ(x) = ${chance}, else 0. The band is two standard errors wide on either side. Dashed: the expected mean.`,
   none: "none yet",
   plot: (view, x, values) => `Plot of ${view}, x from −4 to 4. At x = ${x}: ${values}.`,
   plotMasks: (count, mean, expected) => `Mean of m·x over ${count} masks: ${mean}, expected ${expected}.`,
@@ -112,7 +112,7 @@ const { allowed, wrong } = rules({
 });
 const SAMPLES = 321;
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = { x: -0.75, view: "function", curves: ["exact", "tanh", "bracket"], seed: 0, draws: 0 };
   const update = sender(model), message = messageLine();
 
@@ -253,16 +253,17 @@ export function render({ model, el }) {
   }
 
   // On the plot itself x follows the pointer; up and down stays with the page, so that a phone can still scroll.
-  plot.style.touchAction = "pan-y";
+  plot.style.touchAction = "pan-y pinch-zoom";
   const follow = (event) => {
-    if (state.view === "masks" || event.buttons !== 1) return;
+    if (state.view === "masks" || (event.type !== "click" && event.buttons !== 1)) return;
     const x = scales.fromX(event.clientX - plot.getBoundingClientRect().left);
     update({ x: Math.round(100 * Math.min(LIMIT, Math.max(-LIMIT, x))) / 100 });
   };
   plot.addEventListener("pointerdown", (event) => {
     plot.setPointerCapture(event.pointerId);
-    follow(event);
+    if (event.pointerType !== "touch") follow(event); // a finger may be about to scroll
   });
+  plot.addEventListener("click", follow);
   plot.addEventListener("pointermove", follow);
 
   return keepDrawn(model, Object.keys(allowed), form, draw);

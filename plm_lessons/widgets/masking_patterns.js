@@ -47,14 +47,15 @@ const TEXT = {
   },
   drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
+  distinct: (copies, epochs) => `at most ${copies} static, ${epochs} dynamic`,
   caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers are drawn in this page (mulberry32, from seed and epoch), not by torch: the rules are the chapter's, the draws are others.`,
   kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
-  said: (epoch, chosen) => `Epoch ${epoch}. Dynamic mask hides ${chosen}.`,
-  plot: (epochs, what, low, high, wanted) => `Times each ${what} was chosen in ${epochs} epochs. Static: ${low}. Dynamic: ${high}. ${wanted}`,
+  said: (epoch, chosen) => `Epoch ${epoch}. Chosen by the dynamic mask: ${chosen || "nothing"}.`,
+  plot: (epochs, what, low, high, wanted) => `Times chosen up to epoch ${epochs}, by ${what}. Static: ${low}. Dynamic: ${high}. ${wanted}`,
   range: (values) => (Math.min(...values) === Math.max(...values) ? String(values[0]) : `from ${Math.min(...values)} to ${Math.max(...values)}`),
   last: "This is the last epoch that is shown here.",
   begin: "This is the first epoch.",
-  impossible: "At this masking rate and mean length there are more spans than tokens between them. No mask can be made.",
+  impossible: "Spans need two tokens at least, and no more spans than tokens between them. No mask can be made.",
   rules: {
     text: "text must be a text of at most 600 characters that makes 2 to 128 tokens, with one at least that may be chosen.",
     tokenizer: "tokenizer must be one that tokenization.py packs.",
@@ -68,7 +69,7 @@ const LOOKS = { mask: "plm-solid", random: "plm-dashed", kept: "plm-double" };
 const KINDS_OF_MASK = ["static", "dynamic"], SIZES = ["size1", "size2", "size3"], FATES = Object.keys(LOOKS);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = {
     text: "no text", tokenizer: { kind: "wordpiece", pieces: "[MASK] no text", numbers: "", special: ["[MASK]"], before: [], after: [], mask: "[MASK]" },
     unit: "tokens", masking_rate: 0.15, mask_share: 0.8, random_share: 0.1, mean_span_length: 3, copies: 10, seed: 0, epochs: 12,
@@ -101,15 +102,15 @@ export function render({ model, el }) {
   });
 
   const units = choice(TEXT.unit, TEXT.units, (unit) => update({ unit }));
-  const typed = node("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off" });
+  const typed = node("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off", dir: "auto" });
   // What is wrong with what is typed; it stays there until it is mended or another text comes.
   let unread = "", lastText;
   const tellUnread = () => (unread ? typed.setAttribute("aria-invalid", "true") : typed.removeAttribute("aria-invalid"));
   typed.addEventListener("focus", () => tokenizer().tokenize("")); // so that the first letter need not wait
   typed.addEventListener("input", () => {
     unread = fault(typed.value);
-    if (!unread) update({ text: typed.value });
-    putText(message, unread);
+    if (unread) putText(message, unread);
+    else update({ text: typed.value });
     tellUnread();
   });
   const slider = (name, step, written, changes = (value) => ({ [name]: value })) => {
@@ -209,7 +210,7 @@ export function render({ model, el }) {
       SIZES.forEach((name, n) => putText(cells[name][i], shareOf(sizes[n], sum(sizes))));
     });
     const chosen = expected && sum(expected) * epochs, shares = { mask: mask_share, random: random_share, kept: Math.max(0, 1 - mask_share - random_share) };
-    putText(cells.distinct[2], TEXT.atMost(`${Math.min(copies, epochs)} / ${epochs}`));
+    putText(cells.distinct[2], TEXT.distinct(Math.min(copies, epochs), epochs));
     putText(cells.chosen[2], expected ? chosen.toFixed(1) : TEXT.atMost(predictionCount(read(state.text).length, state.masking_rate) * epochs));
     for (const fate of FATES) putText(cells[fate][2], expected ? `${(shares[fate] * chosen).toFixed(1)} = ${percent(shares[fate])}` : percent(shares[fate]));
     SIZES.forEach((name, n) => putText(cells[name][2], TEXT.drawn(percent(NGRAM_SHARES[n]))));

@@ -33,8 +33,7 @@ TEXT: dict[str, Any] = {
     "key": ((0, "dynamic"), (1, "static")),
     "epoch": "Epoch {}, static: copy {} of {}",
     "dynamic": "Epoch {}, dynamic",
-    "impossible": "At this masking rate and mean length there are more spans than tokens between them. "
-    "No mask can be made.",
+    "impossible": "Spans need two tokens at least, and no more spans than tokens between them. No mask can be made.",
     "distinct": "Different sets of positions met",
     "fates": {"mask": "of these: mask token", "random": "random token", "kept": "left as they are"},
     "chosen": "Tokens chosen so far",

@@ -3,9 +3,9 @@
 const TEXT = {
   title: "Model sizes",
   questions: {
-    parts: "Switch sharing from all to none. Which parts grow L times, and which total does not change at all?",
+    parts: "Let the layers share nothing. Which parts grow L times, and which total does not change at all?",
     models: "ALBERT xxlarge has fewer parameters than BERT large. How many times the work per token does it need?",
-    embedding: "Lower E. From which E on does the detour through E cost fewer parameters than a table H wide?",
+    embedding: "Raise E. Up to about which E does the detour through E cost fewer parameters than a table H wide?",
     memory: "Does sharing parameters save memory in training? Raise the batch and see which part decides.",
   },
   view: "Show",
@@ -21,6 +21,10 @@ const TEXT = {
     factor: "intermediate size, in H",
     sequence_length: "sequence length, S",
     batch_size: "batch size, B",
+  },
+  refused: {
+    max_position_embeddings: (length) => `There must be from ${length} (which is S) to ${LIMITS.max_position_embeddings} positions.`,
+    type_vocab_size: () => `There must be from 1 to ${LIMITS.type_vocab_size} segments.`,
   },
   numbers: { max_position_embeddings: "positions in the table", type_vocab_size: "segments in the table" },
   sharing: "layers share",
@@ -72,7 +76,7 @@ const LADDERS = {
 const divisors = (hidden) => Array.from({ length: Math.min(256, hidden) }, (_, i) => i + 1).filter((heads) => hidden % heads === 0);
 const millions = (count) => (count / 1e6 >= 100 ? (count / 1e6).toFixed(0) : (count / 1e6).toPrecision(3)) + " M";
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const { name: _, family: __, ...start } = PUBLISHED[7];
   const state = { view: "models", ...start, head: "none", sequence_length: 512, batch_size: 8 };
   const update = sender(model), message = messageLine();
@@ -122,7 +126,7 @@ export function render({ model, el }) {
   const sliders = Object.fromEntries(Object.keys(TEXT.sizes).map((name) => [name, ladder(name, () => LADDERS[name] ?? divisors(state.hidden_size))]));
   const fields = Object.fromEntries(Object.entries(TEXT.numbers).map(([name, label]) => [name, numberField(
     label, { min: 1, max: LIMITS[name], step: 1 }, (v) => allowed[name](v) && (name === "type_vocab_size" || v >= state.sequence_length),
-    (next) => update({ [name]: next }), () => (message.textContent = `${wrong[name]} ${name === "type_vocab_size" ? "" : TEXT.fit}`.trim()),
+    (next) => update({ [name]: next }), () => (message.textContent = TEXT.refused[name](state.sequence_length)),
   )]));
 
   const question = node("p"), bar = node("div", { class: "plm-bar" }), plot = node("div", { class: "plm-plot" }), note = node("p"), kept = node("p");

@@ -29,6 +29,7 @@ const TEXT = {
   masked: "hidden: in a decoder no query sees a later key",
   illustrative: "The scores are illustrative numbers, not trained ones.",
   given: "The scores are the values given in Python.",
+  givenBuckets: "The scores are the values given in Python, one for each bucket. They were learnt with one direction and one max_distance: with others only the buckets are right.",
   misfit: (count) => `The values given in Python are for ${count} buckets: for another number, illustrative ones are shown.`,
   shifted: (k, change) => `Sentence shifted by ${k}: the scores in the map change by ${change === "0" ? "nothing" : `up to ${change}`}.`,
   unshifted: "The sentence begins at position 0. Shift it and see whether a score changes.",
@@ -66,7 +67,7 @@ const { allowed, wrong } = rules({
     head: [(v) => Number.isInteger(v) && v >= 0, TEXT.rules.head],
   },
 });
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = {
     mode: "t5", num_buckets: 32, max_distance: 128, direction: "bidirectional", shift: 0, query: 5, distance: -3, head: 0,
     values: [], absolute_scores: [], relative_key_scores: [],
@@ -226,7 +227,7 @@ export function render({ model, el }) {
     for (const [end, at] of [["min", -reach()], ["max", reach()]]) putAttribute(sliders.distance.input, end, at);
     for (const [name, slider] of Object.entries(sliders)) slider.show(state[name], name === "query" ? word(state.query) : format(state[name], 0));
     const misfit = mode === "t5" && values.length && !trained(state);
-    putText(source, misfit ? TEXT.misfit(values[0].length) : trained(state) ? TEXT.given : TEXT.illustrative);
+    putText(source, misfit ? TEXT.misfit(values[0].length) : !trained(state) ? TEXT.illustrative : mode === "t5" ? TEXT.givenBuckets : TEXT.given);
     if (!width) return; // not shown yet: the observer calls again
     const { query: _, distance: __, ...rest } = state;
     if (changed("scores", ...Object.values(rest))) {
@@ -246,7 +247,7 @@ export function render({ model, el }) {
   }
 
   // The pair follows the pointer over the map, the distance over the staircase.
-  map.style.touchAction = staircase.style.touchAction = "pan-y";
+  map.style.touchAction = staircase.style.touchAction = "pan-y pinch-zoom";
   const overMap = (event) => {
     const box = map.lastChild.getBoundingClientRect();
     const [j, i] = [event.clientX - box.left, event.clientY - box.top].map((at) => Math.floor((at - GUTTER) / cell));
@@ -258,13 +259,13 @@ export function render({ model, el }) {
     if (Math.abs(r) <= reach() && r !== state.distance) update({ distance: r });
   };
   map.addEventListener("keydown", (event) => {
-    if (!Object.hasOwn(ARROWS, event.key)) return;
+    if (!Object.hasOwn(ARROWS, event.key) || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const inside = (i) => Math.min(LAST, Math.max(0, i)), [down, right] = ARROWS[event.key];
     const i = inside(state.query + down), j = inside(inside(state.query + state.distance) + right);
     update({ query: i, distance: j - i });
   });
-  for (const kind of ["pointermove", "pointerdown"]) {
+  for (const kind of ["pointermove", "click"]) { // a finger that comes down may be about to scroll
     map.addEventListener(kind, overMap);
     staircase.addEventListener(kind, overStairs);
   }

@@ -68,7 +68,7 @@ const { allowed, wrong } = rules({
 const KINDS = ["layerNorm", "rmsNorm"];
 const tidy = (value) => Number(value.toFixed(9)); // 0.1 + 0.2 is not 0.30000000000000004 to a reader
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = structuredClone(START);
   const update = sender(model), message = messageLine();
 
@@ -97,7 +97,10 @@ export function render({ model, el }) {
     bigger: (what) => scale(what, 1),
     smaller: (what) => scale(what, -1),
     tiny: (what) => press(what, { log10_scale: TINY }),
-    reset: () => update(structuredClone(START)),
+    reset() {
+      moved = {};
+      update(structuredClone(START));
+    },
   };
   const buttons = Object.entries(actions).map(([name, act]) => pushButton(TEXT.buttons[name], () => act(TEXT.buttons[name])));
   const epsSlider = labelledSlider(TEXT.eps, { min: -12, max: 0, step: 0.5 }, (log10_eps) => update({ log10_eps }));

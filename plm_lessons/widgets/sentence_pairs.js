@@ -48,7 +48,7 @@ const isPair = (v) =>
   v.probabilities !== null && typeof v.probabilities === "object" && Object.entries(v.probabilities).every(([name, p]) => isName(name) && Number.isFinite(p) && p >= 0 && p <= 1) &&
   Array.isArray(v.sources) && [0, 2].includes(v.sources.length) && v.sources.every((title) => isText(title, 200));
 
-export function render({ model, el }) {
+function render({ model, el }) {
   const state = { pairs: [], seed: 0, task: "nsp", guesses: [] };
   const isPlayed = (v) => state.pairs.some(({ task }) => task === v);
   const fits = (v) => Array.isArray(v) && [0, state.pairs.length].includes(v.length) && v.every((guess) => guess === null || isLabel(guess));
@@ -71,7 +71,8 @@ export function render({ model, el }) {
       update({ guesses: state.pairs.map((_, i) => (i === current ? label : state.guesses[i] ?? null)) });
       focusOn(next.hidden ? again : next);
     }));
-  const next = pushButton(TEXT.next, () => {
+  const next = pushButton(TEXT.next, (event) => {
+    if (event.detail > 1) return; // the second half of a double click on a guess
     current = undefined;
     draw();
     focusOn(guesses[0]);
@@ -92,6 +93,7 @@ export function render({ model, el }) {
     node("div", { class: "plm-row plm-game-buttons" }, ...guesses, next, again), message, answer, overlap, table, verdict,
     node("p", { class: "plm-quiet" }, TEXT.key),
   );
+  form.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
 
   const mark = (right) => node("span", { class: right ? "plm-game-right" : "plm-game-wrong" }, node("span", { "aria-hidden": "true" }, right ? "✓ " : "✗ "), node("span", { class: "plm-unseen" }, right ? TEXT.right : TEXT.wrong, " "));
   const title = (text) => node("bdi", {}, `“${text}”`);

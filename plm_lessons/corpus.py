@@ -44,6 +44,9 @@ TOPICS = (
     "Technology",
 )
 
+MOST_WORDS = 40
+"""A task reads so many words of a text at most: whole sentences, from the beginning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -112,14 +115,15 @@ def documents(source: str = "wikipedia", split: str = "train") -> list[Document]
     return [document for name in chosen for document in _load(name) if split in ("all", document.split)]
 
 
-def topic_examples(split: str = "train") -> list[LabelledText]:
-    """The articles that have a topic, as (text of the lead, index in :data:`TOPICS`).
-
-    Args:
-        split: ``"train"``, ``"held_out"`` or ``"all"``.
-    """
-    labelled = [document for document in documents("wikipedia", split) if document.topic is not None]
-    return [LabelledText(document.text, TOPICS.index(document.topic or "")) for document in labelled]
+def opening(document: Document) -> str:
+    """The first sentences of an article, as many as stay within `MOST_WORDS`; empty if the first alone is longer."""
+    taken, words = [], 0
+    for sentence in document.sentences:
+        words += len(sentence.split())
+        if words > MOST_WORDS:
+            break
+        taken.append(sentence)
+    return " ".join(taken)
 
 
 def sentiment_examples(split: str = "train") -> list[LabelledText]:

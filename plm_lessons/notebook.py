@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +12,13 @@ from typing import Any
 from IPython.display import Markdown, display
 
 
-def show_source(*objects: Any, docstrings: bool = False) -> None:
+def show_source(*objects: Any) -> None:
     """Display the source of functions or classes, as code in the theme of the page.
+
+    Docstrings are left out, for the text around says what they do, and so are comments to tools.
 
     Args:
         objects: Functions, methods or classes.
-        docstrings: Whether to keep their docstrings, which the text around usually makes superfluous.
 
     Raises:
         ValueError: There is none, or one that has no source in Python.
@@ -31,7 +33,7 @@ def show_source(*objects: Any, docstrings: bool = False) -> None:
             raise ValueError(
                 f"objects[{number}]={obj!r:.80}: must be a function or class in Python ({error})"
             ) from None
-        parts.append(source if docstrings else _without_docstrings(source))
+        parts.append(_without_docstrings(re.sub(r"  # (?:type: ignore|noqa|fmt: ).*", "", source)))
     display(Markdown("```python\n" + "\n\n".join(part.rstrip() for part in parts) + "\n```"))
 
 

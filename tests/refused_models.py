@@ -209,7 +209,8 @@ MODEL_PARTS = [
         attention_mask=[*BAD_ATTENTION, (torch.ones(2, 4, 4), "(2, 4, 4)", "(2, 4)")],
         max_new_tokens=COUNTS,
         num_beams=COUNTS,
-        length_penalty=[(value, "finite") for value in (NAN, INF, -INF, "1", None)] + [(0.6, "num_beams=1")],
+        length_penalty=[(value, "from -10 to 10") for value in (NAN, INF, -INF, "1", None, 11)]
+        + [(0.6, "num_beams=1")],
         temperature=[*TEMPERATURES, (0.5, "only with do_sample=True")],
         top_k=[*CAPS, (5, "only with do_sample=True")],
         top_p=[*NUCLEI, (0.5, "only with do_sample=True")],

@@ -147,11 +147,6 @@ PARTS = [
     ),
     part(objectives.gather_masked, lambda: {"labels": IDS}, labels=BAD_IDS),
     part(
-        objectives.padding_share,
-        lambda: {"attention_mask": MASK},
-        attention_mask=[*TENSORS, (MASK[:0], "[0, 4]"), (MASK * 2, "0 and 1")],
-    ),
-    part(
         objectives.prediction_count,
         lambda: {"length": 10, "masking_rate": 0.15, "max_predictions": 3},
         length=WHOLE,

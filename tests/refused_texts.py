@@ -8,7 +8,7 @@ from pathlib import Path
 from refusals import COUNTS, TEXT, TEXTS, TOKENIZERS, WHOLE, Values, part, positional, tokenizer
 
 from plm_lessons import corpus, corpus_cleaning, downstream, notebook, text_sources, tokenization
-from plm_lessons.downstream import capitals, splits
+from plm_lessons.downstream import splits
 from plm_lessons.tokenization import load_tokenizer
 
 HUG = {"hug": 10, "pug": 5}
@@ -17,11 +17,6 @@ PARTS = [
     *(part(task.examples, lambda: {"split": "validation"}, split=SPLIT) for task in downstream.TASKS.values()),
     *(part(choose, lambda: {"split": "validation"}, split=SPLIT) for choose in (splits.articles, splits.reviews)),
     part(splits.split_of, lambda: {"key": "a"}, key=TEXT),
-    part(
-        capitals.restored,
-        lambda: {"text": "a b", "labels": [0, 1]},
-        labels=[([0], "1 entries", "2 words"), ([0, 3], "3"), ([0, -1], "-1")],
-    ),
     part(corpus.split_of, lambda: {"key": "a"}, key=TEXT),
     part(
         corpus.documents,
@@ -29,7 +24,6 @@ PARTS = [
         source=[("books", "'wikipedia'"), (None, "'sotu'"), (["sotu"], "'sotu'")],
         split=[("test", "'train'"), (None, "'held_out'"), ([], "'all'")],
     ),
-    part(corpus.topic_examples, lambda: {"split": "held_out"}, split=[("test", "'train'"), (None, "'all'")]),
     part(corpus.sentiment_examples, lambda: {"split": "held_out"}, split=[("test", "'train'"), (None, "'all'")]),
     part(corpus.split_sentences, lambda: {"text": "One. Two."}, text=TEXT),
     part(

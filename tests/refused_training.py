@@ -61,7 +61,6 @@ LONG_DOCUMENTS = [[[20, 21, 22], [23, 24]], [[25, 26], [27]], [[28, 29], [30]]]
 QUESTION = Question("Which animal?", "The cat sat.", "cat", 4)
 ENCODED = {"input_ids": WORDS, "attention_mask": ONES}
 BATCH = {**ENCODED, "labels": WORDS}
-TEXT_BATCH = {**ENCODED, "labels": torch.tensor([0, 1])}
 RATES: Values = [(value, "finite number of at least 0") for value in (-1, NAN, INF, "1", None)]
 BATCHES: dict[str, Values] = {
     "documents": BAD_DOCUMENTS,
@@ -143,6 +142,15 @@ SCHEDULE: dict[str, Values] = {
     "cooldown_steps": [*WHOLE, (9, "0 to 3")],
     "schedule": [("step", "'cosine'"), (None, "'linear'")],
 }
+
+
+def padding(name: str) -> Tokenizer:
+    """A tokenizer of the book that fills up each batch."""
+    made = load_tokenizer(name)
+    made.enable_padding()
+    return made
+
+
 PARTS = [
     *(
         part(
@@ -227,7 +235,11 @@ PARTS = [
         t5_batches.TaskExamples,
         lambda: {"pairs": [text_to_text.TextPair("a", "b")], "tokenizer": tokenizer("t5_unigram")},
         pairs=[([("a", "b")], "pairs[0]", "TextPair"), (None, "list")],
-        tokenizer=[*TOKENIZERS, (load_tokenizer("wordpiece"), "'</s>'", "made for this model")],
+        tokenizer=[
+            *TOKENIZERS,
+            (load_tokenizer("wordpiece"), "'</s>'", "made for this model"),
+            (padding("t5_unigram"), "padding switched on", "neither"),
+        ],
     ),
     part(
         first(t5_batches.t5_batches),

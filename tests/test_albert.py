@@ -27,7 +27,6 @@ from plm_lessons import (
     AlbertConfig,
     AlbertForMaskedLM,
     AlbertForPreTraining,
-    AlbertForQuestionAnswering,
     AlbertForSequenceClassification,
     AlbertForTokenClassification,
     AlbertModel,
@@ -48,12 +47,7 @@ TINY = AlbertConfig(
     max_position_embeddings=16,
 )
 CLASSES = [
-    AlbertModel,
-    AlbertForPreTraining,
-    AlbertForMaskedLM,
-    AlbertForSequenceClassification,
-    AlbertForTokenClassification,
-    AlbertForQuestionAnswering,
+    getattr(plm_lessons, name) for name in plm_lessons.__all__ if name.startswith("Albert") and name != "AlbertConfig"
 ]
 SHARED = ("all", "attention", "feed_forward", "none")
 
@@ -458,8 +452,3 @@ def test_layers_that_share_nothing_are_saved_as_groups_of_one(tmp_path: Path) ->
     assert torch.equal(again(ids).logits, model(ids).logits)
     reference = transformers.AlbertForMaskedLM.from_pretrained(tmp_path).eval()
     torch.testing.assert_close(reference(ids).logits, model(ids).logits, rtol=0, atol=1e-5)
-
-
-def test_every_model_has_a_test_of_both_ways() -> None:
-    exported = {name for name in plm_lessons.__all__ if name.startswith("Albert") and name != "AlbertConfig"}
-    assert exported == {model_class.__name__ for model_class in CLASSES}

@@ -50,7 +50,7 @@ SHOWN = re.compile(r"^from (plm_lessons[\w.]*) import (?:\(([^)]*)\)|(.+))$", re
 # An argument of these names may be anything: it has a truth value, names what is in a message, or is a thing with
 # methods of the caller's own.
 FREE = {
-    *("add_pooling_layer", "bidirectional", "do_sample", "docstrings", "final_sentinel", "keep_sentinels", "progress"),
+    *("add_pooling_layer", "bidirectional", "do_sample", "final_sentinel", "progress"),
     *("output_attentions", "output_hidden_states", "output_logits", "use_cache", "with_key", "name", "self", "masking"),
     *("last_layer_everywhere", "logits", "make_optimizer", "model", "position_scores", "source", "sources", "task"),
     "tokens",
@@ -99,7 +99,8 @@ def test_every_argument_of_everything_public_is_in_the_tables() -> None:
     public = {name: thing for name, thing in named_for_everyone().items() if name not in UNCHECKED}
     assert len(public) > 100
     models = [thing for thing in public.values() if isinstance(thing, type) and issubclass(thing, PretrainedModel)]
-    calls = public | {f"{kind.__name__}.forward": kind.forward for kind in models}
+    methods = [(kind, name) for kind in models for name in ("forward", "generate") if hasattr(kind, name)]
+    calls = public | {f"{kind.__name__}.{name}": getattr(kind, name) for kind, name in methods}
     missing = {
         name: sorted(set(inspect.signature(call).parameters) - FREE - told.get(inspect.unwrap(call), set()))
         for name, call in calls.items()
@@ -125,7 +126,7 @@ def test_what_is_wrong_is_refused_by_name(one: Part, argument: str) -> None:
 
 # --- widgets: what no trait takes ---
 
-NEVER: list[Any] = [None, NAN, {}, b"text", -(10**30), [None], [[NAN]], object()]
+NEVER: list[Any] = [None, NAN, -INF, {}, b"text", -(10**30), [None], [[NAN]], object()]
 TRAITS = [(name, trait) for name in widgets.__all__ for trait in getattr(widgets, name).fields]
 
 

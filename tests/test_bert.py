@@ -14,6 +14,7 @@ import pytest
 import scipy.stats
 import torch
 import transformers
+from chance import seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -40,10 +41,6 @@ TINY = BertConfig(
     max_position_embeddings=16,
 )
 seeds = st.integers(0, 2**32 - 1)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def tokens(rows: int = 2, length: int = 10, seed: int = 0) -> Tensor:

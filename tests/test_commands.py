@@ -18,10 +18,11 @@ from plm_lessons import (
     BertConfig,
     BertForMaskedLM,
     BertForPreTraining,
+    BertForSequenceClassification,
     RobertaForMaskedLM,
     T5ForConditionalGeneration,
 )
-from plm_lessons.commands.finetune import with_new_head
+from plm_lessons.commands.finetune import drawn, with_new_head
 from plm_lessons.commands.main import COMMANDS, main
 from plm_lessons.corpus import documents, split_of
 from plm_lessons.downstream import TASKS
@@ -106,11 +107,17 @@ def test_each_option_reaches_the_recipe(text: Path, tmp_path: Path, capsys: pyte
     }  # fmt: skip
     command = ["pretrain", "roberta", "--text", str(text), "--config", str(config), "--set", "hidden_act=relu"]
     command += ["--out", str(tmp_path / "a"), "--log", str(tmp_path / "log"), "--log-every", "3"]
-    command += ["--evaluate-every", "3", "--threads", "1", "--precision", "float32", "--quiet"]
+    command += ["--evaluate-every", "3", "--threads", "2", "--precision", "float32", "--quiet"]
     for name, value in options.items():
         command += ["--" + name.replace("_", "-"), str(value)]
-    assert main(command) == 0
+    threads = torch.get_num_threads()
+    try:
+        assert main(command) == 0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
     recipe = recipe_of(tmp_path / "a")
+    assert json.loads((tmp_path / "a" / "recipe.json").read_text(encoding="utf8"))["precision"] == "float32"
     assert {name: getattr(recipe, name) for name in options} == options
     assert recipe.model == TINY | {"hidden_act": "relu"}
     log = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf8").splitlines()]
@@ -127,6 +134,27 @@ def test_a_published_shape_gets_the_vocabulary_of_the_tokenizer(text: Path, tmp_
     config = BertConfig.from_pretrained(tmp_path)
     assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (128, 2, 2)
     assert (config.vocab_size, config.hidden_dropout_prob, config.max_position_embeddings) == (8192, 0.1, 16)
+
+
+def test_a_configuration_gets_the_vocabulary_of_the_tokenizer(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 30522, **TINY}))
+    command = ["pretrain", "bert", "--config", str(tmp_path / "config.json"), "--text", str(text), "--steps", "1"]
+    assert main([*command, "--batch-size", "2", "--out", str(tmp_path / "a")]) == 0
+    assert BertConfig.from_pretrained(tmp_path / "a").vocab_size == 8192
+
+
+def test_rows_shorter_than_those_of_the_books_first_passes_need_no_other_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remember(recipe: Recipe, *_: Any, **__: Any) -> None:
+        recipes.append(recipe)
+        raise ValueError("enough")
+
+    recipes: list[Recipe] = []
+    monkeypatch.setattr("plm_lessons.commands.pretrain.Run", remember)
+    for more in ([], ["--short-length", "8"]):
+        assert main(["pretrain", "bert", "--max-length", "16", *more, "--out", str(tmp_path / "a")]) == 2
+    assert [(recipe.max_length, recipe.short_epochs) for recipe in recipes] == [(16, 0), (16, 3)]
 
 
 def test_a_text_too_short_to_hold_any_of_it_out_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,15 +193,33 @@ def test_evaluate_prints_the_figures(family: str, models: Path, text: Path, caps
             assert f"accuracy {logged[f'{task}_accuracy']:.1%} of {logged['pairs']:,.0f} pairs" in told
 
 
-def test_evaluation_needs_no_recipe_and_may_look_at_less(models: Path, text: Path, tmp_path: Path) -> None:
+def test_evaluation_needs_no_recipe_and_may_look_at_less(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A folder from elsewhere: its rows are as long as its position table allows."""
     shutil.copytree(models / "roberta", tmp_path / "a")
     (tmp_path / "a" / "recipe.json").unlink()
-    assert main(["evaluate", str(tmp_path / "a"), "--text", str(text), "--batches", "1"]) == 0
+    longer = tmp_path / "longer.txt"  # of which more than a batch is held out
+    longer.write_text(
+        "\n\n".join(" ".join(one.sentences) for one in documents("wikipedia", "all")[:400]), encoding="utf8"
+    )
+    assert main(["evaluate", str(tmp_path / "a"), "--text", str(longer), "--batches", "1"]) == 0
+    told = capsys.readouterr().out
     model, tokenizer = RobertaForMaskedLM.from_pretrained(models / "roberta"), load_tokenizer("byte_level_bpe")
-    recipe, source = recipe_of(models / "roberta"), FileText((text,))
+    recipe, source = recipe_of(models / "roberta"), FileText((longer,))
     some, every = (held_out_figures(model, tokenizer, recipe, source, most) for most in (1, None))
-    assert 0 < some["model"]["words"] <= every["model"]["words"]
+    assert 0 < some["model"]["words"] < every["model"]["words"]
+    assert f"{some['model']['words']:,.0f} " in told
+
+
+def test_a_model_without_a_head_for_words_is_not_asked_for_any(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be drawn anew: random words, with probabilities."""
+    with pytest.warns(UserWarning, match="drawn anew|not used"):
+        BertForSequenceClassification.from_pretrained(models / "bert").save_pretrained(tmp_path / "a")
+    shutil.copy(models / "bert" / "tokenizer.json", tmp_path / "a")
+    assert_refused(["fill-mask", str(tmp_path / "a"), "A [MASK]."], "has no cls.predictions.*not pre-trained", capsys)
 
 
 def test_fill_mask_prints_words_and_probabilities(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,6 +304,7 @@ def test_an_epoch_of_a_t5_reads_every_pair_once_in_an_order_of_its_own(
     read: list[tuple[int, ...]] = []
 
     def remember(model: Any, optimizer: Any, batches: Any, *, steps: range, **more: Any) -> Any:
+        assert rates_of_dropout(model) == {0.25}
         for _ in steps:
             batch = next(batches)
             read.extend(tuple(row[mask == 1]) for row, mask in zip(
@@ -267,7 +314,7 @@ def test_an_epoch_of_a_t5_reads_every_pair_once_in_an_order_of_its_own(
 
     monkeypatch.setattr("plm_lessons.commands.finetune.training_steps", remember)
     command = ["finetune", "sentiment", "--model", str(models / "t5"), "--out", str(tmp_path / "a")]
-    assert main([*command, "--epochs", "2", "--batch-size", "4"]) == 0
+    assert main([*command, "--epochs", "2", "--batch-size", "4", "--dropout", "0.25"]) == 0
     assert len(read) == 20 and set(read[:10]) == set(read[10:]) and len(set(read)) == 10 and read[:10] != read[10:]
 
 
@@ -285,13 +332,43 @@ def test_finetune_keeps_the_model_if_it_cannot_be_measured(
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
 
 
+def rates_of_dropout(model: torch.nn.Module) -> set[float]:
+    return {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
 def test_dropout_reaches_the_new_head(family: str, models: Path) -> None:
-    model, _ = with_new_head(models / family, family, TASKS["topics"], dropout=0.0, seed=0)
-    assert all(module.p == 0 for module in model.modules() if isinstance(module, torch.nn.Dropout))
+    model, _ = with_new_head(models / family, family, TASKS["topics"], dropout=0.25, seed=0)
+    assert rates_of_dropout(model) == {0.25}
+
+
+def test_a_fine_tuned_model_is_fine_tuned_further_for_another_task(models: Path, tmp_path: Path) -> None:
+    model, tokenizer = with_new_head(models / "bert", "bert", TASKS["sentiment"], dropout=0.1, seed=0)
+    model.save_pretrained(tmp_path / "a")
+    (tmp_path / "a" / "tokenizer.json").write_text(tokenizer.to_str())
+    for task in ("topics", "capitals", "questions", "pairs"):
+        further, _ = with_new_head(tmp_path / "a", "bert", TASKS[task], dropout=0.1, seed=0)
+        names = TASKS[task].labels
+        assert (further.config.num_labels, tuple(further.config.label_names)) == (len(names) or 2, names)
+        for name, weight in further.encoder.named_parameters():
+            assert torch.equal(weight, model.encoder.get_parameter(name))
+
+
+def test_where_nothing_can_be_written_is_found_before_the_training(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plm_lessons.commands.finetune.fine_tune", None)  # would be an error
+    (tmp_path / "file").touch()
+    command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
+    assert_refused([*command, "--max-length", "32"], "file/a", capsys)
+    monkeypatch.undo()
+    command[-1] = str(tmp_path / "a")
+    assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
+    assert not (tmp_path / "a").exists()
 
 
 def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:
+    assert drawn(range(100), 20, 0)[:5] == drawn(range(100), 5, 0) != drawn(range(100), 5, 1)
     weights = []
     for number, seed in enumerate((0, 0, 1)):
         command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / str(number))]

@@ -109,6 +109,11 @@ def test_words_that_do_not_fit_their_labels_or_the_model_are_refused() -> None:
         encode_words(tokenizer(), ["a \u200b cat"], [[0, 1, 1]], max_length=9)
 
 
+def test_a_text_without_words_has_no_labels() -> None:
+    _, targets = encode_words(tokenizer(), ["a cat", ""], [[1, 0], []], max_length=9)
+    assert targets.tolist() == [[-100, 1, 0, -100], [-100] * 4]
+
+
 def exact_scores(windows: QuestionWindows) -> tuple[Tensor, Tensor]:
     """Of a model that knows every answer and is as sure where there is none: 1 at the right places, 0 elsewhere."""
     length = windows.inputs["input_ids"].shape[1]
@@ -317,6 +322,19 @@ def test_a_gradient_without_end_is_found_before_it_spoils_the_weights() -> None:
     with pytest.raises(ValueError, match="the length of the gradient is (inf|nan) at step 1: try a smaller"):
         fine_tune(model, inputs, labels, epochs=1, learning_rate=1e-3, progress=False)
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert not model.training
+
+
+def test_gradients_from_before_count_for_nothing() -> None:
+    """Of a call that was refused or interrupted, or of the caller's own."""
+    inputs, labels = encode_texts(tokenizer(), ["a cat", "a dog"], max_length=12), torch.tensor([0, 1])
+    losses = []
+    for left_over in (None, float("nan"), 100.0):
+        model = small_model("SequenceClassification")
+        if left_over is not None:
+            (left_over * model(**inputs, labels=labels).loss).backward()
+        losses.append(fine_tune(model, inputs, labels, epochs=2, learning_rate=1e-2, progress=False))
+    assert losses[0] == losses[1] == losses[2]
 
 
 @pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification", "QuestionAnswering"])
@@ -426,11 +444,14 @@ def test_the_examples_of_every_task_go_from_text_to_figures(name: str) -> None:
 
 
 def test_examples_that_do_not_fit_are_left_out_and_questions_are_not() -> None:
+    padding = load_tokenizer("wordpiece")
+    padding.enable_padding(length=70)
     for name in ("topics", "pairs", "capitals"):
         examples = TASKS[name].examples("held_out")
         kept = fitting(TASKS[name], examples, tokenizer(), 60)
         assert 0 < len(kept) < len(examples)
         assert encode_task(TASKS[name], kept, tokenizer(), 60).inputs["input_ids"].shape[1] <= 60
         assert fitting(TASKS[name], examples, tokenizer(), 512) == examples
+        assert fitting(TASKS[name], examples, padding, 60) == kept
     questions = TASKS["questions"].examples("held_out")
     assert fitting(TASKS["questions"], questions, tokenizer(), 60) == questions

@@ -253,6 +253,8 @@ def test_the_nucleus_is_the_fewest_tokens_that_reach_the_share() -> None:
     logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
     for top_p, kept in ((0.4, [0]), (0.5, [0]), (0.51, [0, 1]), (0.75, [0, 1]), (1.0, [0, 1, 2, 3])):
         assert keep_top_p(logits, top_p).isfinite().nonzero().flatten().tolist() == kept
+    many = torch.cat([torch.zeros(32_000), torch.tensor([-18.0])])  # whose rounded probabilities sum to more than 1
+    assert torch.equal(keep_top_p(many, 1.0), many)
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"temperature": 2.0, "top_k": 4, "top_p": 0.9}])
@@ -294,3 +296,16 @@ def test_writing_knows_no_dropout_and_leaves_the_model_as_it_was() -> None:
     with pytest.raises(ValueError, match="input_ids holds 14"):
         ours.generate(torch.tensor([[14]]))
     assert ours.training and ours.decoder.layers[0].dropout.training
+    ours.encoder.eval()  # frozen by the caller
+    assert torch.equal(ours.generate(**inputs), expected)
+    assert ours.training and ours.decoder.training and not ours.encoder.training
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_model_that_overflows_says_so(num_beams: int) -> None:
+    ours = model().half()
+    with torch.no_grad():
+        for layer in ours.decoder.layers:
+            layer.feed_forward.contract.weight.fill_(60_000)
+    with pytest.raises(ValueError, match="float16, which overflows in T5: must be bfloat16 or float32"):
+        ours.generate(**batch(1, 3, 6), num_beams=num_beams)

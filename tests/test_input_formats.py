@@ -22,7 +22,6 @@ from plm_lessons.objectives import (
     doc_sentences,
     full_sentences,
     packed_batch,
-    padding_share,
     single_sentence_pairs,
 )
 
@@ -89,15 +88,12 @@ def test_packed_batch() -> None:
     assert batch.input_ids.tolist() == [[0, 10, 11, 3, 20, 3], [0, 30, 3, 1, 1, 1]]
     assert batch.attention_mask.tolist() == [[1] * 6, [1, 1, 1, 0, 0, 0]]
     assert {tensor.dtype for tensor in batch} == {torch.int64}
-    assert padding_share(batch.attention_mask) == 0.25
     wider = packed_batch(rows, cls_token_id=0, sep_token_id=3, pad_token_id=1, max_length=9)
-    assert wider.input_ids.shape == (2, 9) and padding_share(wider.attention_mask) == 0.5
+    assert wider.input_ids.shape == (2, 9) and wider.attention_mask.sum() == 9
     with pytest.raises(ValueError, match=r"max_length must be at least 6, the length of rows\[0\].*got 5"):
         packed_batch(rows, cls_token_id=0, sep_token_id=3, pad_token_id=1, max_length=5)
     with pytest.raises(ValueError, match="rows must hold at least one row"):
         packed_batch([], cls_token_id=0, sep_token_id=3, pad_token_id=1)
-    with pytest.raises(ValueError, match="attention_mask must hold at least one position"):
-        padding_share(torch.zeros(0, 4))
 
 
 @given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -88,6 +89,14 @@ def test_the_weights_are_the_likeliest_on_the_rows_that_were_not_counted() -> No
                 counting.weights[length - 2][level] = min(max(moved, 0.0), 0.9999)
                 assert loss(length) >= best - 3e-4  # as near as fifty rounds of fitting come
     assert all(each[0] == 0 for each in weights) and weights[0][8] > 0.8
+
+
+def test_no_word_is_impossible_even_if_all_that_the_weights_were_fitted_on_had_been_counted() -> None:
+    rows = [[1, 2, 3]] * 40
+    model = NgramModel(rows, V)
+    ngrams = np.array(list(itertools.product(range(V), repeat=3)))
+    assert (model.probabilities(ngrams) > 0).all()
+    assert math.isfinite(trigram_baseline(rows, torch.from_numpy(ngrams), V)["masked_lm_loss"])
 
 
 def test_with_fewer_than_ten_rows_nothing_is_fitted() -> None:

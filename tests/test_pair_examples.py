@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from chance import seeded
 from tokenizers import Tokenizer
 
 from plm_lessons import AlbertConfig, AlbertForPreTraining, BertConfig, BertForMaskedLM, BertForPreTraining
@@ -22,10 +23,6 @@ SMALL: dict[str, Any] = {
     "intermediate_size": 64,
     "initializer_range": 0.5,  # so that pairs differ by more than rounding
 }
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def document(title: str, *paragraphs: tuple[str, ...]) -> Document:
@@ -142,6 +139,8 @@ def test_probability_is_that_of_label_0_for_each_pair_alone(which: int, pairs: l
     model, tokenizer, scores = models()[which]
     model.train()
     found = pair_probabilities(model, tokenizer, pairs, batch_size=5)
+    assert model.training, "left as it was"
+    model.eval()
     for pair, probability in zip(pairs, found, strict=True):
         first, second = (tokenizer.encode(some, add_special_tokens=False).tokens for some in pair[1:3])
         tokens = ["[CLS]", *first, "[SEP]", *second, "[SEP]"]

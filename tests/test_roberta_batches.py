@@ -14,8 +14,8 @@ from plm_lessons import RobertaConfig, RobertaForMaskedLM
 from plm_lessons.corpus import documents
 from plm_lessons.objectives import PackedBatch
 from plm_lessons.tokenization import encode_documents, load_tokenizer
+from plm_lessons.training.encoding import encode_texts
 from plm_lessons.training.evaluation import evaluate_pretraining
-from plm_lessons.training.fine_tuning import encode_texts
 from plm_lessons.training.inference import fill_mask
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.pretraining import pretrain

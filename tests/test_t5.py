@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from chance import seeded
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -66,10 +67,6 @@ def no_unexpected_warning() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def inputs(rows: int = 2, source: int = 6, target: int = 4) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -85,11 +86,15 @@ def test_impossible_schedules_are_refused(warmup_steps: int, total_steps: int, n
         warmup_then_decay(optimizer, warmup_steps, total_steps)
 
 
-def test_bfloat16_is_used_only_inside_the_context() -> None:
+@pytest.mark.parametrize("multiplies_bfloat16", [True, False])
+def test_bfloat16_is_used_where_it_is_quick_and_only_inside_the_context(
+    multiplies_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: multiplies_bfloat16)
     a = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
     with mixed_precision(torch.device("cpu")):
-        inside = (a @ a).dtype
-    assert inside in (torch.bfloat16, torch.float32)
+        assert (a @ a).dtype == (torch.bfloat16 if multiplies_bfloat16 else torch.float32)
     assert (a @ a).dtype == torch.float32
 
 
@@ -168,6 +173,36 @@ def test_too_few_batches_and_diverging_losses_are_errors(
         broken.masked_lm_head.bias.fill_(math.nan)
     with pytest.raises(ValueError, match="loss is nan at step 1"):
         pretrain(broken, batches, steps=2, learning_rate=1e-3, warmup_steps=0, progress=False)
+    assert not broken.training
+
+
+def test_gradients_from_before_count_for_nothing(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
+    batches, logs = first_batches(document_ids, tokenizer, 2), []
+    for left_over in (None, math.nan, 100.0):
+        model = BertForPreTraining(small_config(tokenizer))
+        if left_over is not None:
+            (left_over * model(**batches[0]).loss).backward()
+        logs.append(pretrain(model, batches, steps=2, learning_rate=1e-2, warmup_steps=0, progress=False))
+    assert logs[0] == logs[1] == logs[2]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_all_processes_find_at_the_same_step_that_the_batches_end(
+    rank: int, document_ids: list[list[list[int]]], tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or one would wait for the others for ever."""
+    monkeypatch.setattr("plm_lessons.training.pretraining.process_rank", lambda: (rank, 2))
+    read = []
+
+    def batches() -> Iterator[Batch]:
+        for batch in first_batches(document_ids, tokenizer, 5):
+            read.append(batch)
+            yield batch
+
+    with pytest.raises(ValueError, match="batches ended after 5: must be at least 6 for steps=3"):
+        pretrain(BertForPreTraining(small_config(tokenizer)), batches(), steps=3, learning_rate=1e-3, warmup_steps=0,
+                 progress=False)  # fmt: skip
+    assert len(read) == 5
 
 
 @pytest.mark.parametrize("name", ["batch_size", "copies"])
@@ -208,3 +243,19 @@ def test_fill_mask_gives_probabilities_for_every_mask(tokenizer: Tokenizer) -> N
     assert {word for word, _ in everything} == set(tokenizer.get_vocab())
     with pytest.raises(ValueError, match=r"\[MASK\]"):
         fill_mask(model, tokenizer, "nothing is missing here")
+    for name in ("enable_padding", "enable_truncation"):
+        limited = load_tokenizer("wordpiece")
+        getattr(limited, name)(**{"length": 9} if name == "enable_padding" else {"max_length": 5})
+        with pytest.raises(ValueError, match="tokenizer has truncation or padding switched on"):
+            fill_mask(model, limited, "a [MASK]")
+
+
+def test_looking_at_a_model_leaves_each_part_in_its_mode(
+    document_ids: list[list[list[int]]], tokenizer: Tokenizer
+) -> None:
+    model = BertForPreTraining(small_config(tokenizer, dropout=0.5)).train()
+    model.encoder.embeddings.eval()  # frozen by the caller
+    batches, modes = first_batches(document_ids, tokenizer, 1), [part.training for part in model.modules()]
+    assert evaluate_pretraining(model, batches) == evaluate_pretraining(model, batches)
+    assert fill_mask(model, tokenizer, "a [MASK]") == fill_mask(model, tokenizer, "a [MASK]")
+    assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2

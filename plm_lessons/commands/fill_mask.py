@@ -29,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(chosen: argparse.Namespace) -> None:
     """Load the model, ask it, print its answers."""
     folder, family = find_model(chosen.model, CLASSES)
-    model, tokenizer = load_model(folder, CLASSES[family])
+    model, tokenizer = load_model(folder, CLASSES[family], whole=True)
     mask = tokenizer.id_to_token(token_id(tokenizer, "[MASK]", "<mask>"))
     text = chosen.text.replace("[MASK]", mask).replace("<mask>", mask)
     answers = fill_mask(model, tokenizer, text, chosen.top)

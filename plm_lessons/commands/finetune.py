@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +94,15 @@ def run(chosen: argparse.Namespace) -> None:
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
-    model, tokenizer, measure = train(chosen, folder, family)
+    out.mkdir(
+        parents=True, exist_ok=True
+    )  # refuses a place for nothing to be written before the training, not after it
+    try:
+        model, tokenizer, measure = train(chosen, folder, family)
+    except BaseException:
+        with suppress(OSError):
+            out.rmdir()  # if it is empty
+        raise
     write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
     model.save_pretrained(out)
     print(f"model: {out}")
@@ -134,15 +144,19 @@ def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any
     before_the_head = "classifier_dropout_prob" if family == "albert" else "classifier_dropout"
     places = "hidden_dropout_prob", "attention_probs_dropout_prob", before_the_head
     fields: dict[str, Any] = dict.fromkeys(places, dropout)
-    if task.labels:
-        fields |= {"num_labels": len(task.labels), "label_names": task.labels}
+    fields |= {"num_labels": len(task.labels) or 2, "label_names": task.labels}  # a question's are start and end
     return getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), fields
 
 
 def with_new_head(folder: Path, family: str, task: Task, dropout: float, seed: int) -> tuple[Any, Tokenizer]:
-    """A pre-trained model with a head for a task, whose weights are drawn by the seed; and its tokenizer."""
+    """A pre-trained encoder with a head for a task, whose weights are drawn by the seed; and its tokenizer.
+
+    A head that the folder holds, of another task perhaps, does not count. (A pooler that it lacks is drawn by seed 0.)
+    """
     model_class, fields = head_of(family, task, dropout)
-    model, tokenizer = load_model(folder, model_class, **fields)
+    encoder, tokenizer = load_model(folder, model_class.encoder_class)
+    model = model_class(dataclasses.replace(encoder.config, **fields)).eval()
+    model.encoder.load_state_dict({name: encoder.get_parameter(name) for name, _ in model.encoder.named_parameters()})
     heads = {name for name, _ in model.named_parameters() if not name.startswith("encoder.")}
     model.initialise(torch.Generator().manual_seed(seed), only=heads)
     return model, tokenizer
@@ -187,7 +201,7 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
 
     def measure() -> tuple[dict[str, float], int]:
         held_out = drawn(task.examples("held_out"), WRITTEN, seed=0)
-        written = write_texts(model.eval(), tokenizer, [pair.source for pair in held_out])
+        written = write_texts(model, tokenizer, [pair.source for pair in held_out])
         return task_figures(task, written, [pair.target for pair in held_out]), len(held_out)
 
     return model, tokenizer, measure

@@ -145,6 +145,8 @@ def chosen_recipe(chosen: argparse.Namespace) -> Recipe:
     changes = {name: value for name, value in vars(chosen).items() if name in names and value is not None}
     if "schedule" in changes:
         changes.setdefault("cooldown_steps", 0)
+    if "short_length" not in changes and changes.get("max_length", recipe.short_length) < recipe.short_length:
+        changes.setdefault("short_epochs", 0)
     recipe = dataclasses.replace(recipe, **changes, model=_chosen_fields(chosen, recipe.model))
     if "short_length" in changes and not recipe.short_epochs:
         raise ValueError(f"short_length={recipe.short_length}: must not be given without short_epochs")
@@ -157,11 +159,11 @@ def _chosen_fields(chosen: argparse.Namespace, fields: dict[str, Any]) -> dict[s
     if chosen.size is not None:
         check_choice("size", chosen.size, config_class.published_sizes)
         fields = dict(config_class.published_sizes[chosen.size])
-        fields.pop("vocab_size", None)
     elif chosen.config is not None:
         values = read_object(chosen.config)
         config_class.from_dict(values)  # refuses what it does not know
         fields = {field.name: values[field.name] for field in dataclasses.fields(config_class) if field.name in values}
+    fields = {name: value for name, value in fields.items() if name != "vocab_size"}  # the tokenizer's
     return fields | dict(_field(entry) for entry in chosen.set)
 
 

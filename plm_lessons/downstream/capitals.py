@@ -6,11 +6,10 @@ needs the word and what stands around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plm_lessons.checks import check_whole
-from plm_lessons.downstream.splits import articles, opening
+from plm_lessons.corpus import opening
+from plm_lessons.downstream.splits import articles
 
 CASES = ("lower", "capitalised", "other")
 """All letters small; the first letter large; all else: large throughout (`NASA`) or mixed (`McCartney`)."""
@@ -34,21 +33,6 @@ def case_of(word: str) -> int:
     """The index in `CASES` of a word as it was written."""
     lower = word.lower()
     return 0 if word == lower else 1 if word == capitalised(lower) else 2
-
-
-def restored(text: str, labels: Sequence[int]) -> str:
-    """The text in the case that the labels say, in capitals throughout for `"other"`.
-
-    Raises:
-        ValueError: There is not one label for each word, or one is none of `CASES`.
-    """
-    for number, label in enumerate(labels):
-        check_whole(f"labels[{number}]", label, 0, len(CASES) - 1)
-    words = text.split()
-    if len(words) != len(labels):
-        raise ValueError(f"labels has {len(labels)} entries; it must have one for each of {len(words)} words")
-    forms = (str, capitalised, str.upper)
-    return " ".join(forms[label](word) for word, label in zip(words, labels, strict=True))
 
 
 def lower_cased_openings(split: str) -> list[LabelledWords]:

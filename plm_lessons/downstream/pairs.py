@@ -16,8 +16,8 @@ from math import log
 
 import numpy as np
 
-from plm_lessons.corpus import TOPICS, Document
-from plm_lessons.downstream.splits import articles, opening
+from plm_lessons.corpus import TOPICS, Document, opening
+from plm_lessons.downstream.splits import articles
 
 ANSWERS = ("no", "yes")
 

@@ -7,8 +7,6 @@ from plm_lessons.checks import check_choice
 from plm_lessons.corpus import Document, LabelledText, documents, sentiment_examples
 
 SPLITS = ("train", "validation", "held_out")
-MOST_WORDS = 40
-"""So many words of an article are read at most: whole sentences, from the beginning."""
 
 
 def split_of(key: str) -> str:
@@ -40,14 +38,3 @@ def reviews(split: str) -> list[LabelledText]:
     """
     check_choice("split", split, SPLITS)
     return [example for example in sentiment_examples("all") if split_of(example.text) == split]
-
-
-def opening(document: Document) -> str:
-    """The first sentences of an article, as many as stay within `MOST_WORDS`; empty if the first alone is longer."""
-    taken, words = [], 0
-    for sentence in document.sentences:
-        words += len(sentence.split())
-        if words > MOST_WORDS:
-            break
-        taken.append(sentence)
-    return " ".join(taken)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from plm_lessons.corpus import SENTIMENTS, TOPICS, LabelledText
+from plm_lessons.corpus import SENTIMENTS, TOPICS, LabelledText, opening
 from plm_lessons.downstream.capitals import CASES, lower_cased_openings
 from plm_lessons.downstream.pairs import ANSWERS, description_pairs
 from plm_lessons.downstream.questions import title_questions
-from plm_lessons.downstream.splits import articles, opening, reviews
+from plm_lessons.downstream.splits import articles, reviews
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,7 +208,10 @@ class AlbertPretrainedModel(BertPretrainedModel):
 
 
 class AlbertModel(AlbertPretrainedModel, BertModel):
-    """The encoder of BERT, its embedding factorised and its layers shared."""
+    """The encoder of BERT, its embedding factorised and its layers shared.
+
+    Dropout stands where the original code and BERT have it; `transformers` has none behind the feed-forward network.
+    """
 
     embeddings_class = AlbertEmbeddings
 

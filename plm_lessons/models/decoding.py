@@ -117,6 +117,8 @@ def keep_top_k(logits: Tensor, top_k: int) -> Tensor:
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     """-inf for all but the nucleus: the fewest tokens, likeliest first, that have a probability of `top_p` together."""
+    if top_p >= 1:  # all of them, whatever the sum of rounded probabilities is
+        return logits
     sorted_logits, order = logits.sort(dim=-1, descending=True)
     probabilities = sorted_logits.softmax(dim=-1)
     of_likelier = probabilities.cumsum(dim=-1) - probabilities

@@ -14,7 +14,7 @@ from torch import Tensor
 from plm_lessons.checks import check_number, check_whole
 from plm_lessons.layers.attention import KeyValueCache
 from plm_lessons.models.decoding import beam_search, check_sampling, most_likely, sample, write
-from plm_lessons.models.pretrained import PretrainedModel
+from plm_lessons.models.pretrained import PretrainedModel, evaluation_mode
 
 
 class GenerativeModel(PretrainedModel):
@@ -28,7 +28,6 @@ class GenerativeModel(PretrainedModel):
     score_next: Any
     decoder: Any
 
-    @torch.no_grad()
     def generate(
         self,
         input_ids: Tensor,
@@ -50,7 +49,7 @@ class GenerativeModel(PretrainedModel):
             max_new_tokens: The largest number of tokens to write.
             num_beams: 1 for the likeliest token at each step, more for `beam_search`. (T5 is used with 1, and with 4
                 for translation and summaries: section 3.7 of its paper.)
-            length_penalty: Of beam search: the larger, the longer the texts. (T5: 0.6.)
+            length_penalty: Of beam search: the larger, the longer the texts; from -10 to 10. (T5: 0.6.)
             do_sample: Draw each token instead.
             temperature, top_k, top_p: See `sample`; only with `do_sample`.
             generator: Draws the tokens; seed 0 if None, so that the same call gives the same texts.
@@ -64,9 +63,7 @@ class GenerativeModel(PretrainedModel):
             ValueError: An argument has the wrong shape, type or range, or does not go with another.
         """
         _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p, generator)
-        was_training = self.training
-        self.eval()
-        try:
+        with evaluation_mode(self):
             encoded = self.encode(input_ids, attention_mask).last_hidden_state
             next_token = CachedNextToken(self, encoded, attention_mask, num_beams, use_cache)
             start = torch.full_like(input_ids[:, :1], self.config.decoder_start_token_id)
@@ -82,8 +79,6 @@ class GenerativeModel(PretrainedModel):
             generator = generator or torch.Generator().manual_seed(0)
             draw = partial(sample, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
             return write(next_token, start, draw, **limits)
-        finally:
-            self.train(was_training)
 
 
 class CachedNextToken:
@@ -113,6 +108,8 @@ class CachedNextToken:
         """[B, T] -> logits [B, V], float32 at least."""
         unread = tokens[:, self.caches[0].length :] if self.caches else tokens
         logits = self.model.score_next(unread, self.encoded, self.mask, self.caches)
+        if logits.dtype == torch.float16 and not logits.isfinite().all():
+            raise ValueError("the model computes in float16, which overflows in T5: must be bfloat16 or float32")
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def reorder(self, rows: Tensor) -> None:
@@ -134,7 +131,7 @@ def _check_arguments(
     """Raise a `ValueError` for what is impossible, and for what would have no effect."""
     check_whole("max_new_tokens", max_new_tokens, least=1)
     check_whole("num_beams", num_beams, least=1)
-    check_number("length_penalty", length_penalty)
+    check_number("length_penalty", length_penalty, low=-10, high=10)  # a power of the length, which could overflow
     check_sampling(temperature, top_k, top_p)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise ValueError(f"generator={generator!r:.80}: must be a torch.Generator, or None")

@@ -65,6 +65,8 @@ class ModelOutput:
                 parts.append(f"{field.name}={len(value)} x {list(value[0].shape)}")
             elif isinstance(value, Tensor):
                 parts.append(
-                    f"{field.name}={value.item():.4f}" if value.dim() == 0 else f"{field.name}={list(value.shape)}"
+                    f"{field.name}={list(value.shape)}"
+                    if value.dim() or value.is_meta
+                    else f"{field.name}={value.item():.4f}"
                 )
         return f"{type(self).__name__}({', '.join(parts)})"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -20,6 +22,19 @@ from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder, read
 from plm_lessons.models.configuration import ModelConfig
 
 Model = TypeVar("Model", bound="PretrainedModel")
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout and without gradients; afterwards each part of the model is in the mode in which it was."""
+    in_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in in_training:
+            module.training = True
 
 
 class PretrainedModel(nn.Module):

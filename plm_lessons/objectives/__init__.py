@@ -30,7 +30,6 @@ from plm_lessons.objectives.masking import (
     gather_masked,
     mask_tokens,
 )
-from plm_lessons.objectives.padding import padding_share
 from plm_lessons.objectives.prediction_counts import prediction_count
 from plm_lessons.objectives.sentence_order import IN_ORDER, SWAPPED, sentence_order_pairs
 from plm_lessons.objectives.sentence_pairs import (
@@ -90,7 +89,6 @@ __all__ = [
     "ngram_probabilities",
     "number_words",
     "packed_batch",
-    "padding_share",
     "pair_batch",
     "prediction_count",
     "random_partition",

@@ -1,4 +1,4 @@
-"""Rows of unequal length in one tensor, and what share of it is filler.
+"""Rows of unequal length in one tensor.
 
 B  rows
 S  length of the longest row, or the length asked for
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from plm_lessons.checks import check_whole
-from plm_lessons.objectives.checks import as_bool
 
 
 def pad_rows(
@@ -45,15 +44,3 @@ def pad_rows(
     input_ids = torch.full((len(rows), width), pad_token_id)
     input_ids[attended] = torch.tensor(list(chain.from_iterable(rows)))  # row by row, left to right
     return input_ids, attended.long()
-
-
-def padding_share(attention_mask: Tensor) -> float:
-    """The share of positions that hold padding: work that a model does for nothing.
-
-    Args:
-        attention_mask: [B, S], 1 on tokens, 0 on padding; at least one position.
-    """
-    attended = as_bool("attention_mask", attention_mask)
-    if attended.numel() == 0:
-        raise ValueError(f"attention_mask must hold at least one position, got shape {list(attended.shape)}")
-    return 1.0 - attended.double().mean().item()

@@ -23,10 +23,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from plm_lessons.checks import check_whole, each_text
-from plm_lessons.corpus import SENTIMENTS, TOPICS, Document, documents, sentiment_examples
-
-MOST_WORDS = 40
-"""An input takes so many words of its text at most: whole sentences, from the beginning."""
+from plm_lessons.corpus import MOST_WORDS, SENTIMENTS, TOPICS, Document, documents, opening, sentiment_examples
 
 ORDERS = ("in order", "swapped")
 DECADES = tuple(str(year) for year in range(1790, 2030, 10))
@@ -86,10 +83,8 @@ def passages(sentences: tuple[str, ...], most_words: int = MOST_WORDS) -> Iterat
 
 
 def _leads(split: str) -> Iterator[tuple[Document, str]]:
-    """Each article whose first sentence is short enough, and the first passage of it."""
-    for document in documents("wikipedia", split):
-        if len(document.sentences[0].split()) <= MOST_WORDS:
-            yield document, next(passages(document.sentences))
+    """Each article whose first sentence is short enough, and its opening."""
+    return ((document, lead) for document in documents("wikipedia", split) if (lead := opening(document)))
 
 
 def _topic(split: str) -> Iterator[TextPair]:

@@ -27,6 +27,19 @@ def check_tokenizer(tokenizer: Any, model: type | None = None) -> None:
         raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be {model.__name__}")
 
 
+def check_whole_texts(tokenizer: Any) -> None:
+    """A tokenizer that neither cuts nor pads what it reads.
+
+    Raises:
+        ValueError: It does, or it is none.
+    """
+    check_tokenizer(tokenizer)
+    if tokenizer.truncation is not None or tokenizer.padding is not None:
+        raise ValueError(
+            "tokenizer has truncation or padding switched on; it must have neither (no_truncation(), no_padding())"
+        )
+
+
 def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
     """Load a tokenizer of the book by its name, or any `tokenizer.json`.
 
@@ -77,10 +90,8 @@ def encode_documents(
     Raises:
         ValueError: if the tokenizer would cut or pad the sentences, or a document or a sentence is something else.
     """
-    check_tokenizer(tokenizer)
+    check_whole_texts(tokenizer)
     check_text("separator", separator)
-    if tokenizer.truncation is not None or tokenizer.padding is not None:
-        raise ValueError("tokenizer has truncation or padding switched on; it must have neither (no_truncation())")
     sentences = []
     if isinstance(documents, str | Document) or not isinstance(documents, Iterable):
         raise ValueError(f"documents={documents!r:.40}: must be several documents, each a list of sentences")

@@ -8,6 +8,7 @@ pairs of neighbouring pieces inside words, make the most frequent pair one new p
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,16 @@ class Merge:
     right: str
     merged: str
     count: int
+
+
+def without_rare(units: Mapping[str, int], min_character_count: int) -> dict[str, int]:
+    """Words, or parts of words, and how often each occurs, but for those with a character seen less often than that."""
+    characters: Counter[str] = Counter()
+    for unit, count in units.items():
+        for character in unit:
+            characters[character] += count
+    rare = {character for character, count in characters.items() if count < min_character_count}
+    return {unit: count for unit, count in units.items() if rare.isdisjoint(unit)}
 
 
 def spell(word: str, prefix: str = "") -> list[str]:

@@ -26,6 +26,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.tokenization.loading import check_tokenizer
+from plm_lessons.tokenization.merges import without_rare
 from plm_lessons.tokenization.unigram_training import train_scores
 
 # Their ids are their places, as in ALBERT: <pad> = 0 ... [MASK] = 4.
@@ -86,15 +87,6 @@ def _count_units(scratch: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     return units
 
 
-def _without_rare(units: Counter[str], min_character_count: int) -> dict[str, int]:
-    characters: Counter[str] = Counter()
-    for unit, count in units.items():
-        for character in unit:
-            characters[character] += count
-    rare = {character for character, count in characters.items() if count < min_character_count}
-    return {unit: count for unit, count in units.items() if rare.isdisjoint(unit)}
-
-
 def _check_sizes(vocab_size: int, min_character_count: int) -> None:
     check_whole("vocab_size", vocab_size, least=1)
     check_whole("min_character_count", min_character_count)
@@ -120,7 +112,7 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_co
     units = _count_units(_albert_tokenizer(models.Unigram()), texts)
     # Special tokens are found before a text is lower-cased. So "<PAD>" is none; it stays so if it can be spelled.
     units.update(dict.fromkeys("<>", min_character_count))
-    vocabulary = train_scores(_without_rare(units, min_character_count), vocab_size, SPECIAL_TOKENS)
+    vocabulary = train_scores(without_rare(units, min_character_count), vocab_size, SPECIAL_TOKENS)
     tokenizer = _albert_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>")))
     tokenizer.add_special_tokens([*SPECIAL_TOKENS[:-1], AddedToken(SPECIAL_TOKENS[-1], lstrip=True)])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -156,7 +148,7 @@ def train_t5_unigram(
     _check_sizes(vocab_size, min_character_count)
     check_whole("num_sentinels", num_sentinels)
     scratch = _t5_tokenizer(models.Unigram())
-    kept = _without_rare(_count_units(scratch, texts), min_character_count)
+    kept = without_rare(_count_units(scratch, texts), min_character_count)
     sentinels = [f"<extra_id_{number}>" for number in reversed(range(num_sentinels))]
     trained = train_scores(kept, vocab_size, [*T5_SPECIAL_TOKENS, *sentinels])
     first = len(T5_SPECIAL_TOKENS)

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.tokenization.loading import check_tokenizer
-from plm_lessons.tokenization.merges import alphabet, train_pieces
+from plm_lessons.tokenization.merges import alphabet, train_pieces, without_rare
 
 # Their ids are their places: [PAD] = 0 ... [MASK] = 4.
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -73,12 +73,7 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
     for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
         for word, _ in scratch.pre_tokenizer.pre_tokenize_str(scratch.normalizer.normalize_str(raw)):
             words[word] += count
-    characters: Counter[str] = Counter()
-    for word, count in words.items():
-        for character in word:
-            characters[character] += count
-    rare = {character for character, count in characters.items() if count < min_character_count}
-    kept = {word: count for word, count in words.items() if rare.isdisjoint(word)}
+    kept = without_rare(words, min_character_count)
     pieces, _ = train_pieces(kept, vocab_size, [*SPECIAL_TOKENS, *alphabet(kept, PREFIX)], PREFIX)
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
 

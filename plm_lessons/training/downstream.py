@@ -23,6 +23,7 @@ from plm_lessons.training.encoding import (
     encode_questions,
     encode_texts,
     encode_words,
+    without_limits,
 )
 from plm_lessons.training.fine_tuning import Model, predict_logits, predict_spans
 from plm_lessons.training.large_batches import Batch
@@ -52,7 +53,7 @@ def fitting(task: Task, examples: Sequence[Any], tokenizer: Tokenizer, max_lengt
     if task.kind == "question" or not examples:
         return list(examples)
     texts = [(example.first, example.second) if task.kind == "pair" else example.text for example in examples]
-    lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch_fast(texts)]
+    lengths = [len(encoding.ids) for encoding in without_limits(tokenizer).encode_batch_fast(texts)]
     return [example for example, length in zip(examples, lengths, strict=True) if length <= max_length]
 
 

@@ -35,7 +35,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids`, each [N, S of the longest].
     """
-    tokenizer, texts = _copy(tokenizer), list(each_text("texts", texts))
+    tokenizer, texts = without_limits(tokenizer), list(each_text("texts", texts))
     if not texts:
         raise ValueError("texts: must hold at least one text")
     special = len(tokenizer.encode("").ids)
@@ -61,7 +61,7 @@ def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[
     firsts, seconds = list(each_text("firsts", firsts)), list(each_text("seconds", seconds))
     if len(firsts) != len(seconds):
         raise ValueError(f"seconds has {len(seconds)} texts: must have one for each of {len(firsts)} firsts")
-    encodings = _copy(tokenizer).encode_batch(list(zip(firsts, seconds, strict=True)))
+    encodings = without_limits(tokenizer).encode_batch(list(zip(firsts, seconds, strict=True)))
     return _padded(tokenizer, "pairs", encodings, max_length)
 
 
@@ -87,7 +87,7 @@ def encode_words(
     check_list("labels", labels, of="lists of whole numbers")
     if len(labels) != len(texts):
         raise ValueError(f"labels has {len(labels)} rows: must have one for each of {len(texts)} texts")
-    encodings = _copy(tokenizer).encode_batch(texts)
+    encodings = without_limits(tokenizer).encode_batch(texts)
     inputs = _padded(tokenizer, "texts", encodings, max_length)
     targets = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
     for number, (encoding, text, row) in enumerate(zip(encodings, texts, labels, strict=True)):
@@ -97,7 +97,7 @@ def encode_words(
         if None in places:
             word = text.split()[places.index(None)]
             raise ValueError(f"texts[{number}] holds the word {word!r}, of which the tokenizer leaves nothing")
-        targets[number, places] = torch.tensor(row)
+        targets[number, places] = torch.tensor(row, dtype=torch.int64)
     return inputs, targets
 
 
@@ -147,7 +147,7 @@ def encode_questions(
     Raises:
         ValueError: There are no questions, or one leaves too little room for its text.
     """
-    whole = _copy(tokenizer)
+    whole = without_limits(tokenizer)
     check_items("questions", questions, Question)
     check_whole("max_length", max_length, least=1)
     check_whole("overlap", overlap)
@@ -156,7 +156,7 @@ def encode_questions(
         if room <= overlap:
             raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
                              f"must be more than overlap={overlap}")  # fmt: skip
-    cutting = _copy(tokenizer)
+    cutting = without_limits(tokenizer)
     cutting.enable_truncation(max_length, stride=overlap, strategy="only_second")
     windows, examples = [], []
     for number, encoding in enumerate(cutting.encode_batch([(asked.question, asked.context) for asked in questions])):
@@ -190,7 +190,7 @@ def span_labels(offsets: Tensor, starts: Tensor, ends: Tensor) -> Batch:
     return {"start_positions": first * whole, "end_positions": last * whole}
 
 
-def _copy(tokenizer: Tokenizer) -> Tokenizer:
+def without_limits(tokenizer: Tokenizer) -> Tokenizer:
     """The same tokenizer, which cuts and pads nothing: such settings are kept inside one, and the caller's stay."""
     check_tokenizer(tokenizer)
     tokenizer = Tokenizer.from_str(tokenizer.to_str())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from plm_lessons.checks import check_whole
 from plm_lessons.models.checks import check_whole_numbers
+from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import MaskedLMModel
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.ngrams import NgramModel
@@ -25,7 +26,6 @@ TASKS = {
 }
 
 
-@torch.no_grad()
 def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict[str, float]:
     """Held-out figures of a pre-trained model, each a mean over its predictions.
 
@@ -38,11 +38,11 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
         ValueError: One kind of labels, or all, leave nothing to predict.
     """
     figures: dict[str, float] = {}
-    model.eval()
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
         answers = {kind: inputs.pop(kind) for kind in TASKS if kind in inputs}
-        output = model(**inputs)
+        with evaluation_mode(model):
+            output = model(**inputs)
         for kind, truth in answers.items():
             name, counted, fields = TASKS[kind]
             logits = next((scores for field in fields if (scores := getattr(output, field)) is not None), None)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -19,10 +20,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from plm_lessons.checks import check_number, check_sizes, check_whole
-from plm_lessons.models.checks import check_ids, check_mask
-from plm_lessons.models.heads import class_loss, sequence_loss, span_loss
+from plm_lessons.models.checks import check_ids, check_labels, check_mask
+from plm_lessons.models.heads import sequence_loss
+from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import QuestionAnsweringModel, SequenceClassificationModel, TokenClassificationModel
-from plm_lessons.training.encoding import encode_texts as encode_texts  # the chapters take it from here
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, check_finite, mixed_precision, warmup_then_decay
 
@@ -111,11 +112,14 @@ def fine_tune(
     examples, lengths = {**inputs, **targets}, inputs["attention_mask"].sum(dim=1)
     order = torch.Generator().manual_seed(seed)
     device, losses = model.device, []
+    optimizer.zero_grad()
     model.train()
     with (
+        ExitStack() as at_the_end,
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar,
     ):
+        at_the_end.callback(model.eval)
         torch.manual_seed(seed)
         for _ in range(epochs):
             for rows in length_buckets(lengths, batch_size, order):
@@ -131,7 +135,6 @@ def fine_tune(
                 optimizer.zero_grad()
                 schedule.step()
                 bar.update()
-    model.eval()
     return losses
 
 
@@ -143,7 +146,6 @@ def _check_inputs(inputs: Batch) -> None:
         raise ValueError("attention_mask has a token behind padding: rows must begin with their tokens")
 
 
-@torch.no_grad()
 def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) -> None:
     """Refuses at once what would end training in its midst: an id, a length or a label that the model does not take."""
     if not isinstance(model, Model):
@@ -151,16 +153,16 @@ def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) 
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     check_ids("input_ids", ids, None, model.config.vocab_size, "vocab_size", ids.device)
     check_mask("attention_mask", mask, ids)
-    model.eval()
-    model(**select_rows(inputs, mask.sum(dim=1).argmax()[None], model.device))  # whether the longest can be read
+    with evaluation_mode(model):
+        model(**select_rows(inputs, mask.sum(dim=1).argmax()[None], model.device))  # whether the longest can be read
     config: Any = model.config
-    by_token, by_class = ids.new_zeros(ids.shape).float(), (config.num_labels,)
-    if isinstance(model, QuestionAnsweringModel):
-        span_loss(by_token, by_token, **targets)
-    elif isinstance(model, TokenClassificationModel):
-        class_loss(by_token[..., None].expand(*ids.shape, *by_class), targets["labels"])
-    else:
-        sequence_loss(by_token[:, :1].expand(len(ids), *by_class), targets["labels"])
+    if isinstance(model, SequenceClassificationModel):
+        sequence_loss(torch.zeros(len(ids), config.num_labels, device=ids.device), targets["labels"])
+        return
+    is_token = isinstance(model, TokenClassificationModel)
+    shape, classes = (ids.shape, config.num_labels) if is_token else (ids.shape[:1], ids.shape[1])
+    for name, values in targets.items():
+        check_labels(name, values, shape, classes, ids.device)
 
 
 def predict_logits(
@@ -176,16 +178,15 @@ def predict_spans(model: QuestionAnsweringModel, inputs: Batch, batch_size: int 
     return starts, ends
 
 
-@torch.no_grad()
 def _scores(model: Model, inputs: Batch, names: Sequence[str], batch_size: int) -> list[Tensor]:
     """Some results of the model, in the order of the inputs; they are read by length, to save padding."""
     _check_inputs(inputs)
     check_whole("batch_size", batch_size, least=1)
-    model.eval()
     order = inputs["attention_mask"].sum(dim=1).argsort(stable=True)
     found: list[list[Tensor]] = [[] for _ in names]
     for rows in order.split(batch_size):
-        output = model(**select_rows(inputs, rows, model.device))
+        with evaluation_mode(model):
+            output = model(**select_rows(inputs, rows, model.device))
         for name, parts in zip(names, found, strict=True):
             scores = getattr(output, name).float().cpu()
             if not isinstance(model, SequenceClassificationModel):  # one for each token: that of padding is 0

@@ -9,25 +9,24 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from plm_lessons.checks import check_text, check_whole
-from plm_lessons.models.pretrained import PretrainedModel
+from plm_lessons.models.pretrained import PretrainedModel, evaluation_mode
 from plm_lessons.models.t5 import T5ForConditionalGeneration
 from plm_lessons.models.tasks import MaskedLMModel
-from plm_lessons.tokenization.loading import check_tokenizer, token_id
+from plm_lessons.tokenization.loading import check_whole_texts, token_id
 
 
 def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
-    """A tokenizer has no more words than the model, which may have some rows too many.
+    """A tokenizer has no more words than the model, which may have some rows too many, and neither cuts nor pads.
 
     Raises:
-        ValueError: It has, or it is none.
+        ValueError: It has, or does, or it is none.
     """
-    check_tokenizer(tokenizer)
+    check_whole_texts(tokenizer)
     words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
     if words > rows:
         raise ValueError(f"tokenizer has {words} words: must have at most vocab_size={rows}, as the model")
 
 
-@torch.no_grad()
 def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[tuple[str, float]]]:
     """The most probable words for each `[MASK]` (RoBERTa: `<mask>`) in a text.
 
@@ -52,8 +51,8 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     places = (input_ids[0] == mask).nonzero().flatten()
     if not len(places):
         raise ValueError(f"text={text!r}: must hold {tokenizer.id_to_token(mask)}")
-    model.eval()
-    output = model(input_ids)
+    with evaluation_mode(model):
+        output = model(input_ids)
     logits = output.logits if output.logits is not None else output.prediction_logits
     assert logits is not None
     best = logits[0, places].float().softmax(-1)[:, :words].topk(top)
@@ -66,7 +65,6 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     ]
 
 
-@torch.no_grad()
 def attention_maps(
     model: PretrainedModel, tokenizer: Tokenizer, text: str, target: str | None = None
 ) -> dict[str, Any]:
@@ -100,17 +98,18 @@ def attention_maps(
     def lists(layers: tuple[Tensor, ...]) -> list[Any]:
         return [layer[0].float().tolist() for layer in layers]
 
-    model.eval()
     input_ids = ids(text)
     found: dict[str, Any] = {"name": text, "tokens": tokens(input_ids)}
     if not isinstance(model, T5ForConditionalGeneration):
         if target is not None:
             raise ValueError(f"target={target!r}: must be None for {type(model).__name__}, which has no decoder")
-        return found | {"attentions": lists(model(input_ids, output_attentions=True).attentions)}
+        with evaluation_mode(model):
+            return found | {"attentions": lists(model(input_ids, output_attentions=True).attentions)}
     if target is None:
         raise ValueError(f"target=None: must be a text for {type(model).__name__}, which has a decoder")
     labels = ids(target)
-    output = model(input_ids, labels=labels, output_attentions=True)
+    with evaluation_mode(model):
+        output = model(input_ids, labels=labels, output_attentions=True)
     attentions = {
         "encoder": lists(output.encoder_attentions),
         "decoder": lists(output.decoder_attentions),

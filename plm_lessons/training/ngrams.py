@@ -8,7 +8,7 @@ They are mixed (interpolated), and the more often the words before were seen, th
     p(w)        = (count(w) + 1) / (N + V)
 
 There is one weight a for all (u, v) that were seen about as often: never (0), once, 2 or 3 times, 4 to 7 times, and so
-on; and likewise b. They are fitted by expectation maximisation on text that is not counted.
+on; and likewise b. They are fitted by expectation maximisation on text that is not counted, to at most 0.999.
 
 Letters: N words counted, V vocabulary, n the order (3: trigrams), M n-grams asked about.
 
@@ -126,7 +126,8 @@ class NgramModel:
                 sharp = weights[level] * share
                 came_from_it = np.bincount(level, sharp / (sharp + (1 - weights[level]) * lower), minlength=LEVELS)
                 weights = np.where(total > 0, came_from_it / np.maximum(total, 1), weights)
-            self.weights[length - 2] = weights
+            # Never 1, not even where all of a few n-grams had been counted: no word may be impossible.
+            self.weights[length - 2] = np.minimum(weights, 0.999)
 
     def _codes(self, words: Ids) -> Ids:
         """[M, k] words -> [M] numbers: each n-gram has its own."""

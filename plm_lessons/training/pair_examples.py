@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from plm_lessons.checks import check_sizes, check_whole
 from plm_lessons.corpus import Document
+from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import PreTrainingModel
 from plm_lessons.objectives.draws import check_generator
 from plm_lessons.objectives.sentence_order import SWAPPED
@@ -110,7 +111,6 @@ def draw_pair_examples(
     return examples
 
 
-@torch.no_grad()
 def pair_probabilities(
     model: PreTrainingModel, tokenizer: Tokenizer, pairs: Sequence[PairExample], batch_size: int = 32
 ) -> list[float]:
@@ -145,12 +145,12 @@ def pair_probabilities(
         sep_token_id=token_id(tokenizer, "[SEP]"),
         pad_token_id=token_id(tokenizer, "[PAD]", "<pad>"),
     )
-    model.eval()
     probabilities: list[float] = []
     inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
     for parts in zip(*(tensor.split(batch_size) for tensor in inputs), strict=True):
         no_words = torch.empty(len(parts[0]), 0, dtype=torch.long, device=model.device)
-        output = model(*(part.to(model.device) for part in parts), masked_positions=no_words)
+        with evaluation_mode(model):
+            output = model(*(part.to(model.device) for part in parts), masked_positions=no_words)
         scores = output.sop_logits if output.seq_relationship_logits is None else output.seq_relationship_logits
         probabilities += scores.float().softmax(-1)[:, 0].tolist()
     return probabilities

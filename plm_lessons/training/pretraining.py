@@ -73,9 +73,10 @@ def pretrain(
         precision=precision,
     )
     silent = not progress or process_rank()[0] > 0
-    log = list(tqdm(entries, total=steps, desc="pre-training", unit="step", disable=silent))
-    model.eval()
-    return log
+    try:
+        return list(tqdm(entries, total=steps, desc="pre-training", unit="step", disable=silent))
+    finally:
+        model.eval()
 
 
 def training_steps(
@@ -116,12 +117,13 @@ def training_steps(
     check_number("max_gradient_norm", max_gradient_norm, low=0, above=True)
     check_whole("seed", seed)
     rank, processes = process_rank()
-    source = islice(batches, rank, None, processes)
+    source, taken = iter(batches), processes * accumulation_steps
     device = next(model.parameters()).device
+    optimizer.zero_grad()
     for step in steps:
-        parts = list(islice(source, accumulation_steps))
-        if len(parts) < accumulation_steps:
-            read, needed = (step - steps[0]) * accumulation_steps + len(parts), len(steps) * accumulation_steps
+        together = list(islice(source, taken))  # all that a step needs, so that the processes find the end at once
+        if len(together) < taken:
+            read, needed = (step - steps[0]) * taken + len(together), len(steps) * taken
             raise ValueError(f"batches ended after {read}: must be at least {needed} for steps={len(steps)}")
         rate = learning_rate(step)
         for group in optimizer.param_groups:
@@ -129,7 +131,7 @@ def training_steps(
         model.train()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(_seed_of_step(seed, step, rank))
-            losses = accumulate_gradients(model, parts, precision)
+            losses = accumulate_gradients(model, together[rank::processes], precision)
         norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm))
         check_finite("loss", losses["loss"], step)
         check_finite("length of the gradient", norm, step)

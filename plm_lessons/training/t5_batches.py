@@ -30,7 +30,7 @@ from plm_lessons.objectives.span_corruption import (
     text_to_text_batch,
 )
 from plm_lessons.objectives.text_to_text import TextPair
-from plm_lessons.tokenization import token_id
+from plm_lessons.tokenization.loading import check_whole_texts, token_id
 from plm_lessons.training.large_batches import Batch
 
 
@@ -53,6 +53,7 @@ class TaskExamples:
     """
 
     def __init__(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> None:
+        check_whole_texts(tokenizer)
         check_items("pairs", pairs, TextPair)
         token_id(tokenizer, "</s>")  # refuses a tokenizer that does not end what is to be written
         sources, targets = (tokenizer.encode_batch_fast([pair[side] for pair in pairs]) for side in (0, 1))

@@ -14,6 +14,7 @@ from rapidfuzz.distance import Indel
 from tokenizers import Tokenizer
 
 from plm_lessons.checks import check_text, check_whole, each_text
+from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.t5 import T5ForConditionalGeneration
 from plm_lessons.objectives.padding import pad_rows
 from plm_lessons.objectives.text_to_text import Task, TextPair
@@ -22,7 +23,6 @@ from plm_lessons.training.inference import check_fits
 from plm_lessons.training.large_batches import Batch
 
 
-@torch.no_grad()
 def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]) -> dict[str, float]:
     """How well each token of the targets is predicted if all before it are given (teacher forcing).
 
@@ -33,13 +33,13 @@ def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]
         ValueError: There is no token to predict.
     """
     loss = hits = tokens = 0.0
-    model.eval()
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
         if "labels" not in inputs:
             raise ValueError(f"batches: must have labels, this one has {', '.join(inputs)}")
         asked = inputs["labels"] != -100
-        logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked]
+        with evaluation_mode(model):
+            logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked]
         loss += torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
         hits += (logits.argmax(-1) == truth).sum().item()
         tokens += len(truth)
@@ -57,13 +57,11 @@ def write_texts(
     batch_size: int = 64,
     num_beams: int = 1,
     length_penalty: float = 1.0,
-    keep_sentinels: bool = False,
 ) -> list[str]:
     """What the model writes for each text, prefix included.
 
     Args:
         max_new_tokens, num_beams, length_penalty: As for `generate`.
-        keep_sentinels: Whether the texts keep their sentinels and other special tokens.
 
     Raises:
         ValueError: The tokenizer does not fit the model, or an argument is impossible.
@@ -82,7 +80,7 @@ def write_texts(
             num_beams=num_beams,
             length_penalty=length_penalty,
         )
-        texts += tokenizer.decode_batch(written.tolist(), skip_special_tokens=not keep_sentinels)
+        texts += tokenizer.decode_batch(written.tolist(), skip_special_tokens=True)
     return texts
 
 

@@ -9,7 +9,8 @@ In headless Chromium, for a processor that is four times slower than the one at 
 * *A move.* Each slider of a widget, in each view, is set to 60 places in turn, three times over. Counted is what
   the page's main thread works from the event to the painted frame: script, style, layout and paint, less what a frame
   costs in which nothing moves. The thread's own clock is read and multiplied by four, so that other programs do not
-  count. The table names the slider that is slowest, by its 95th percentile. Target: 16 ms.
+  count. The slider with the highest 95th percentile is then measured once more, on a page of its own, for the highest
+  of many is high by chance, too; these are the times in the table. Target: 16 ms.
 * *Live.* A page is opened at one of its widgets, as a link into the chapter does, with the browser slowed down four
   times. From the start of the document, fetched from this machine: how long until it is read to its end, until that
   widget is live, and until all are; the widgets out of sight wait until the browser is idle. Medians of five loads, of
@@ -30,7 +31,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, CDPSession, Page, Response, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Response, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
@@ -86,8 +87,13 @@ def work(session: CDPSession) -> float:
     return 1000 * next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
 
-def moves(page: Page, html: str) -> Iterator[tuple[str, list[float]]]:
-    """The name of each slider of a widget in each of its views, and how many milliseconds each move of it took."""
+def moves(browser: Browser, html: str, only: str = "") -> Iterator[tuple[str, list[float]]]:
+    """The name of each slider of a widget in each of its views, and how many milliseconds each move of it took.
+
+    Args:
+        only: The name of the one slider to measure.
+    """
+    page = browser.new_page(viewport=VIEWPORT)
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.set_content(PAGE.format(html))
@@ -105,12 +111,14 @@ def moves(page: Page, html: str) -> Iterator[tuple[str, list[float]]]:
                 continue
             radio.check()
         for index, name, visible in page.evaluate(SLIDERS):
-            if visible:
+            told = f"{name} ({view})" if view else name
+            if visible and only in ("", told):
                 idle = statistics.median(cost(index, -1) for _ in range(9))
                 cost(index, 0)
                 turns = ROUNDS * list(range(1, MOVES + 1))
                 times = [SLOWDOWN * max(0.0, cost(index, turn) - idle) for turn in turns]
-                yield f"{name} ({view})" if view else name, times
+                yield told, times
+    page.close()
 
 
 def report_moves(browser: Browser) -> None:
@@ -118,16 +126,15 @@ def report_moves(browser: Browser) -> None:
     print("| widget | module, kB (gzip) | sliders | slowest | p50, ms | p95, ms |\n|:--|--:|--:|:--|--:|--:|")
     for name in widgets.__all__:
         widget = getattr(widgets, name)()
-        page = browser.new_page(viewport=VIEWPORT)
-        found = {slider: statistics.quantiles(times, n=20) for slider, times in moves(page, widget.html())}
-        page.close()
+        found = {slider: statistics.quantiles(times, n=20) for slider, times in moves(browser, widget.html())}
         module = widget._esm.encode()
         size = f"{len(module) / 1000:.0f} ({len(gzip.compress(module, 6)) / 1000:.0f})"
         if not found:
             print(f"| {name} | {size} | 0 | | | |")
             continue
         slowest = max(found, key=lambda slider: found[slider][18])
-        cuts = found[slowest]
+        [(_, again)] = moves(browser, widget.html(), slowest)
+        cuts = statistics.quantiles(again, n=20)
         print(f"| {name} | {size} | {len(found)} | {slowest} | {cuts[9]:.1f} | {cuts[18]:.1f} |", flush=True)
 
 

@@ -94,9 +94,8 @@ def run(chosen: argparse.Namespace) -> None:
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
-    out.mkdir(
-        parents=True, exist_ok=True
-    )  # refuses a place for nothing to be written before the training, not after it
+    # Where nothing can be written is found before the training, not after it.
+    out.mkdir(parents=True, exist_ok=True)
     try:
         model, tokenizer, measure = train(chosen, folder, family)
     except BaseException:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -114,27 +113,28 @@ def fine_tune(
     device, losses = model.device, []
     optimizer.zero_grad()
     model.train()
-    with (
-        ExitStack() as at_the_end,
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar,
-    ):
-        at_the_end.callback(model.eval)
-        torch.manual_seed(seed)
-        for _ in range(epochs):
-            for rows in length_buckets(lengths, batch_size, order):
-                with mixed_precision(device):
-                    loss = model(**select_rows(examples, rows, device)).loss
-                assert loss is not None
-                losses.append(loss.item())
-                check_finite("loss", losses[-1], len(losses))
-                loss.backward()
-                norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
-                check_finite("length of the gradient", norm, len(losses))
-                optimizer.step()
-                optimizer.zero_grad()
-                schedule.step()
-                bar.update()
+    try:
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            tqdm(total=steps, desc="fine-tuning", unit="step", disable=not progress) as bar,
+        ):
+            torch.manual_seed(seed)
+            for _ in range(epochs):
+                for rows in length_buckets(lengths, batch_size, order):
+                    with mixed_precision(device):
+                        loss = model(**select_rows(examples, rows, device)).loss
+                    assert loss is not None
+                    losses.append(loss.item())
+                    check_finite("loss", losses[-1], len(losses))
+                    loss.backward()
+                    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0))
+                    check_finite("length of the gradient", norm, len(losses))
+                    optimizer.step()
+                    optimizer.zero_grad()
+                    schedule.step()
+                    bar.update()
+    finally:
+        model.eval()
     return losses
 
 

@@ -22,6 +22,7 @@ import pytest
 from chance import assert_plausible
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from plm_lessons import BertConfig, BertForPreTraining, corpus, downstream
 from plm_lessons.corpus import MOST_WORDS, TOPICS, Document, documents, opening, sentiment_examples
@@ -360,6 +361,19 @@ def test_other_weights_are_measured_anew(checkpoints: Path, tmp_path: Path) -> N
     second = measure(checkpoints, out, "--seeds", "0")
     assert second[: len(first)] == first
     assert {entry["run"]["start"] for entry in second[len(first) :]} == set(measure_downstream.STARTS)
+
+
+def test_from_scratch_nothing_is_measured_anew_when_only_the_weights_are_others(
+    checkpoints: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "downstream.jsonl"
+    first = measure(checkpoints, out, "--seeds", "0")
+    weights = checkpoints / "bert" / "model.safetensors"
+    save_file({name: 2 * value for name, value in load_file(weights).items()}, weights)
+    second = measure(checkpoints, out, "--seeds", "0")
+    assert {entry["run"]["start"] for entry in second[len(first) :]} == {"pre-trained"}
+    scratch = [entry for entry in first if entry["run"]["start"] == "from scratch"]
+    assert [entry for entry in current_runs(second) if entry["run"]["start"] == "from scratch"] == [scratch[-1]]
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

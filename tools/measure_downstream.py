@@ -68,7 +68,8 @@ class Run:
     Attributes:
         task, model: what, and by which family; no model if words are only counted.
         start: one of `STARTS`, or `COUNTING`.
-        weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer.
+        weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer; from scratch,
+            of the first and the last.
         examples: how many are learnt from; drawn by the seed.
         seed: also draws the weights that are new, the order of the examples and dropout.
         split: what the figures are about, `"validation"` or `"held_out"`.
@@ -124,9 +125,11 @@ def chosen(run: Run) -> list[Any]:
     return drawn(examples(run.task, "train"), run.examples, run.seed)
 
 
-def fingerprint(folder: Path) -> str:
-    """What is in a checkpoint, as twelve hexadecimal digits."""
+def fingerprint(folder: Path, start: str) -> str:
+    """What a run takes from a checkpoint, as twelve hexadecimal digits: from scratch, all but the weights."""
     files = [folder / name for name in ("config.json", WEIGHTS, "tokenizer.json")]
+    if start == "from scratch":
+        files.remove(folder / WEIGHTS)
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
@@ -228,8 +231,8 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
             for seed in options.seeds[:1] if everything else options.seeds:
                 yield Run(task, "", COUNTING, "", count, 0 if everything else seed, "held_out")
         for model in options.models:
-            weights = fingerprint(options.checkpoints / model)
             for start in STARTS:
+                weights = fingerprint(options.checkpoints / model, start)
                 size = trial_size(task, counts[-1], options.curve)
                 tried: dict[float, Run] = {}
                 while rates := untried(tried, results):

@@ -11,7 +11,7 @@ from plm_lessons.downstream.tasks import TASKS
 
 
 def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries on held-out examples that count: of each model's last weights, and of the settings used last.
+    """The entries on held-out examples that count: of the last weights and the last settings of each model and start.
 
     Args:
         entries: Lines of `downstream.jsonl` in their order, each with a `run` and its `figures`.
@@ -23,10 +23,13 @@ def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     def settings(run: dict[str, Any]) -> tuple[Any, ...]:
         return tuple(run[name] for name in ("learning_rate", "epochs", "batch_size"))
 
-    weights = {entry["run"]["model"]: entry["run"]["weights"] for entry in entries}
+    def series(run: dict[str, Any]) -> tuple[str, str]:
+        return run["model"], run["start"]
+
+    weights = {series(entry["run"]): entry["run"]["weights"] for entry in entries}
     last = {cell(entry["run"]): settings(entry["run"]) for entry in entries}
     held_out = [entry for entry in entries if entry["run"]["split"] == "held_out"]
-    now = [entry for entry in held_out if entry["run"]["weights"] == weights[entry["run"]["model"]]]
+    now = [entry for entry in held_out if entry["run"]["weights"] == weights[series(entry["run"])]]
     return [entry for entry in now if settings(entry["run"]) == last[cell(entry["run"])]]
 
 

@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -386,3 +387,26 @@ def test_two_processes_come_to_the_losses_of_one(text: Path, tmp_path: Path) -> 
     weights, others = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
     for name, value in weights.items():
         torch.testing.assert_close(others[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_two_processes_stop_together_and_go_on(text: Path, tmp_path: Path) -> None:
+    """Also if the signal reaches one alone, which is not the one that saves; the state is saved at the stop only."""
+    settings = ["--precision", "float32", "--steps", "150", "--save-minutes", "60"]
+    alone, shared = (arguments("roberta", tmp_path / name, text, *settings) for name in ("alone", "shared"))
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "plm_lessons"]
+    with start([*launcher, *shared]) as process:
+        wait_for_steps(tmp_path / "shared", 5)
+        max(psutil.Process(process.pid).children(), key=lambda child: int(child.environ()["RANK"])).terminate()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0 and "goes on from there" in errors, errors
+    before = [entry["step"] for entry in log_of(tmp_path / "shared")]
+    assert 5 <= len(before) < 150 and (tmp_path / "shared" / "state.safetensors").exists()
+    with start([*launcher, *shared]) as process:
+        assert main(alone) == 0
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    after = log_of(tmp_path / "shared")
+    assert [entry["step"] for entry in after] == list(range(1, 151))
+    for entry, other in zip(log_of(tmp_path / "alone"), after, strict=True):
+        assert other.pop("held_out", {}) == pytest.approx(entry.pop("held_out", {}), rel=1e-4)
+        assert other == pytest.approx(entry, rel=1e-4)

@@ -1,15 +1,13 @@
-"""What the sentence-pair game counts: shared words, the order of the pairs, and scores with their intervals.
+"""What the sentence-pair game counts: shared words, the order of the pairs, and scores.
 
-The same as in `sentence_pairs.maths.js`, for the page.
+The same as in `sentence_pairs.maths.js`, which also has the intervals of the scores, for the page.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 from plm_lessons.widgets.gelu import uniforms
@@ -17,7 +15,6 @@ from plm_lessons.widgets.gelu import uniforms
 TASKS = ("nsp", "sop")
 READER, RULE = "you", "word overlap"
 Pair = Mapping[str, Any]
-Z = NormalDist().inv_cdf(0.975)
 _COMMON = """
 a about after against all also although an and another any are as at be because been before being between both but
 by can could did do does during each either even every few for from had has have having he her here him his how
@@ -64,18 +61,6 @@ def playing_order(pairs: Sequence[Pair], task: str, seed: int) -> list[int]:
     wrong = [i for i in order if overlap_guess(pairs[i]) != pairs[i]["label"]]
     tempting = [i for i in wrong if pairs[i]["label"] == 1] or wrong
     return tempting[:1] + [i for i in order if i not in tempting[:1]]
-
-
-def wilson(right: int, asked: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for the chance to be right of someone who was right so often.
-
-    (0, 1) before any question. Source: E. B. Wilson, 1927, Journal of the American Statistical Association 22.
-    """
-    if not asked:
-        return 0.0, 1.0
-    share, z2 = right / asked, Z * Z / asked
-    middle, half = share + z2 / 2, Z * math.sqrt((share * (1 - share) + z2 / 4) / asked)
-    return (middle - half) / (1 + z2) if right else 0.0, (middle + half) / (1 + z2) if right < asked else 1.0
 
 
 def model_names(pairs: Iterable[Pair]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 import subprocess
@@ -40,6 +41,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     """Yield the files that may name the repository's address, with their text."""
     paths = [
         ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
         ROOT / "CITATION.cff",
         ROOT / "pyproject.toml",
         *(ROOT / "book").glob("*.md"),
@@ -337,3 +339,16 @@ def test_a_stored_widget_gets_the_present_script_and_style_and_keeps_its_state(t
     nbformat.write(notebook, tmp_path / "a.ipynb")
     assert old != now and make_notebooks.main(["--no-execute", str(tmp_path / "a.ipynb")]) == 0
     assert nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[1].outputs[0].data["text/html"] == now
+
+
+TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in TOOLS])
+def test_a_tool_that_is_asked_for_help_does_nothing_else(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"tools/{name}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(name).main()
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage:")

@@ -8,6 +8,7 @@ Needs Chromium; CHROMIUM names it where it is not on the path.
 
 from __future__ import annotations
 
+import argparse
 import threading
 from typing import Literal
 
@@ -25,6 +26,7 @@ THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 def main() -> None:
     """Take both pictures."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not build_book.is_fresh():
         build_book.build()
     httpd = build_book.server(port=0)

@@ -5,6 +5,7 @@ python tools/write_goldens.py            writes tests/golden/NAME.json for every
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import math
@@ -147,6 +148,7 @@ GOLDENS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name, values in GOLDENS.items():
         text = json.dumps(values(), indent=0, sort_keys=True) + "\n"
         write_atomically(FOLDER / f"{name}.json", text.encode())

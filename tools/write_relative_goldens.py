@@ -12,6 +12,7 @@ Two tiny models with random weights, one a type; all is computed in float64, so 
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -89,6 +90,7 @@ def results(kind: str) -> tuple[dict[str, Tensor], dict[str, object]]:
 
 def main() -> None:
     """Write both files."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if transformers.__version__ != "4.44.2":
         sys.exit(f"transformers {transformers.__version__} is installed: this needs 4.44.2, see the top of this file")
     tensors: dict[str, Tensor] = {}

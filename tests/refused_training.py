@@ -151,6 +151,13 @@ def padding(name: str) -> Tokenizer:
     return made
 
 
+def endless(name: str) -> Tokenizer:
+    """A tokenizer of the book that puts nothing around a text."""
+    made = load_tokenizer(name)
+    made.post_processor = None
+    return made
+
+
 PARTS = [
     *(
         part(
@@ -239,6 +246,7 @@ PARTS = [
             *TOKENIZERS,
             (load_tokenizer("wordpiece"), "'</s>'", "made for this model"),
             (padding("t5_unigram"), "padding switched on", "neither"),
+            (endless("t5_unigram"), "ends a text with []", "</s>"),
         ],
     ),
     part(

@@ -50,12 +50,16 @@ class TaskExamples:
     Args:
         pairs: From `Task.examples`.
         tokenizer: T5's.
+
+    Raises:
+        ValueError: The tokenizer does not end a text with `</s>`, or cuts or pads, or a pair is none.
     """
 
     def __init__(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> None:
         check_whole_texts(tokenizer)
         check_items("pairs", pairs, TextPair)
-        token_id(tokenizer, "</s>")  # refuses a tokenizer that does not end what is to be written
+        if (ends := tokenizer.encode("").ids[-1:]) != [token_id(tokenizer, "</s>")]:
+            raise ValueError(f"tokenizer ends a text with {ends}: must end it with </s>, or what is written has no end")
         sources, targets = (tokenizer.encode_batch_fast([pair[side] for pair in pairs]) for side in (0, 1))
         self.rows = [TextToText(source.ids, target.ids) for source, target in zip(sources, targets, strict=True)]
 

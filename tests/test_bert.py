@@ -366,6 +366,20 @@ def test_class_0_is_a_label_like_any_other() -> None:
     assert sequence_loss(logits[0], torch.tensor([0, -100])) == pytest.approx(0.126928, abs=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_of_half_precision_are_those_of_the_same_numbers_in_float32(dtype: torch.dtype) -> None:
+    logits, words = torch.randn(7000, 100, generator=seeded(0)).mul(5).to(dtype), torch.arange(7000) % 100
+    several, numbers = (logits[:, :2] > 0).float(), logits[:, 0].square()
+    for loss, scores, labels in (
+        (class_loss, logits, words),
+        (sequence_loss, logits, words),
+        (sequence_loss, logits[:, :2], several),
+        (sequence_loss, 200 * logits[:, :1], numbers),
+    ):
+        assert loss(scores, labels).dtype == torch.float32
+        assert torch.equal(loss(scores, labels), loss(scores.float(), labels.float() if labels is numbers else labels))
+
+
 def test_scoring_masked_positions_only_gives_the_same_loss_and_gradients() -> None:
     model, ids = lively("BertForPreTraining"), tokens(2, 10)
     places = torch.tensor([[1, 4, 7, 0], [3, 2, 9, 5]])

@@ -57,14 +57,20 @@ def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
         name: What the caller calls the labels.
 
     Returns:
-        A scalar in nats: 0 if there is no label, as in google-research/bert (an empty mean would be NaN).
+        A scalar in nats, in float32 at least: 0 if there is no label, as in google-research/bert (an empty mean would be NaN).
 
     Raises:
         ValueError: The labels are of another shape or type, or none of the C classes.
     """
     check_labels(name, labels, logits.shape[:-1], logits.shape[-1], logits.device)
+    logits = _wide(logits)
     total = F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=-100, reduction="sum")
     return total / (labels != -100).sum().clamp(min=1)
+
+
+def _wide(numbers: Tensor) -> Tensor:
+    """In float32 at least: a sum over many half-precision numbers would be coarse, and in float16 soon infinite."""
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -87,7 +93,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             raise ValueError(
                 f"labels has shape {tuple(labels.shape)}: must hold one number for each of {len(logits)} rows"
             )
-        return F.mse_loss(logits.flatten(), labels.flatten().to(logits.dtype))
+        return F.mse_loss(_wide(logits.flatten()), _wide(labels.flatten().to(logits.dtype)))
     if labels.is_floating_point():
         if labels.shape != logits.shape:
             raise ValueError(
@@ -97,7 +103,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             wrong = labels[~((labels >= 0) & (labels <= 1))]
             if wrong.numel():
                 raise ValueError(f"labels holds {wrong[0].item()}: floating-point labels must be from 0 to 1")
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return F.binary_cross_entropy_with_logits(_wide(logits), _wide(labels.to(logits.dtype)))
     return class_loss(logits, labels)
 
 

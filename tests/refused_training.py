@@ -131,6 +131,10 @@ def fine_tuned(kind: str, labels: Any) -> dict[str, Any]:
     }
 
 
+WITHOUT_MASKED_LM: Values = [
+    (model(name), name, "masked-LM head")
+    for name in ("BertModel", "BertForSequenceClassification", "BertForTokenClassification", "T5ForConditionalGeneration")
+]
 DOCUMENTS_AND_LENGTH = {"documents": LONG_DOCUMENTS, "max_length": 9}
 BAD_INPUTS: Values = [
     (WORDS, "input_ids and attention_mask"),
@@ -305,6 +309,7 @@ PARTS = [
     part(
         evaluation.evaluate_pretraining,
         lambda: {"model": model("BertForMaskedLM"), "batches": [BATCH]},
+        model=WITHOUT_MASKED_LM,
         batches=[
             ([], "nothing to predict"),
             ([{**ENCODED, "labels": WORDS * 0 - 100}], "nothing to predict"),
@@ -321,6 +326,7 @@ PARTS = [
     part(
         inference.fill_mask,
         lambda: {"model": model("BertForMaskedLM"), "tokenizer": tiny_tokenizer(), "text": "a [MASK] b", "top": 2},
+        model=WITHOUT_MASKED_LM,
         tokenizer=[*TOO_MANY_WORDS, (tiny_t5_tokenizer(), "'[MASK]'", "made for this model")],
         text=[(None, "text"), ("a b", "must hold [MASK]")],
         top=[*COUNTS, (21, "1 to 20")],
@@ -425,6 +431,14 @@ PARTS = [
     part(
         fine_tuning.predict_logits,
         lambda: {"model": model("BertForSequenceClassification"), "inputs": ENCODED, "batch_size": 2},
+        model=[(model("BertForQuestionAnswering"), "BertForQuestionAnswering", "must give logits")],
+        inputs=BAD_INPUTS,
+        batch_size=COUNTS,
+    ),
+    part(
+        fine_tuning.predict_spans,
+        lambda: {"model": model("BertForQuestionAnswering"), "inputs": ENCODED, "batch_size": 2},
+        model=[(model("BertForSequenceClassification"), "BertForSequenceClassification", "must give start_logits")],
         inputs=BAD_INPUTS,
         batch_size=COUNTS,
     ),

@@ -280,6 +280,7 @@ def test_figures_of_targets_are_means_over_tokens_whatever_the_batches() -> None
     assert loss is not None
     assert whole == pytest.approx(parts, rel=1e-5) and whole["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert whole["tokens"] == sum(len(row.targets) for row in examples.rows)
+    assert evaluate_targets(model, [{name: value.int() for name, value in batch.items()}]) == whole
     with pytest.raises(ValueError, match="nothing to predict"):
         evaluate_targets(model, [])
 

@@ -224,6 +224,8 @@ def test_evaluation_counts_every_question_once(document_ids: list[list[list[int]
         assert together[figure] == pytest.approx(mean, rel=1e-5)
     with pytest.raises(ValueError, match="nothing to predict"):
         evaluate_pretraining(model, [])
+    narrow = [{name: value.int() for name, value in batch.items()} for batch in batches]
+    assert evaluate_pretraining(model, narrow) == together
 
 
 def test_unigram_baseline_is_the_cross_entropy_of_the_counts() -> None:

@@ -96,6 +96,16 @@ class MaskedLMModel(TaskModel):
         )
 
 
+def check_masked_lm(model: Any) -> None:
+    """A model that predicts words; also one that `torch.compile` has wrapped.
+
+    Raises:
+        ValueError: It has no head for that.
+    """
+    if not hasattr(model, "predict_words"):
+        raise ValueError(f"model is a {type(model).__name__}: must have a masked-LM head, such as BertForMaskedLM")
+
+
 class PreTrainingModel(MaskedLMModel):
     """Masked language modelling, and a question about the two segments, which each family chooses, at once."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from plm_lessons.checks import check_whole
 from plm_lessons.models.checks import check_whole_numbers
 from plm_lessons.models.pretrained import evaluation_mode
-from plm_lessons.models.tasks import MaskedLMModel
+from plm_lessons.models.tasks import MaskedLMModel, check_masked_lm
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.ngrams import NgramModel
 
@@ -35,8 +35,10 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
         `pairs`.
 
     Raises:
-        ValueError: One kind of labels, or all, leave nothing to predict.
+        ValueError: The model has no masked-LM head, or none for one kind of labels; or one kind of labels, or all,
+            leave nothing to predict.
     """
+    check_masked_lm(model)
     figures: dict[str, float] = {}
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
@@ -49,7 +51,7 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
             if logits is None:
                 raise ValueError(f"batches have {kind}: {type(model).__name__} has no head for it")
             asked = truth != -100
-            logits, truth = logits[asked].float(), truth[asked]
+            logits, truth = logits[asked].float(), truth[asked].long()
             loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
             hits = (logits.argmax(-1) == truth).sum().item()
             for figure, value in ((f"{name}_loss", loss), (f"{name}_accuracy", hits), (counted, len(truth))):

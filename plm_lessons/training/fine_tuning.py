@@ -188,7 +188,10 @@ def _scores(model: Model, inputs: Batch, names: Sequence[str], batch_size: int) 
         with evaluation_mode(model):
             output = model(**select_rows(inputs, rows, model.device))
         for name, parts in zip(names, found, strict=True):
-            scores = getattr(output, name).float().cpu()
+            scores = getattr(output, name)
+            if scores is None:
+                raise ValueError(f"model is a {type(model).__name__}: must give {name}, which this one does not")
+            scores = scores.float().cpu()
             if not isinstance(model, SequenceClassificationModel):  # one for each token: that of padding is 0
                 asked = inputs["attention_mask"][rows].cpu() == 1
                 cut, scores = scores, scores.new_zeros(*asked.shape, *scores.shape[2:])

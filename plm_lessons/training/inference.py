@@ -11,7 +11,7 @@ from torch import Tensor
 from plm_lessons.checks import check_text, check_whole
 from plm_lessons.models.pretrained import PretrainedModel, evaluation_mode
 from plm_lessons.models.t5 import T5ForConditionalGeneration
-from plm_lessons.models.tasks import MaskedLMModel
+from plm_lessons.models.tasks import MaskedLMModel, check_masked_lm
 from plm_lessons.tokenization.loading import check_whole_texts, token_id
 
 
@@ -40,8 +40,10 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
         For each mask, in order, `top` pairs (word piece, probability), the most probable first.
 
     Raises:
-        ValueError: There is no mask in the text, or it is too long for the model; or an argument is impossible.
+        ValueError: The model has no such head; there is no mask in the text, or it is too long for the model; or an
+            argument is impossible.
     """
+    check_masked_lm(model)
     check_fits(tokenizer, model)
     check_text("text", text)
     words = tokenizer.get_vocab_size()  # the model may have some rows too many
@@ -54,7 +56,7 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     with evaluation_mode(model):
         output = model(input_ids)
     logits = output.logits if output.logits is not None else output.prediction_logits
-    assert logits is not None
+    assert logits is not None  # one of the two is what such a head gives
     best = logits[0, places].float().softmax(-1)[:, :words].topk(top)
     return [
         [

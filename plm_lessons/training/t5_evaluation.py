@@ -39,7 +39,7 @@ def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]
             raise ValueError(f"batches: must have labels, this one has {', '.join(inputs)}")
         asked = inputs["labels"] != -100
         with evaluation_mode(model):
-            logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked]
+            logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked].long()
         loss += torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
         hits += (logits.argmax(-1) == truth).sum().item()
         tokens += len(truth)

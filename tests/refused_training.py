@@ -139,6 +139,10 @@ DOCUMENTS_AND_LENGTH = {"documents": LONG_DOCUMENTS, "max_length": 9}
 BAD_INPUTS: Values = [
     (WORDS, "input_ids and attention_mask"),
     ({"input_ids": WORDS}, "input_ids and attention_mask"),
+    *(
+        ({**ENCODED, "attention_mask": mask}, INSIDE, f"attention_mask has shape {tuple(mask.shape)}", "(2, 4)")
+        for mask in (torch.ones(2, 4, 4), ONES[:, :3], ONES[0])
+    ),
 ]
 SCHEDULE: dict[str, Values] = {
     "warmup_steps": [*WHOLE, (9, "0 to 4")],

@@ -141,8 +141,11 @@ def fine_tune(
 def _check_inputs(inputs: Batch) -> None:
     if not isinstance(inputs, Mapping) or not {"input_ids", "attention_mask"} <= inputs.keys():
         raise ValueError(f"inputs={inputs!r:.80}: must have input_ids and attention_mask, as encode_texts gives them")
-    mask = inputs["attention_mask"]
-    if mask.dim() == 2 and (mask[:, 1:] > mask[:, :-1]).any():
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    if mask.dim() != 2 or mask.shape != ids.shape:
+        found, allowed = tuple(mask.shape), tuple(ids.shape)
+        raise ValueError(f"attention_mask has shape {found}: must be [N, S], that of input_ids, {allowed}")
+    if (mask[:, 1:] > mask[:, :-1]).any():
         raise ValueError("attention_mask has a token behind padding: rows must begin with their tokens")
 
 

@@ -242,7 +242,7 @@ PARTS = [
             ([["a"]], "documents[0][0]"),
         ],
         tokenizer=[*TOKENIZERS, (load_tokenizer("byte_level_bpe"), "'<extra_id_0>'", "made for this model")],
-        inputs_length=[(value, "at least 3") for value in (2, 9.0, "9")],
+        inputs_length=[*((value, "at least 3") for value in (2, 9.0, "9")), (2048, "114 spans", "at most 100")],
         noise_density=SHARES,
         mean_span_length=[(0.5, "at least 1")],
     ),

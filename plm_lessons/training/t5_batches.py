@@ -25,6 +25,7 @@ from plm_lessons.objectives.span_corruption import (
     TextToText,
     corrupt_spans,
     sentinel_ids,
+    span_counts,
     span_lengths,
     span_mask,
     text_to_text_batch,
@@ -84,7 +85,8 @@ class SpanExamples:
         noise_density, mean_span_length: As for `span_mask`.
 
     Raises:
-        ValueError: An id is none of a word, the tokenizer has no sentinels, or a number is impossible.
+        ValueError: An id is none of a word, the tokenizer has no sentinels or fewer than there are spans, or a number
+            is impossible.
     """
 
     def __init__(
@@ -95,9 +97,13 @@ class SpanExamples:
         noise_density: float = 0.15,
         mean_span_length: float = 3.0,
     ) -> None:
-        length, self.targets_length = span_lengths(inputs_length, noise_density, mean_span_length)
+        length, _ = span_lengths(inputs_length, noise_density, mean_span_length)
+        _, spans = span_counts(length, noise_density, mean_span_length)
         self.eos = token_id(tokenizer, "</s>")
         self.sentinels = sentinel_ids(token_id(tokenizer, "<extra_id_0>") + 1)
+        if spans > len(self.sentinels):
+            allowed = f"at most {len(self.sentinels)}, one for each sentinel"
+            raise ValueError(f"inputs_length={inputs_length} gives {spans} spans: must be {allowed}")
         tokens: list[int] = []
         for number, document in enumerate(documents):
             ids = whole_numbers(f"documents[{number}]", document)

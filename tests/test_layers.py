@@ -228,6 +228,15 @@ def test_attention_refuses_heads_that_do_not_divide_and_masks_of_other_shapes() 
         additive_mask(torch.ones(2, 1, 1, 4), torch.float32)
 
 
+def test_attention_with_relative_positions_refuses_tokens_that_stand_elsewhere() -> None:
+    hidden = normal(1, 6, 12).float()
+    module = MultiHeadAttention(12, 3, position_scores=RelativePositionScores(4, 6, True)).eval()
+    assert torch.equal(module(hidden, asking=hidden)[0], module(hidden)[0])
+    for asking in (hidden[:, 4:], hidden.flip(1)):
+        with pytest.raises(ValueError, match="asking: must be None with position_scores"):
+            module(hidden, asking=asking)
+
+
 def test_feed_forward_is_two_linear_maps_with_the_activation_between() -> None:
     for name in ("gelu", "gelu_new", "relu"):
         module = FeedForward(6, 11, name).double()
@@ -349,6 +358,9 @@ def test_a_position_bias_is_one_number_a_bucket_and_head(bidirectional: bool) ->
         bucket = relative_position_bucket(torch.tensor(key - query), bidirectional, 8, 20)
         assert torch.equal(bias[0, :, query, key], module.table.weight[bucket])
     assert torch.equal(module(2, 30), bias[:, :, -2:])  # the queries are the last positions
+    for lengths, message in (((5, 3), "query_length=5: .* from 1 to 3 = key_length"), ((1, 0), "key_length=0")):
+        with pytest.raises(ValueError, match=message):
+            module(*lengths)
 
 
 def unscaled(seed: int = 0) -> UnscaledAttention:

@@ -138,7 +138,13 @@ class RelativePositionBias(nn.Module):
         self.table = nn.Embedding(num_buckets, num_attention_heads)
 
     def forward(self, query_length: int, key_length: int) -> Tensor:
-        """Scores to add, [1, A, T, S]; the queries are the last T of the S positions."""
+        """Scores to add, [1, A, T, S]; the queries are the last T of the S positions.
+
+        Raises:
+            ValueError: There is no position, or there are more queries than positions.
+        """
+        check_sizes(key_length=key_length)
+        check_whole("query_length", query_length, 1, key_length, why=" = key_length")
         device = self.table.weight.device
         positions_s = torch.arange(key_length, device=device)
         positions_t = positions_s[key_length - query_length :]

@@ -86,6 +86,8 @@ FATES: dict[str, Values] = {
         ([-1], "-1"),
         ([1.5], "whole number"),
         ("ab", "whole number"),
+        (torch.tensor([[2, 3]]), "shape [N]"),
+        (torch.tensor(2), "shape [N]"),
     ],
 }
 PARTS = [

@@ -181,8 +181,9 @@ def corrupt_positions(
         allowed = random_token_ids
     else:
         allowed = torch.tensor(whole_numbers("random_token_ids", random_token_ids), dtype=torch.int64)
-    if allowed.dtype != torch.int64 or allowed.numel() == 0 or allowed.min() < 0 or allowed.max() >= vocab_size:
-        limits = f"[0, vocab_size={vocab_size})"
+    is_list = allowed.dtype == torch.int64 and allowed.dim() == 1 and len(allowed) > 0
+    if not is_list or allowed.min() < 0 or allowed.max() >= vocab_size:
+        limits = f"[0, vocab_size={vocab_size}), int64 of shape [N]"
         raise ValueError(f"random_token_ids must hold at least one id, all in {limits}, got {random_token_ids!r:.80}")
 
     # One draw decides among the three fates. Two draws ("80% get [MASK], then 10% a random token") that may hit the

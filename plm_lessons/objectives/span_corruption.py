@@ -202,6 +202,7 @@ def corrupt_spans(
     Raises:
         ValueError: there are more spans than sentinels, or a sentinel in the text.
     """
+    sentinels = whole_numbers("sentinels", sentinels)
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     closed = final_sentinel or not (runs and runs[-1][0])
     needed = sum(is_noise for is_noise, _ in runs) + closed
@@ -248,7 +249,7 @@ def bert_style(
         raise ValueError("random_token_ids must hold at least one id")
     masked = mass_style(tokens, noise_mask, sentinels=sentinels, eos_token_id=eos_token_id)
     shape = (1, len(tokens))
-    is_random = noise_mask & (uniform(shape, generator, CPU)[0] < random_share)
+    is_random = noise_mask.bool() & (uniform(shape, generator, CPU)[0] < random_share)
     drawn = integers(len(random_token_ids), shape, generator, CPU)[0]
     for place in is_random.nonzero().flatten().tolist():
         masked.inputs[place] = random_token_ids[int(drawn[place])]
@@ -257,6 +258,7 @@ def bert_style(
 
 def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int) -> TextToText:
     """Every token of noise becomes the mask token (the first sentinel); the targets are all the text, as for MASS."""
+    sentinels = whole_numbers("sentinels", sentinels)
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     inputs = [token for is_noise, run in runs for token in ([sentinels[0]] * len(run) if is_noise else run)]
     return TextToText([*inputs, eos_token_id], [*map(int, tokens), eos_token_id])

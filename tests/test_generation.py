@@ -309,3 +309,13 @@ def test_a_model_that_overflows_says_so(num_beams: int) -> None:
             layer.feed_forward.contract.weight.fill_(60_000)
     with pytest.raises(ValueError, match="float16, which overflows in T5: must be bfloat16 or float32"):
         ours.generate(**batch(1, 3, 6), num_beams=num_beams)
+
+
+@pytest.mark.parametrize("options", [{}, {"num_beams": 2}, {"do_sample": True}])
+@pytest.mark.parametrize("spoiled", [float("nan"), float("inf"), -float("inf")])
+def test_logits_that_are_not_finite_are_refused(options: dict[str, Any], spoiled: float) -> None:
+    for ours in (model(), model().float(), model().bfloat16()):
+        with torch.no_grad():
+            ours.decoder.layers[0].feed_forward.contract.weight[3] = spoiled
+        with pytest.raises(ValueError, match=r"logits hold NaN or infinity in torch\..*: must all be finite"):
+            ours.generate(**batch(1, 3, 6), **options)

@@ -60,7 +60,8 @@ class GenerativeModel(PretrainedModel):
             [B, 1 + up to `max_new_tokens`]: the start token, the text with its end token, and padding.
 
         Raises:
-            ValueError: An argument has the wrong shape, type or range, or does not go with another.
+            ValueError: An argument has the wrong shape, type or range, or does not go with another; or the model's
+                logits are not finite.
         """
         _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p, generator)
         with evaluation_mode(self):
@@ -105,12 +106,19 @@ class CachedNextToken:
         self.caches = [KeyValueCache() for _ in model.decoder.layers] if use_cache else None
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """[B, T] -> logits [B, V], float32 at least."""
+        """[B, T] -> logits [B, V], float32 at least.
+
+        Raises:
+            ValueError: They are not finite.
+        """
         unread = tokens[:, self.caches[0].length :] if self.caches else tokens
         logits = self.model.score_next(unread, self.encoded, self.mask, self.caches)
-        if logits.dtype == torch.float16 and not logits.isfinite().all():
-            raise ValueError("the model computes in float16, which overflows in T5: must be bfloat16 or float32")
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if not wide.sum().isfinite():  # one number to look at, where to look at each would take a twentieth of the time
+            if logits.dtype == torch.float16:
+                raise ValueError("the model computes in float16, which overflows in T5: must be bfloat16 or float32")
+            raise ValueError(f"the model's logits hold NaN or infinity in {logits.dtype}: must all be finite")
+        return wide
 
     def reorder(self, rows: Tensor) -> None:
         """Go on with these rows. Beams of one text share its source, so that what is kept of it stays as it is."""

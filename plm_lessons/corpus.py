@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from plm_lessons.checks import check_text
+from plm_lessons.checks import check_choice, check_text
 
 DATA = Path(__file__).parent / "data"
 SOURCES = ("wikipedia", "sotu")
@@ -109,8 +109,8 @@ def documents(source: str = "wikipedia", split: str = "train") -> list[Document]
     Raises:
         ValueError: for any other source or split.
     """
-    _check("source", source, SOURCES)
-    _check("split", split, SPLITS)
+    check_choice("source", source, (*SOURCES, "all"))
+    check_choice("split", split, (*SPLITS, "all"))
     chosen = SOURCES if source == "all" else (source,)
     return [document for name in chosen for document in _load(name) if split in ("all", document.split)]
 
@@ -134,14 +134,8 @@ def sentiment_examples(split: str = "train") -> list[LabelledText]:
     Args:
         split: ``"train"``, ``"held_out"`` or ``"all"``.
     """
-    _check("split", split, SPLITS)
+    check_choice("split", split, (*SPLITS, "all"))
     return [example for example in _load_sentiment() if split in ("all", split_of(example.text))]
-
-
-def _check(argument: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in (*allowed, "all"):
-        names = ", ".join(map(repr, (*allowed, "all")))
-        raise ValueError(f"{argument} is {value!r}; it must be one of {names}")
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:

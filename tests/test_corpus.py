@@ -251,10 +251,10 @@ def test_lists_are_the_callers_own() -> None:
 
 
 def test_unknown_sources_and_splits_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"source is 'wiki'; it must be one of 'wikipedia', 'sotu', 'all'"):
+    with pytest.raises(ValueError, match=r"source='wiki': must be one of 'wikipedia', 'sotu', 'all'"):
         documents("wiki")
     for function in (lambda split: documents("sotu", split), corpus.sentiment_examples):
-        with pytest.raises(ValueError, match=r"split is 'test'; it must be one of 'train', 'held_out', 'all'"):
+        with pytest.raises(ValueError, match=r"split='test': must be one of 'train', 'held_out', 'all'"):
             function("test")
 
 

@@ -113,7 +113,7 @@ def test_every_task_has_its_prefix_its_answers_and_short_inputs() -> None:
         shared = sum(pair.source in texts for pair in sides["held_out"])
         assert shared <= len(sides["held_out"]) / 100, "but for phrases that presidents repeat"
         assert task.examples("held_out") == sides["held_out"]
-    with pytest.raises(ValueError, match="split is 'test'"):
+    with pytest.raises(ValueError, match="split='test': must be one of 'train', 'held_out', 'all'"):
         TASKS["topic"].examples("test")
 
 

@@ -133,7 +133,12 @@ def fine_tuned(kind: str, labels: Any) -> dict[str, Any]:
 
 WITHOUT_MASKED_LM: Values = [
     (model(name), name, "masked-LM head")
-    for name in ("BertModel", "BertForSequenceClassification", "BertForTokenClassification", "T5ForConditionalGeneration")
+    for name in (
+        "BertModel",
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+        "T5ForConditionalGeneration",
+    )
 ]
 DOCUMENTS_AND_LENGTH = {"documents": LONG_DOCUMENTS, "max_length": 9}
 BAD_INPUTS: Values = [

@@ -202,8 +202,11 @@ def test_a_released_file_is_read_with_what_is_left_over_in_it() -> None:
         ({"inner_group_num": 0}, "inner_group_num=0"),
         ({"classifier_dropout_prob": 1.0}, "classifier_dropout_prob=1.0"),
         ({"classifier_dropout_prob": None}, "classifier_dropout_prob=None"),
-        ({"shared_parameters": "ffn"}, "shared_parameters='ffn': must be one of all, attention, feed_forward, none"),
-        ({"embedding_mapping": True}, "embedding_mapping=True: must be one of always, when_sizes_differ"),
+        (
+            {"shared_parameters": "ffn"},
+            "shared_parameters='ffn': must be one of 'all', 'attention', 'feed_forward', 'none'",
+        ),
+        ({"embedding_mapping": True}, "embedding_mapping=True: must be one of 'always', 'when_sizes_differ'"),
         ({"hidden_size": 100}, "num_attention_heads=64: must divide hidden_size=100"),
         ({"classifier_dropout": 0.1}, "classifier_dropout: not a field of AlbertConfig"),
     ],

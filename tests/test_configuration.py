@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import transformers
 from hypothesis import given, settings
@@ -114,8 +115,10 @@ def test_the_defaults_are_those_of_transformers_and_of_bert_base() -> None:
 
 
 def test_an_unpublished_name_is_refused_and_the_published_ones_are_told() -> None:
-    with pytest.raises(ValueError, match="name='bert-huge': must be one of bert-base-uncased.*bert-tiny"):
+    with pytest.raises(ValueError, match="name='bert-huge': must be one of 'bert-base-uncased'.*'bert-tiny'"):
         BertConfig.published("bert-huge")
+    with pytest.raises(ValueError, match=r"name=\['bert-tiny'\]: must be one of"):
+        BertConfig.published(["bert-tiny"])  # type: ignore[arg-type]
 
 
 # --- config.json ---
@@ -146,6 +149,17 @@ def test_a_file_is_written_and_read(tmp_path: Path) -> None:
     assert BertConfig.from_pretrained(tmp_path / "new" / "folder") == config
     assert BertConfig.from_pretrained(str(tmp_path / "new" / "folder")) == config
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["config.json"]
+
+
+def test_numbers_of_numpy_are_taken_and_written(tmp_path: Path) -> None:
+    numbers: dict[str, Any] = {name: np.int64(12) for name in IMPOSSIBLE if IMPOSSIBLE[name][: len(COUNTS)] == COUNTS}
+    numbers |= {"pad_token_id": np.int32(3), "layer_norm_eps": np.float32(0.5), "initializer_range": np.float64(0.02)}
+    plain = BertConfig(**{name: number.item() for name, number in numbers.items()})
+    assert BertConfig(**numbers) == plain
+    BertConfig(**numbers).save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path) == plain
+    with pytest.raises(ValueError, match=r"hidden_size=.*0.*: must be a whole number of at least 1"):
+        BertConfig(hidden_size=np.int64(0))  # type: ignore[arg-type]
 
 
 def test_bookkeeping_of_real_files_is_passed_over() -> None:

@@ -174,7 +174,7 @@ def test_the_defaults_are_those_of_transformers() -> None:
         ({"max_position_embeddings": 2}, "max_position_embeddings=2: must be at least pad_token_id \\+ 2 = 3"),
         (
             {"position_embedding_type": "relative_key"},
-            "position_embedding_type='relative_key': must be one of absolute",
+            "position_embedding_type='relative_key': must be one of 'absolute'",
         ),
         ({"hidden_size": 0}, "hidden_size=0"),
     ],

@@ -100,7 +100,7 @@ def test_published_sizes_have_the_published_number_of_parameters(name: str, coun
 
 def test_every_size_is_counted() -> None:
     assert COUNTS.keys() == T5Config.published_sizes.keys()
-    with pytest.raises(ValueError, match="name='t5-huge': must be one of t5-small"):
+    with pytest.raises(ValueError, match="name='t5-huge': must be one of 't5-small'"):
         T5Config.published("t5-huge")
 
 

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from plm_lessons.checks import check_choice
 from plm_lessons.layers.dropout import Dropout
 from plm_lessons.models.bert import BertEmbeddings, BertLayer, BertModel, BertPretrainedModel
 from plm_lessons.models.bert_configuration import BertConfig
@@ -111,8 +112,8 @@ class AlbertConfig(BertConfig):
                 f"num_hidden_groups={self.num_hidden_groups}: must be at most num_hidden_layers="
                 f"{self.num_hidden_layers}, or some groups have no layer"
             )
-        self._check_choice("shared_parameters", ("all", "attention", "feed_forward", "none"))
-        self._check_choice("embedding_mapping", ("always", "when_sizes_differ"))
+        check_choice("shared_parameters", self.shared_parameters, ("all", "attention", "feed_forward", "none"))
+        check_choice("embedding_mapping", self.embedding_mapping, ("always", "when_sizes_differ"))
 
     @property
     def maps_embeddings(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from plm_lessons.checks import check_choice
 from plm_lessons.layers.activations import ACTIVATIONS
 from plm_lessons.models.configuration import ModelConfig
 
@@ -95,5 +96,6 @@ class BertConfig(ModelConfig):
         if self.classifier_dropout is not None:
             self._check_range(0.0, 1.0, "classifier_dropout")
         self._check_token("pad_token_id")
-        self._check_choice("hidden_act", tuple(ACTIVATIONS))
-        self._check_choice("position_embedding_type", ("absolute", "relative_key", "relative_key_query"))
+        check_choice("hidden_act", self.hidden_act, ACTIVATIONS)
+        kinds = ("absolute", "relative_key", "relative_key_query")
+        check_choice("position_embedding_type", self.position_embedding_type, kinds)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from plm_lessons.checks import check_choice, check_sizes
 from plm_lessons.files import read_object, write_atomically
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -98,8 +100,7 @@ class ModelConfig:
         Raises:
             ValueError: This family has published no model of that name.
         """
-        if name not in cls.published_sizes:
-            raise ValueError(f"name={name!r}: must be one of {', '.join(cls.published_sizes)}")
+        check_choice("name", name, cls.published_sizes)
         return cls(**cls.published_sizes[name])
 
     @classmethod
@@ -149,21 +150,19 @@ class ModelConfig:
 
     def save_pretrained(self, folder: str | Path, **more: Any) -> None:
         """Write `config.json` into a folder, whole or not at all; `more` is added to the file."""
-        text = json.dumps({**self.to_dict(), **more}, indent=2, sort_keys=True) + "\n"
-        write_atomically(Path(folder) / "config.json", text.encode("utf8"))
+        values = {**self.to_dict(), **more}
+        text = json.dumps(values, indent=2, sort_keys=True, default=lambda number: number.item())  # of numpy
+        write_atomically(Path(folder) / "config.json", f"{text}\n".encode())
 
     def _check_counts(self, *names: str) -> None:
         """Each of the fields must be a whole number of at least 1."""
-        for name in names:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r}: must be a whole number of at least 1")
+        check_sizes(**{name: getattr(self, name) for name in names})
 
     def _check_range(self, low: float, high: float, *names: str) -> None:
         """Each of the fields must be a number in [low, high)."""
         for name in names:
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not number or not low <= value < high:  # NaN is in no range
                 raise ValueError(f"{name}={value!r}: must be a number in [{low}, {high})")
 
@@ -181,15 +180,12 @@ class ModelConfig:
         """Each of the fields must be None or an id of the vocabulary."""
         for name in names:
             value = getattr(self, name)
-            if value is None or (type(value) is int and 0 <= value < self.vocab_size):
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if value is None or (whole and 0 <= value < self.vocab_size):
                 continue
             raise ValueError(
                 f"{name}={value!r}: must be None or an id from 0 to vocab_size - 1 = {self.vocab_size - 1}"
             )
-
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, name) not in choices:
-            raise ValueError(f"{name}={getattr(self, name)!r}: must be one of {', '.join(choices)}")
 
 
 def _numbered(num_labels: int) -> tuple[str, ...]:

@@ -57,7 +57,8 @@ def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
         name: What the caller calls the labels.
 
     Returns:
-        A scalar in nats, in float32 at least: 0 if there is no label, as in google-research/bert (an empty mean would be NaN).
+        A scalar in nats, in float32 at least: 0 if there is no label, as in google-research/bert (an empty mean would
+        be NaN).
 
     Raises:
         ValueError: The labels are of another shape or type, or none of the C classes.

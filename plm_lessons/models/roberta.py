@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from plm_lessons.checks import check_choice
 from plm_lessons.models.bert import ENCODER_NAMES, BertEmbeddings, BertModel, BertPretrainedModel
 from plm_lessons.models.bert_configuration import BertConfig
 from plm_lessons.models.heads import MaskedLMHead
@@ -56,7 +57,7 @@ class RobertaConfig(BertConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_choice("position_embedding_type", ("absolute",))
+        check_choice("position_embedding_type", self.position_embedding_type, ("absolute",))
         if self.pad_token_id is None:
             raise ValueError("pad_token_id=None: must be an id, positions are counted from pad_token_id + 1")
         if self.max_position_embeddings < self.pad_token_id + 2:

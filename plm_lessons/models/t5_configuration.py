@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from plm_lessons.checks import check_choice
 from plm_lessons.layers.activations import ACTIVATIONS
 from plm_lessons.models.configuration import BOOKKEEPING, FIXED, ModelConfig
 
@@ -114,7 +115,8 @@ class T5Config(ModelConfig):
             raise ValueError(f"relative_attention_max_distance={distance}: must be {allowed}")
         self._check_range(0.0, 1.0, "dropout_rate", "layer_norm_epsilon")
         self._check_range(0.0, float("inf"), "initializer_factor")
-        self._check_choice("feed_forward_proj", (*ACTIVATIONS, *(f"gated-{name}" for name in ACTIVATIONS)))
+        networks = (*ACTIVATIONS, *(f"gated-{name}" for name in ACTIVATIONS))
+        check_choice("feed_forward_proj", self.feed_forward_proj, networks)
         for name in ("tie_word_embeddings", "scale_decoder_outputs"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be True or False")

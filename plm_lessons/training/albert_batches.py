@@ -22,10 +22,10 @@ from plm_lessons.checks import check_choice
 from plm_lessons.objectives.checks import check_kind
 from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, mask_tokens
 from plm_lessons.objectives.sentence_order import sentence_order_pairs
-from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
+from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs
 from plm_lessons.objectives.whole_words import number_words, word_starts
 from plm_lessons.tokenization import token_id
-from plm_lessons.training.bert_batches import bert_batch, rows_of_copies
+from plm_lessons.training.bert_batches import bert_batch, framed_pairs, rows_of_copies
 from plm_lessons.training.large_batches import Batch
 
 Question = Literal["sentence_order", "next_sentence"]
@@ -46,13 +46,7 @@ def albert_pairs(
     """
     check_choice("question", question, get_args(Question))
     make = sentence_order_pairs if question == "sentence_order" else next_sentence_pairs
-    return pair_batch(
-        make(documents, max_length=max_length, generator=generator),
-        cls_token_id=token_id(tokenizer, "[CLS]"),
-        sep_token_id=token_id(tokenizer, "[SEP]"),
-        pad_token_id=token_id(tokenizer, "<pad>"),
-        max_length=max_length,
-    )
+    return framed_pairs(make(documents, max_length=max_length, generator=generator), tokenizer, max_length)
 
 
 def mask_ngrams(

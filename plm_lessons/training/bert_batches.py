@@ -17,9 +17,28 @@ from torch import Tensor
 from plm_lessons.checks import check_sizes, check_whole
 from plm_lessons.objectives.checks import check_kind
 from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, gather_masked, mask_tokens
-from plm_lessons.objectives.sentence_pairs import Document, SentencePairBatch, next_sentence_pairs, pair_batch
+from plm_lessons.objectives.sentence_pairs import (
+    Document,
+    SentencePair,
+    SentencePairBatch,
+    next_sentence_pairs,
+    pair_batch,
+)
 from plm_lessons.tokenization import token_id
 from plm_lessons.training.large_batches import Batch
+
+
+def framed_pairs(
+    pairs: Sequence[SentencePair], tokenizer: Tokenizer, max_length: int | None = None
+) -> SentencePairBatch:
+    """See `pair_batch`; with the ids that the tokenizer has for [CLS], [SEP] and padding."""
+    return pair_batch(
+        pairs,
+        cls_token_id=token_id(tokenizer, "[CLS]"),
+        sep_token_id=token_id(tokenizer, "[SEP]"),
+        pad_token_id=token_id(tokenizer, "[PAD]", "<pad>"),
+        max_length=max_length,
+    )
 
 
 def bert_pairs(
@@ -27,13 +46,7 @@ def bert_pairs(
 ) -> SentencePairBatch:
     """All next-sentence pairs of the documents (document -> sentence -> ids) in one batch, padded to `max_length`."""
     pairs = next_sentence_pairs(documents, max_length=max_length, generator=generator)
-    return pair_batch(
-        pairs,
-        cls_token_id=token_id(tokenizer, "[CLS]"),
-        sep_token_id=token_id(tokenizer, "[SEP]"),
-        pad_token_id=token_id(tokenizer, "[PAD]"),
-        max_length=max_length,
-    )
+    return framed_pairs(pairs, tokenizer, max_length)
 
 
 def mask_pairs(pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator) -> MaskedBatch:

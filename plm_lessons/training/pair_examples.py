@@ -20,8 +20,9 @@ from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import PreTrainingModel
 from plm_lessons.objectives.draws import check_generator
 from plm_lessons.objectives.sentence_order import SWAPPED
-from plm_lessons.objectives.sentence_pairs import IS_RANDOM, SentencePair, pair_batch
-from plm_lessons.tokenization import encode_documents, token_id
+from plm_lessons.objectives.sentence_pairs import IS_RANDOM, SentencePair
+from plm_lessons.tokenization import encode_documents
+from plm_lessons.training.bert_batches import framed_pairs
 from plm_lessons.training.inference import check_fits
 
 PAIR_TASKS = ("nsp", "sop")
@@ -139,12 +140,7 @@ def pair_probabilities(
         if len(segments) < 2:
             raise ValueError(f"pairs[{index}] is {pairs[index]!r}: both sentences must have a token")
         rows.append(SentencePair(tuple(segments[0]), tuple(segments[1]), pairs[index].label, index, index))
-    batch = pair_batch(
-        rows,
-        cls_token_id=token_id(tokenizer, "[CLS]"),
-        sep_token_id=token_id(tokenizer, "[SEP]"),
-        pad_token_id=token_id(tokenizer, "[PAD]", "<pad>"),
-    )
+    batch = framed_pairs(rows, tokenizer)
     probabilities: list[float] = []
     inputs = (batch.input_ids, batch.attention_mask, batch.token_type_ids)
     for parts in zip(*(tensor.split(batch_size) for tensor in inputs), strict=True):

@@ -228,15 +228,6 @@ def test_attention_refuses_heads_that_do_not_divide_and_masks_of_other_shapes() 
         additive_mask(torch.ones(2, 1, 1, 4), torch.float32)
 
 
-def test_attention_with_relative_positions_refuses_tokens_that_stand_elsewhere() -> None:
-    hidden = normal(1, 6, 12).float()
-    module = MultiHeadAttention(12, 3, position_scores=RelativePositionScores(4, 6, True)).eval()
-    assert torch.equal(module(hidden, asking=hidden)[0], module(hidden)[0])
-    for asking in (hidden[:, 4:], hidden.flip(1)):
-        with pytest.raises(ValueError, match="asking: must be None with position_scores"):
-            module(hidden, asking=asking)
-
-
 def test_feed_forward_is_two_linear_maps_with_the_activation_between() -> None:
     for name in ("gelu", "gelu_new", "relu"):
         module = FeedForward(6, 11, name).double()

@@ -82,16 +82,12 @@ class MultiHeadAttention(nn.Module):
             hidden_states: [B, S, H].
             mask: Numbers added to the scores, [B, 1, 1 or S, S], from `additive_mask`.
             need_weights: False if the second result is not looked at; it is None then where that is faster.
-            asking: [B, T, H], those that gather, if not all do (BERT's last layer, see there); T = S if None.
+            asking: [B, T, H], those that gather, if not all do (BERT's last layer, see there); T = S if None. Not with
+                `position_scores`, which take them for the first T.
 
         Returns:
             The output, [B, T, H], and the attention weights before dropout, [B, A, T, S].
-
-        Raises:
-            ValueError: Some positions are to gather, and there are `position_scores`.
         """
-        if self.position_scores is not None and asking is not None and asking is not hidden_states:
-            raise ValueError("asking: must be None with position_scores, which cannot tell where its tokens stand")
         query = self._split_heads(self.query(hidden_states if asking is None else asking))  # [B, A, T, D]
         key = self._split_heads(self.key(hidden_states))  # [B, A, S, D]
         value = self._split_heads(self.value(hidden_states))

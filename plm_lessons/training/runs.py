@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,6 +34,7 @@ from plm_lessons.text_sources import CorpusText, TextSource
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.large_batches import Batch, process_rank
+from plm_lessons.training.logs import Log, Means, rounded
 from plm_lessons.training.optimization import PRECISIONS, best_device
 from plm_lessons.training.pretraining import training_steps
 from plm_lessons.training.recipes import Recipe
@@ -125,16 +126,16 @@ class Run:
         family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
         model = family.model(recipe, tokenizer).to(device)
         optimizer = family.optimizer(model, recipe)
-        done, waiting, position = 0, _Means(), Position()
+        done, waiting, position = 0, Means(), Position()
         if about is not None:
             load_state(state, model, optimizer)
-            done, waiting, position = about["step"], _Means(about["waiting"]), Position(*about["position"])
+            done, waiting, position = about["step"], Means(about["waiting"]), Position(*about["position"])
         stream = BatchStream(self.source, tokenizer, recipe, position, self.shard_characters)
         rank, processes = process_rank()
         held_out: list[Batch] = []
         if rank == 0:
             self._prepare_folder()
-            log = _Log(self.log_file, done)
+            log = Log(self.log_file, done)
             held_out = list(islice(held_out_batches(self.source, tokenizer, recipe), self.evaluation_batches))
 
         def save(step: int) -> None:
@@ -168,7 +169,7 @@ class Run:
                     if evaluate or step % self.log_every == 0:
                         line = waiting.take(step)
                         if held_out and evaluate:
-                            line["held_out"] = _rounded(family.evaluate(model, held_out))
+                            line["held_out"] = rounded(family.evaluate(model, held_out))
                         log.write(line)
                     if stop or time.monotonic() - saved > 60 * self.save_minutes:
                         save(step)
@@ -222,63 +223,6 @@ def refuse_finished(folder: Path) -> None:
     """
     if (folder / WEIGHTS).exists():
         raise ValueError(f"{folder} holds a finished model: name another folder, or remove it first")
-
-
-class _Means:
-    """What the next entry of the log will tell: sums over the steps since the last one."""
-
-    def __init__(self, sums: dict[str, float] | None = None) -> None:
-        self.sums = sums or {}
-
-    def _add(self, name: str, value: float) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + value
-
-    def counting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self._add("tokens", int(batch["attention_mask"].sum()))
-            yield batch
-
-    def add(self, entry: dict[str, float], seconds: float) -> None:
-        for name, value in entry.items():
-            if name != "step":
-                self._add(name, value)
-        self._add("steps", 1)
-        self._add("seconds", seconds)
-
-    def take(self, step: int) -> dict[str, Any]:
-        """The entry for the log; sums begin anew. `tokens` are those of the inputs, padding aside."""
-        steps, seconds, tokens = (self.sums.pop(name) for name in ("steps", "seconds", "tokens"))
-        means = _rounded({name: value / steps for name, value in self.sums.items()})
-        self.sums.clear()
-        return {"step": step, **means, "tokens": int(tokens), "tokens_per_second": round(tokens / seconds, 1)}
-
-
-class _Log:
-    """JSON lines: one object for each entry. Those of steps that will be done again are taken out first."""
-
-    def __init__(self, path: Path, done: int) -> None:
-        kept = []
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        for number, line in enumerate(lines, 1):
-            try:
-                step = int(json.loads(line)["step"])
-            except (ValueError, LookupError, TypeError):
-                if number == len(lines) and line[:9] == '{"step": '[: len(line)]:
-                    break  # it was being written when the run was killed
-                raise ValueError(f"{path}, line {number}: not the log of a run; name another file") from None
-            if step <= done:
-                kept.append(line + "\n")
-        write_atomically(path, "".join(kept).encode("utf-8"))
-        self.path = path
-
-    def write(self, entry: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-
-
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    """To seven digits, about what a float32 holds."""
-    return {name: float(f"{value:.7g}") for name, value in figures.items()}
 
 
 def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -258,6 +260,30 @@ def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: p
     assert (tmp_path / "model.safetensors").read_bytes() == weights
 
 
+def test_a_text_is_known_by_what_it_was_when_the_run_began(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that grows in the meantime is another; one that is taken away is in memory."""
+    source = FileText((shutil.copy(text, tmp_path / "a.txt"),))
+
+    def grow(*_: object) -> int:
+        with source.paths[0].open("a", encoding="utf8") as file:
+            file.write("\n\nOne more.")
+        return signal.SIGTERM
+
+    def remove(*_: object) -> int:
+        source.paths[0].unlink(missing_ok=True)
+        return 0
+
+    monkeypatch.setattr("plm_lessons.training.runs._stop_signal", grow)
+    with pytest.raises(Stopped):
+        Run(ROBERTA, tmp_path / "a", source).execute(progress=False)
+    with pytest.raises(ValueError, match="other settings: text"):
+        Run(ROBERTA, tmp_path / "a", source).execute(progress=False)
+    monkeypatch.setattr("plm_lessons.training.runs._stop_signal", remove)
+    Run(ROBERTA, tmp_path / "b", source, save_minutes=0).execute(progress=False)
+
+
 def test_a_state_that_is_not_whole_is_refused(
     stopped: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,6 +376,22 @@ def test_the_log_tells_means_counts_and_held_out_figures(text: Path, tmp_path: P
     model = RobertaForMaskedLM.from_pretrained(tmp_path / "each")
     batches = list(held_out_batches(source, tokenizer, ROBERTA))
     assert FAMILIES["roberta"].evaluate(model, batches) == pytest.approx(each[-1]["held_out"], rel=1e-5)
+
+
+def test_numbers_of_numpy_and_tuples_are_written_and_known_again(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"label_names": ("no", "yes")}
+    numbers: dict[str, Any] = {"steps": 6, "seed": 3, "learning_rate": 0.25, "max_gradient_norm": 0.5}
+    plain = dataclasses.replace(ROBERTA, model=CERTAIN | names, **numbers)
+    kinds: dict[str, Any] = {"steps": np.int64, "seed": np.int32, "learning_rate": np.float32}
+    recipe = dataclasses.replace(plain, **{name: kind(numbers[name]) for name, kind in kinds.items()})
+    monkeypatch.setattr("plm_lessons.training.runs._stop_signal", lambda *_: signal.SIGTERM)
+    for done in recipe, plain, recipe, plain, recipe:
+        with pytest.raises(Stopped):
+            Run(done, tmp_path, FileText((text,))).execute(progress=False)
+    Run(recipe, tmp_path, FileText((text,))).execute(progress=False)
+    assert [entry["step"] for entry in log_of(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_steps_and_savings_that_cannot_be_are_refused(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from plm_lessons.checks import check_number, check_whole
 from plm_lessons.training.optimization import share_of_peak
 
@@ -76,6 +78,9 @@ class Recipe:
         if self.short_epochs:
             check_whole("short_length", self.short_length, least=1, most=self.max_length, why=", which is max_length")
         self.learning_rate_of(1)  # refuses a schedule that cannot be
+        for name, value in vars(self).items():
+            if isinstance(value, np.generic):  # which neither JSON nor torch's generators take
+                object.__setattr__(self, name, value.item())
 
     def learning_rate_of(self, step: int) -> float:
         """Of a step, counted from 1."""

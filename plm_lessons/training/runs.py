@@ -102,12 +102,13 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with."""
-        return {
+        """What must be the same for a run to be gone on with, as a file gives it back; the text as it is now."""
+        settings = {
             "recipe": dataclasses.asdict(self.recipe),
             "text": self.source.describe(),
             "shard_characters": self.shard_characters,
         }
+        return json.loads(json.dumps(settings, default=lambda number: number.item()))
 
     def execute(self, progress: bool = True) -> PretrainedModel:
         """Train, or go on where the folder's state is, to the end.
@@ -122,7 +123,8 @@ class Run:
             Stopped: It was asked to stop, and the same call goes on with it.
             OSError: A file cannot be written. What was there before stays whole.
         """
-        recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done()
+        settings = self.settings  # once, for a file may grow or go away while the text is in memory
+        recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done(settings)
         family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
         model = family.model(recipe, tokenizer).to(device)
         optimizer = family.optimizer(model, recipe)
@@ -134,12 +136,12 @@ class Run:
         rank, processes = process_rank()
         held_out: list[Batch] = []
         if rank == 0:
-            self._prepare_folder()
+            self._prepare_folder(settings)
             log = Log(self.log_file, done)
             held_out = list(islice(held_out_batches(self.source, tokenizer, recipe), self.evaluation_batches))
 
         def save(step: int) -> None:
-            about = {"settings": self.settings, "step": step, "position": stream.position, "waiting": waiting.sums}
+            about = {"settings": settings, "step": step, "position": stream.position, "waiting": waiting.sums}
             save_state(state, model, optimizer, about)
 
         entries = training_steps(
@@ -184,7 +186,7 @@ class Run:
             state.unlink(missing_ok=True)
         return model
 
-    def _what_was_done(self) -> dict[str, Any] | None:
+    def _what_was_done(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """What the saved state tells of itself, if there is one; refuses folders in which there is nothing to do."""
         refuse_finished(self.folder)
         if self.log_file.exists() and self._place_of_log() not in self._own_logs():
@@ -192,8 +194,8 @@ class Run:
         if not (self.folder / STATE).is_file():
             return None
         about = read_about(self.folder / STATE)
-        if about["settings"] != self.settings:
-            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, self.settings)}")
+        if about["settings"] != settings:
+            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, settings)}")
         return about
 
     def _place_of_log(self) -> str:
@@ -205,9 +207,9 @@ class Run:
         recipe = self.folder / RECIPE
         return {LOG, read_object(recipe).get("log", LOG)} if recipe.is_file() else set()
 
-    def _prepare_folder(self) -> None:
+    def _prepare_folder(self, settings: dict[str, Any]) -> None:
         """Write down the settings, and remove what a kill in the middle of a saving has left."""
-        about = self.settings | {"precision": self.precision, "torch": str(torch.__version__)}
+        about = settings | {"precision": self.precision, "torch": str(torch.__version__)}
         if self._place_of_log() != LOG:
             about["log"] = self._place_of_log()
         write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))

@@ -35,6 +35,7 @@ from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.optimization import adamw
 from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import Run, Stopped
+from plm_lessons.training.states import read_about
 from plm_lessons.training.streams import BatchStream, held_out_batches
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -282,6 +283,24 @@ def test_a_text_is_known_by_what_it_was_when_the_run_began(
         Run(ROBERTA, tmp_path / "a", source).execute(progress=False)
     monkeypatch.setattr("plm_lessons.training.runs._stop_signal", remove)
     Run(ROBERTA, tmp_path / "b", source, save_minutes=0).execute(progress=False)
+
+
+@pytest.mark.parametrize("fails", ["evaluate", "save_pretrained"])
+def test_what_fails_after_the_last_step_loses_none_and_is_done_again(
+    fails: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    source, owner = FileText((text,)), type(FAMILIES["roberta"]) if fails == "evaluate" else RobertaForMaskedLM
+    with monkeypatch.context() as patch, pytest.raises(MemoryError):
+        patch.setattr(owner, fails, fail)
+        Run(ROBERTA, tmp_path / "a", source, log_every=4).execute(progress=False)
+    assert read_about(tmp_path / "a" / "state.safetensors")["step"] == 6
+    for name in ("a", "b"):
+        Run(ROBERTA, tmp_path / name, source, log_every=4).execute(progress=False)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert [entry["step"] for entry in log_of(tmp_path / "a")] == [4, 6]
 
 
 def test_a_state_that_is_not_whole_is_refused(

@@ -137,12 +137,18 @@ class Run:
         held_out: list[Batch] = []
         if rank == 0:
             self._prepare_folder(settings)
-            log = Log(self.log_file, done)
+            log = Log(self.log_file, min(done, recipe.steps - 1))  # the last entry is written after the last state
             held_out = list(islice(held_out_batches(self.source, tokenizer, recipe), self.evaluation_batches))
 
-        def save(step: int) -> None:
-            about = {"settings": settings, "step": step, "position": stream.position, "waiting": waiting.sums}
+        def save() -> None:
+            about = {"settings": settings, "step": done, "position": stream.position, "waiting": waiting.sums}
             save_state(state, model, optimizer, about)
+
+        def write_entry(evaluate: bool) -> None:
+            line = waiting.take(done)
+            if held_out and evaluate:
+                line["held_out"] = rounded(family.evaluate(model, held_out))
+            log.write(line)
 
         entries = training_steps(
             model,
@@ -161,24 +167,23 @@ class Run:
             tqdm(total=recipe.steps, initial=done, unit="step", disable=not progress or rank > 0) as bar,
         ):
             for entry in entries:
-                step = int(entry["step"])
+                done = int(entry["step"])
                 waiting.add(entry, time.monotonic() - began)
                 bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
                 bar.update()
-                last, stop = step == recipe.steps, _stop_signal(asked, device)
+                last, stop = done == recipe.steps, _stop_signal(asked, device)
                 if rank == 0:
-                    evaluate = last or (self.evaluate_every > 0 and step % self.evaluate_every == 0)
-                    if evaluate or step % self.log_every == 0:
-                        line = waiting.take(step)
-                        if held_out and evaluate:
-                            line["held_out"] = rounded(family.evaluate(model, held_out))
-                        log.write(line)
-                    if stop or time.monotonic() - saved > 60 * self.save_minutes:
-                        save(step)
+                    evaluate = self.evaluate_every > 0 and done % self.evaluate_every == 0
+                    if not last and (evaluate or done % self.log_every == 0):
+                        write_entry(evaluate)
+                    if last or stop or time.monotonic() - saved > 60 * self.save_minutes:
+                        save()
                         saved = time.monotonic()
                 if stop and not last:
-                    raise Stopped(step, stop)
+                    raise Stopped(done, stop)
                 began = time.monotonic()
+            if rank == 0:  # if this fails, no step is lost
+                write_entry(evaluate=True)
         model.eval()
         if rank == 0:
             write_atomically(self.folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))

@@ -265,7 +265,7 @@ def test_a_text_is_known_by_what_it_was_when_the_run_began(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that grows in the meantime is another; one that is taken away is in memory."""
-    source = FileText((shutil.copy(text, tmp_path / "a.txt"),))
+    source = FileText((Path(shutil.copy(text, tmp_path / "a.txt")),))
 
     def grow(*_: object) -> int:
         with source.paths[0].open("a", encoding="utf8") as file:
@@ -301,6 +301,21 @@ def test_what_fails_after_the_last_step_loses_none_and_is_done_again(
         Run(ROBERTA, tmp_path / name, source, log_every=4).execute(progress=False)
     assert_same_run(tmp_path / "a", tmp_path / "b")
     assert [entry["step"] for entry in log_of(tmp_path / "a")] == [4, 6]
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once the first was killed, another may: see above."""
+    command = arguments("bert", tmp_path / "a", text, "--steps", "3000")
+    with start(["plm_lessons", *command]) as process:
+        try:
+            wait_for_steps(tmp_path / "a", 3)
+            assert main(command) == 2
+            assert capsys.readouterr().err == f"error: {tmp_path / 'a'}: another process is training there\n"
+            wait_for_steps(tmp_path / "a", 3)
+        finally:
+            process.kill()
 
 
 def test_a_state_that_is_not_whole_is_refused(

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,9 @@ from plm_lessons.training.pretraining import training_steps
 from plm_lessons.training.recipes import Recipe
 from plm_lessons.training.states import load_state, read_about, save_state
 from plm_lessons.training.streams import SHARD, BatchStream, Position, held_out_batches, split_rows
+
+if sys.platform != "win32":
+    import fcntl
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
 
@@ -119,11 +123,16 @@ class Run:
             The model in evaluation mode; it has been saved.
 
         Raises:
-            ValueError: The folder holds another run, or a finished one; or training fails: see `training_steps`.
+            ValueError: The folder holds another run, or a finished one, or another process trains there; or training
+                fails: see `training_steps`.
             Stopped: It was asked to stop, and the same call goes on with it.
             OSError: A file cannot be written. What was there before stays whole.
         """
         settings = self.settings  # once, for a file may grow or go away while the text is in memory
+        with _alone_in(self.folder):
+            return self._train(settings, progress)
+
+    def _train(self, settings: dict[str, Any], progress: bool) -> PretrainedModel:
         recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done(settings)
         family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
         model = family.model(recipe, tokenizer).to(device)
@@ -230,6 +239,29 @@ def refuse_finished(folder: Path) -> None:
     """
     if (folder / WEIGHTS).exists():
         raise ValueError(f"{folder} holds a finished model: name another folder, or remove it first")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps others from training in the folder meanwhile. The lock leaves no file, and ends with its process.
+
+    Under `torchrun` the first process holds it for all. There is none on Windows, nor where the file system knows none.
+    """
+    if sys.platform == "win32" or process_rank()[0] > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: another process is training there") from None
+        except OSError:
+            pass  # no locks here
+        yield
+    finally:
+        os.close(handle)
 
 
 def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:

@@ -49,7 +49,7 @@ def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
     known = {"source": fingerprint(code), "settings": {name: plain(name, value) for name, value in settings.items()}}
     path = FOLDER / f"{experiment.__name__}.jsonl"
     for entry in entries(path):
-        if known.items() <= entry.items():
+        if _text({name: entry[name] for name in known}) == _text(known):  # as values, 1 == 1.0 == True
             return entry["result"]
     start = time.perf_counter()
     result = plain(f"the result of {experiment.__name__}", experiment(**settings))
@@ -96,6 +96,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path.name}, line {number}: is no result of an experiment ({error!r:.80})") from None
     return found
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _fields(value: Any) -> Any:

@@ -54,6 +54,12 @@ def test_another_setting_is_done() -> None:
     assert done == [3, 3, 4]
 
 
+def test_numbers_of_another_kind_are_another_setting() -> None:
+    for number in (1, True, 1.0, 1, True, 1.0):
+        recorded(experiment, number=number)
+    assert [repr(number) for number in done] == ["1", "True", "1.0"]
+
+
 def test_a_changed_experiment_is_done_and_replaces_the_older_results(folder: Path) -> None:
     recorded(experiment, number=3)
     recorded(experiment, number=4)

@@ -143,6 +143,29 @@ def test_a_configuration_gets_the_vocabulary_of_the_tokenizer(text: Path, tmp_pa
     assert BertConfig.from_pretrained(tmp_path / "a").vocab_size == 8192
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_what_there_is_no_memory_for_is_told_in_one_line(
+    error: RuntimeError, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("plm_lessons.commands.pretrain.Run.execute", fail)
+    command = ["pretrain", "bert", "--out", str(tmp_path)]
+    if told:
+        assert_refused(command, "^error: out of memory: choose a smaller batch, length or model\n$", capsys)
+    else:
+        with pytest.raises(RuntimeError, match="shapes"):
+            main(command)
+
+
 def test_rows_shorter_than_those_of_the_books_first_passes_need_no_other_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

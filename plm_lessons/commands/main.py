@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import torch
+
 from plm_lessons.commands import evaluate, fill_mask, finetune, pretrain
 from plm_lessons.training.runs import Stopped
 
@@ -46,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"error: {place}{error.strerror or error}", 2)
     except (ValueError, ModuleNotFoundError) as error:
         return _say(f"error: {error}", 2)
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):  # as the CPU says it
+            raise
+        return _say("error: out of memory: choose a smaller batch, length or model", 2)
     return 0
 
 

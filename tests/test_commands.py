@@ -188,6 +188,12 @@ def test_a_text_too_short_to_hold_any_of_it_out_says_so(tmp_path: Path, capsys: 
     assert "held out: nothing" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "a"), "--text", str(tmp_path / "two.txt")]) == 2
     assert "none of it is held out" in capsys.readouterr().err
+    [held_out, *_] = (
+        line for line in (f"A cat sat {number} times." for number in range(99)) if split_of(line) != "train"
+    )
+    (tmp_path / "one.txt").write_text(held_out, encoding="utf8")
+    command = ["evaluate", str(tmp_path / "a"), "--text", str(tmp_path / "one.txt")]
+    assert_refused(command, "one.txt .*no training text for the baselines to count", capsys)
 
 
 # --- evaluate and fill-mask ------------------------------------------------------------------------------------------

@@ -43,6 +43,10 @@ def held_out_figures(
         raise ValueError(f"{source.describe()}: it is so short that none of it is held out")
     documents = family.encode(next(shards_of(source.read("train"), SHARD), []), tokenizer)
     rows = family.rows_to_count(documents, tokenizer, recipe)
+    if not rows:
+        raise ValueError(
+            f"{source.describe()}: there is no training text for the baselines to count, only held-out text"
+        )
     size = tokenizer.get_vocab_size()
     trigrams = torch.cat([asked_trigrams(*family.asked(batch), size) for batch in batches])
     counted = torch.tensor([word for row in rows for word in row])

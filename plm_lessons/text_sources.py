@@ -7,6 +7,7 @@ About a tenth of the documents are held out, chosen as everywhere in the book by
 from __future__ import annotations
 
 import importlib
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -138,11 +139,13 @@ class DatasetText:
 
 
 def _texts_of_file(path: Path) -> Iterator[str]:
-    try:
-        with path.open(encoding="utf-8-sig") as lines:  # some editors begin a file with a mark
+    with path.open("rb") as file:
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig")  # some editors begin a file with a mark
+        try:
             yield from _texts_of_json(path, lines) if path.suffix == ".jsonl" else _blocks(lines)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {error.start})") from None
+        except UnicodeDecodeError as error:
+            place = file.tell() - len(error.object) + error.start  # it counts from what was read last
+            raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {place})") from None
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -162,10 +165,10 @@ def _texts_of_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
         if line.strip():
             try:
                 text = json.loads(line)["text"]
-            except (ValueError, LookupError, TypeError):
-                text = None
-            if not isinstance(text, str):
-                raise ValueError(f'{path}, line {number}: must be a JSON object with a string "text"')
+                text.encode()  # half a surrogate pair is no character
+            except (ValueError, LookupError, TypeError, AttributeError):
+                reason = 'must be a JSON object with a string "text", of whole characters'
+                raise ValueError(f"{path}, line {number}: {reason}") from None
             yield text
 
 

@@ -116,7 +116,13 @@ def test_text_that_cannot_be_read_is_refused_where_it_is(tmp_path: Path, monkeyp
     latin.write_bytes("Ein Käfer.".encode("latin-1"))
     with pytest.raises(ValueError, match=r"latin.txt: must be UTF-8 \(.* byte 5\)"):
         list(FileText((latin,)).read("train"))
-    for wrong in ('"text"', '{"body": "x"}', '{"text": 3}', '{"text": "x"'):
+    for before in (b"", "\ufeff".encode()):
+        for bad, place in ((b"\xe4.", 0), (b"\xe4", 0), (b"\xc3\xa4\xe2\x82", 2)):
+            content = before + b"A word. " * 6749
+            latin.write_bytes(content + bad)
+            with pytest.raises(ValueError, match=rf"latin.txt: must be UTF-8 \(.* byte {len(content) + place}\)"):
+                list(FileText((latin,)).read("train"))
+    for wrong in ('"text"', '{"body": "x"}', '{"text": 3}', '{"text": "x"', r'{"text": "bad \ud83d here."}'):
         lines.write_text('{"text": "Right."}\n' + wrong, encoding="utf8")
         with pytest.raises(ValueError, match='lines.jsonl, line 2: must be a JSON object with a string "text"'):
             list(FileText((lines,)).read("train"))

@@ -284,6 +284,25 @@ def test_the_parts_of_a_batch_are_the_batch(texts: list[Sentences]) -> None:
             assert torch.equal(torch.stack(rows), value) and sum(len(part[name]) for part in parts) == 4
 
 
+def test_tasks_of_t5_are_made_once_for_a_stream(texts: list[Sentences], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which changes nothing: a stream that begins later has made them anew."""
+    made: list[str] = []
+
+    def some_pairs(split: str) -> Iterator[TextPair]:
+        made.append(split)
+        return iter(pairs)
+
+    pairs = TASKS["topic"].examples("held_out")[:50]
+    monkeypatch.setattr(families, "TASKS", {"topic": Task("", "", None, some_pairs)})
+    recipe = Recipe("t5", "t5_unigram", steps=1000, batch_size=20, max_length=64, task_share=0.5)
+    stream = BatchStream(Counted(texts), load_tokenizer("t5_unigram"), recipe)
+    *_, last = islice(stream, 30)
+    assert stream.position.epoch > 1 and made == ["train"]
+    start = stream.position._replace(batch=stream.position.batch - 1)
+    again = BatchStream(Counted(texts), load_tokenizer("t5_unigram"), recipe, start)
+    assert equal(next(iter(again)), last) and made == ["train", "train"]
+
+
 def test_late_steps_of_t5_have_another_share_of_tasks(texts: list[Sentences], monkeypatch: pytest.MonkeyPatch) -> None:
     def some_pairs(pairs: list[TextPair], split: str) -> Iterator[TextPair]:
         return iter(pairs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -194,7 +195,7 @@ class T5(Family):
         """As many batches as the rows of span corruption fill. Rows are drawn: some come twice, others not at all."""
         spans = self._spans(documents, tokenizer, recipe)
         has_tasks = recipe.task_share or recipe.late_task_share
-        tasks = [TaskExamples(task.examples("train"), tokenizer) for task in TASKS.values() if has_tasks]
+        tasks = _tasks(tokenizer) if has_tasks else []
         rates = mixing_rates([len(task) for task in tasks], limit=recipe.task_limit) if tasks else []
         count = -(-len(spans) // recipe.batch_size)
         for number in range(epoch * count, (epoch + 1) * count):
@@ -228,6 +229,12 @@ class T5(Family):
     def asked(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The targets, all of them; a decoder, too, has seen only what stands before."""
         return batch["labels"], batch["labels"] != -100
+
+
+@lru_cache(maxsize=1)
+def _tasks(tokenizer: Tokenizer) -> list[TaskExamples]:
+    """The tasks as ids, which take many seconds to make and are the same in every epoch."""
+    return [TaskExamples(task.examples("train"), tokenizer) for task in TASKS.values()]
 
 
 FAMILIES: dict[str, Family] = {"bert": Bert(), "roberta": Roberta(), "albert": Albert(), "t5": T5()}

@@ -259,6 +259,24 @@ def test_a_text_without_a_batch_is_refused(tmp_path: Path) -> None:
         assert not list(held_out_batches(source, load_tokenizer("byte_level_bpe"), RECIPE))
 
 
+@pytest.mark.parametrize(
+    ("family", "text", "needs"),
+    [
+        ("bert", [["One sentence.", "Another."]], "two documents .*a blank line ends one"),
+        ("roberta", [], "a document"),
+        ("albert", [["One."], ["Another."]], "a document of two sentences"),
+        ("t5", [["a"]], "two tokens"),
+    ],
+)
+def test_a_text_that_is_too_short_is_told_what_it_lacks(family: str, text: list[Sentences], needs: str) -> None:
+    recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer)
+    tokenizer = load_tokenizer(recipe.tokenizer)
+    with pytest.raises(ValueError, match=f"not a single batch: {family} needs at least {needs}"):
+        next(iter(BatchStream(Counted(text), tokenizer, recipe)))
+    enough: dict[str, list[Sentences]] = {"bert": [["One."], ["Another."]], "albert": [["One.", "Another."]]}
+    assert next(iter(BatchStream(Counted(enough.get(family, [["Two words."]])), tokenizer, recipe)))
+
+
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_single_held_out_document_is_enough_or_is_none(family: str, texts: list[Sentences]) -> None:
     """BERT has to take the second segment of a random pair from another one."""

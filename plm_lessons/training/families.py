@@ -41,12 +41,14 @@ class Family(ABC):
         config_class: Its configuration.
         padding: What the padding token may be called.
         separator: Put between the sentences of a document: see `encode_documents`.
+        least_text: What gives a batch.
     """
 
     model_class: ClassVar[Any]
     config_class: ClassVar[Any]
     padding: ClassVar[tuple[str, ...]] = ("<pad>", "[PAD]")
     separator: ClassVar[str] = ""
+    least_text: ClassVar[str] = "a document"
 
     def config(self, recipe: Recipe, tokenizer: Tokenizer) -> Any:
         """The shape that the recipe asks for.
@@ -115,6 +117,7 @@ class Bert(Family):
 
     model_class = BertForPreTraining
     config_class = BertConfig
+    least_text = "two documents (in a plain file, a blank line ends one)"
 
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
@@ -154,6 +157,7 @@ class Albert(Family):
 
     model_class = AlbertForPreTraining
     config_class = AlbertConfig
+    least_text = "a document of two sentences"
 
     def encode(self, documents: Iterable[Sentences], tokenizer: Tokenizer) -> list[list[list[int]]]:
         """As for the others, and without documents of a single sentence, in which nothing can be swapped."""
@@ -178,6 +182,7 @@ class T5(Family):
 
     model_class = T5ForConditionalGeneration
     config_class = T5Config
+    least_text = "two tokens"
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:
         """T5 has no position table, and must know the token with which it ends a text."""

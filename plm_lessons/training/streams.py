@@ -72,7 +72,8 @@ class BatchStream:
                     yield batch
             if empty:
                 reason = "the tenth that is held out aside, the text gives not a single batch"
-                raise ValueError(f"{self.source.describe()}: {reason}")
+                needs = f"{self.recipe.family} needs at least {family.least_text}"
+                raise ValueError(f"{self.source.describe()}: {reason}: {needs}")
 
     def _shards(self, first: int) -> Iterator[Shard]:
         family = FAMILIES[self.recipe.family]

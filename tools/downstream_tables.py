@@ -17,6 +17,7 @@ COUNTS = {
     "question": "the beginning of the sentence whose TF-IDF vector is nearest to the question's",
 }
 """What is counted, for each kind of task."""
+COUNTING, STARTS = "counting", ("pre-trained", "from scratch")
 
 Column = tuple[str, str]
 """A model and how it started."""
@@ -29,7 +30,8 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
     for entry in current:
         run = entry["run"]
         cells.setdefault((run["task"], run["examples"], (run["model"], run["start"])), []).append(entry["figures"])
-    columns = list(dict.fromkeys(column for _, _, column in cells))
+    found_columns = {column for _, _, column in cells}
+    columns = [(name, start) for name in NAMES for start in (COUNTING, *STARTS) if (name, start) in found_columns]
     sizes = {task: sorted({size for name, size, _ in cells if name == task}) for task in TASKS}
     sizes = {task: found for task, found in sizes.items() if found}
 

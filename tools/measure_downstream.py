@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 from downstream_baselines import BASELINES
-from downstream_tables import tables
+from downstream_tables import COUNTING, STARTS, tables
 
 from plm_lessons.commands.finetune import NAMES, drawn, head_of, with_new_head
 from plm_lessons.commands.loading import CHECKPOINTS
@@ -39,8 +39,6 @@ from plm_lessons.training.fine_tuning import Model, fine_tune
 from plm_lessons.training.optimization import best_device
 
 RESULTS = CHECKPOINTS / "downstream.jsonl"
-STARTS = ("pre-trained", "from scratch")
-COUNTING = "counting"
 
 MAX_LENGTH = 128
 DROPOUT = 0.1

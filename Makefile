@@ -59,7 +59,7 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 notebooks: $(INSTALLED) $(DATA_INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
 
-checkpoints: $(INSTALLED)  ## train the small models that ship with the package (half an hour to an hour each; goes on where it was interrupted)
+checkpoints: $(INSTALLED)  ## train the small models that ship with the package (half an hour to an hour and a quarter each; goes on where it was interrupted)
 	$(PY) tools/train_checkpoints.py
 
 lock:  ## compile requirements.in to requirements.txt (needs uv; UPGRADE=--upgrade takes the newest versions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from plm_lessons.checks import check_whole
-from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model, read_recipe
+from plm_lessons.commands.loading import about_models, find_model, load_model, read_recipe
 from plm_lessons.commands.texts import add_text_options, chosen_text
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.held_out import held_out_figures
@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "trigram model, which has counted the training text and sees the two words on the left unmasked.",
         epilog="python -m plm_lessons evaluate checkpoints/bert",
     )
-    parser.add_argument("model", metavar="FOLDER_OR_NAME", help=ABOUT_MODELS)
+    parser.add_argument("model", metavar="FOLDER_OR_NAME", help=about_models())
     parser.add_argument("--batches", type=int, metavar="N", help="look at only so many batches of 64 rows")
     add_text_options(parser)
     parser.set_defaults(run=run)

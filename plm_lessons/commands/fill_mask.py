@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from plm_lessons import AlbertForMaskedLM, BertForMaskedLM, RobertaForMaskedLM
-from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model
+from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.tokenization import token_id
 from plm_lessons.training.inference import fill_mask
 
@@ -20,7 +20,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         description="Print the most probable words for each [MASK] (or <mask>) in a text, with their probabilities.",
         epilog='python -m plm_lessons fill-mask bert "The capital of [MASK] is Paris." --top 3',
     )
-    parser.add_argument("model", metavar="FOLDER_OR_NAME", help=ABOUT_MODELS.replace(", albert or t5", " or albert"))
+    parser.add_argument("model", metavar="FOLDER_OR_NAME", help=about_models(CLASSES))
     parser.add_argument("text", metavar="TEXT", help="holds [MASK] at least once, whatever the model calls it")
     parser.add_argument("--top", type=int, default=5, metavar="K", help="how many words for each (default: 5)")
     parser.set_defaults(run=run)

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 import plm_lessons
 from plm_lessons import T5ForConditionalGeneration
 from plm_lessons.checks import check_choice, check_whole
-from plm_lessons.commands.loading import ABOUT_MODELS, find_model, load_model
+from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.downstream import TASKS, Task
 from plm_lessons.files import write_atomically
 from plm_lessons.objectives import text_to_text
@@ -63,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("task", metavar="TASK", help="one of the names above")
-    parser.add_argument("--model", metavar="FOLDER_OR_NAME", default="bert", help=f"{ABOUT_MODELS} (default: bert)")
+    parser.add_argument("--model", metavar="FOLDER_OR_NAME", default="bert", help=f"{about_models()} (default: bert)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the new model's folder (default: finetuned/TASK)")
     parser.add_argument("--examples", type=int, metavar="N", help="learn from at most N of them, drawn by the seed")
     parser.add_argument("--epochs", type=int, default=2, metavar="N", help="how often they are read (default: 2)")

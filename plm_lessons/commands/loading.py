@@ -20,7 +20,12 @@ from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import RECIPE, STATE
 
 CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
-ABOUT_MODELS = "a folder; bert, roberta, albert or t5 for a small one of the book; or a name on the Hugging Face hub"
+
+
+def about_models(families: Container[str] = FAMILIES) -> str:
+    """What the help of a command says of its model."""
+    *names, last = (name for name in FAMILIES if name in families)
+    return f"a folder; {', '.join(names)} or {last} for a small one of the book; or a name on the Hugging Face hub"
 
 
 def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, str]:

@@ -48,6 +48,13 @@ def test_every_claim_has_one_verdict_in_the_text_and_one_in_the_table(chapter: s
     assert sorted(found) == listed == list(CLAIMS[chapter])
 
 
+@pytest.mark.parametrize("notebook", sorted(BOOK.rglob("*.ipynb")), ids=lambda path: path.stem)
+def test_no_line_of_prose_begins_with_a_percent_sign(notebook: Path) -> None:
+    """MyST takes it for a comment, and leaves it out."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    assert not [cell.source for cell in cells if cell.cell_type == "markdown" and re.search(r"(?m)^\s*%", cell.source)]
+
+
 @pytest.fixture
 def ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -426,12 +426,17 @@ OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((part
   && ['auto', 'scroll'].includes(getComputedStyle(part).overflowX)).map((part) => part.outerHTML.slice(0, 90))"""
 
 
+CUT_RESULTS = """() => [...document.querySelectorAll('article .output.stream pre')].filter((part) =>
+  part.scrollWidth > part.clientWidth + 1 && part.checkVisibility()).map((part) => part.textContent.slice(0, 90))"""
+
+
 def test_what_is_wider_than_the_page_scrolls_without_a_mouse(chapter_page: Page) -> None:
     page = chapter_page
     with as_wide_as(page, 390):
         wide = page.locator("article pre[tabindex='0']")
         expect(wide.first).to_be_attached()
         assert page.evaluate(OUT_OF_REACH) == []
+        assert page.evaluate(CUT_RESULTS) == []
         wide.first.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(200)
@@ -570,7 +575,7 @@ def test_a_chapter_prints_whole_in_dark_ink_and_without_what_only_a_screen_needs
         "button.copybtn, .headerlink, .plm-widget button, .plm-widget input[type=range]",
     ):
         assert page.evaluate(SHOWN, unwanted) == 0, f"{unwanted} is printed"
-    assert page.evaluate(SHOWN, "article h2") > 5
+    assert page.evaluate(SHOWN, "article h1") == 1 and page.evaluate(SHOWN, "article h2") > 5
     assert page.evaluate(SHOWN, ".plm-widget svg, .plm-widget table") >= page.evaluate(SHOWN, ".plm-block")
     cut = """() => [...document.querySelectorAll('article pre')]
       .filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth + 2)

@@ -55,7 +55,7 @@ def clean_page(page: str, unwanted_words: Collection[str] = ()) -> CleanedPage:
 
     Args:
         page: text with one paragraph, menu entry, ... a line.
-        unwanted_words: a page with one of these words, in any case, goes.
+        unwanted_words: a page with one of these words or phrases, in any case, goes; as a part of a word it may stay.
     """
     check_text("page", page)
     unwanted = {word.lower() for word in each_text("unwanted_words", unwanted_words)}
@@ -64,11 +64,11 @@ def clean_page(page: str, unwanted_words: Collection[str] = ()) -> CleanedPage:
         return CleanedPage("", "has placeholder text (lorem ipsum)", [])
     if "{" in page:
         return CleanedPage("", "has a curly bracket: likely program code", [])
-    if not unwanted.isdisjoint(re.findall(r"[\w'-]+", lowered)):
+    if any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", lowered) for word in unwanted if word):
         return CleanedPage("", "has an unwanted word", [])
     kept, removed = [], []
     for line in filter(None, map(str.strip, page.split("\n"))):
-        line = _CITATION.sub("", line)
+        line = _CITATION.sub("", line).strip()
         reason = _why_a_line_goes(line)
         if reason is None:
             kept.append(line)

@@ -264,10 +264,10 @@ def test_picture_draws_the_head_and_tells_its_measures() -> None:
 
 
 def test_picture_holds_any_text() -> None:
-    odd = ["\x00\x1b", "\ud800", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
-    svg, _ = drawn(AttentionViewer([{"tokens": odd, "attentions": [[np.eye(5)]], "name": MARKUP}]))
+    odd = ["\x00\x1b", "\ud800", "\uffff\ufffe", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
+    svg, _ = drawn(AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]))
     assert "\ufffd" in svg and "<img" not in svg
-    assert "<img src=x" not in AttentionViewer([{"tokens": odd, "attentions": [[np.eye(5)]], "name": MARKUP}]).picture()
+    assert "<img src=x" not in AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]).picture()
     many, _ = drawn(AttentionViewer([{"tokens": ["ab"] * 64, "attentions": [[np.eye(64)]]}]))
     assert many.count(">ab</text>") == 64  # a narrow column has no name
 

@@ -388,6 +388,11 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plm_lessons.commands.finetune.fine_tune", None)  # would be an error
+    for name in ("state.safetensors", "config.json"):  # of a run that can go on, of a model of other files
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"")
+        command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / name)]
+        assert_refused(command, f"holds the {name} of another", capsys)
     (tmp_path / "file").touch()
     command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
     assert_refused([*command, "--max-length", "32"], "file/a", capsys)

@@ -81,3 +81,17 @@ def test_a_sentence_goes_if_it_is_in_a_span_of_three_that_was_met_before(pages: 
         expected.append(" ".join(one for place, one in enumerate(page) if not again & {place - 2, place - 1, place}))
         met += spans
     assert drop_repeated_spans([" ".join(page) for page in pages]) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "sign"), [("damn", "'damn'"), ("damn", "--damn--"), ("bad phrase", "bad phrase"), ("f*ck", "f*ck")]
+)
+def test_an_unwanted_word_is_found_between_any_signs(word: str, sign: str) -> None:
+    page = f"He came home late that {sign} night."
+    assert clean_page("\n".join([page] * 5), [word]).reason == "has an unwanted word"
+    assert clean_page("\n".join([page.replace(sign, f"x{word}x")] * 5), [word, ""]).reason is None
+
+
+def test_a_line_whose_last_sign_is_a_citation_stays() -> None:
+    page = "\n".join(["He came home late that night. [1]"] * 5)
+    assert clean_page(page).text.split("\n") == ["He came home late that night."] * 5

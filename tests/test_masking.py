@@ -268,3 +268,21 @@ def test_the_loss_on_gathered_positions_is_the_loss_on_all() -> None:
     gathered = logits.gather(1, positions[:, :, None].expand(-1, -1, 50))
     loss = torch.nn.functional.cross_entropy  # leaves out -100 of its own accord
     torch.testing.assert_close(loss(gathered.flatten(0, 1), masked_labels.flatten()), loss(logits.mT, labels))
+
+
+def test_the_default_type_does_not_change_the_masks() -> None:
+    ids = torch.arange(200).reshape(2, 100)
+    everything = torch.ones(ids.shape, dtype=torch.bool)
+
+    def masked() -> tuple[torch.Tensor, ...]:
+        batch = mask_tokens(ids, everything, attention_mask=None, mask_token_id=3, vocab_size=200, generator=seeded(0))
+        return batch.input_ids, batch.labels
+
+    expected = masked()
+    for dtype in (torch.float64, torch.bfloat16):
+        torch.set_default_dtype(dtype)
+        try:
+            found = masked()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert all(map(torch.equal, found, expected))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -337,3 +339,24 @@ def test_check_finds_a_difference_and_writes_nothing(monkeypatch: pytest.MonkeyP
     assert train_tokenizers.main(["wordpiece"]) == 0
     assert (tmp_path / "wordpiece" / "tokenizer.json").read_bytes() == b"wordpiece"
     assert train_tokenizers.main(["wordpiece", "--check"]) == 0
+
+
+def test_only_a_text_or_a_path_names_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_tokenizer("wordpiece").save(str(tmp_path / "tokenizer.json"))
+    monkeypatch.chdir(tmp_path)
+    assert load_tokenizer(".").get_vocab_size() == 8192
+    for name in (None, 3, "", "x" * 5000):
+        with pytest.raises(ValueError, match="name_or_path is"):
+            load_tokenizer(name)  # type: ignore[arg-type]
+
+
+def test_a_word_that_is_counted_very_often_is_not_written_out_at_once() -> None:
+    script = (
+        "import resource; from plm_lessons.tokenization import training_merges;"
+        "words = {'hug': 20_000_000, 'pug': 5}; training_merges({'hug': 20, 'pug': 5}, 2);"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "merges = training_merges(words, 2);"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before;"
+        "assert [merge.count for merge in merges] == [20_000_005, 20_000_000], merges; assert grown < 300_000, grown"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, trainers
 
 from plm_lessons.corpus import documents
-from plm_lessons.tokenization import load_tokenizer, segmentations, train_unigram
+from plm_lessons.tokenization import load_tokenizer, segmentations, train_t5_unigram, train_unigram
 from plm_lessons.tokenization.unigram_training import Lattice, seed_pieces, train_scores
 
 SPECIAL = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
@@ -237,3 +238,16 @@ def test_held_out_text_is_more_probable_than_with_the_trainer_of_the_library() -
     )
     theirs.train_from_iterator(train, trainer)
     assert bits(ours) < bits(theirs)  # 14.4 and 14.5
+
+
+def test_tokenizers_of_hardly_any_text_can_be_saved_and_loaded(tmp_path: Path) -> None:
+    for number, made in enumerate(
+        [
+            train_unigram(["hello world hello"], 60, min_character_count=0),
+            train_t5_unigram(["hello world"], 120),
+            train_t5_unigram([], 120),
+        ]
+    ):
+        made.save(str(tmp_path / f"{number}.json"))
+        assert load_tokenizer(tmp_path / f"{number}.json").get_vocab() == made.get_vocab()
+    assert made.get_vocab_size() == 103 and made.encode("a").ids == [2, 1]

@@ -28,7 +28,7 @@ from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
-from plm_lessons.training.runs import refuse_finished
+from plm_lessons.training.runs import STATE, refuse_finished
 from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
@@ -86,6 +86,9 @@ def run(chosen: argparse.Namespace) -> None:
     check_whole("seed", chosen.seed, most=2**31 - 1)
     out = chosen.out or Path("finetuned") / chosen.task
     refuse_finished(out)
+    for name in (STATE, "config.json"):
+        if (out / name).exists():
+            raise ValueError(f"{out} holds the {name} of another model: name another folder, or remove it first")
     folder, family = find_model(chosen.model)
     check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
     if family == "t5" and chosen.max_length is not None:

@@ -94,7 +94,8 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             raise ValueError(
                 f"labels has shape {tuple(labels.shape)}: must hold one number for each of {len(logits)} rows"
             )
-        return F.mse_loss(_wide(logits.flatten()), _wide(labels.flatten().to(logits.dtype)))
+        scores = _wide(logits.flatten())
+        return F.mse_loss(scores, labels.flatten().to(scores.dtype))
     if labels.is_floating_point():
         if labels.shape != logits.shape:
             raise ValueError(
@@ -104,7 +105,8 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             wrong = labels[~((labels >= 0) & (labels <= 1))]
             if wrong.numel():
                 raise ValueError(f"labels holds {wrong[0].item()}: floating-point labels must be from 0 to 1")
-        return F.binary_cross_entropy_with_logits(_wide(logits), _wide(labels.to(logits.dtype)))
+        scores = _wide(logits)
+        return F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
     return class_loss(logits, labels)
 
 

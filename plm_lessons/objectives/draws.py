@@ -77,7 +77,8 @@ def uniform(shape: Sequence[int], generator: Generator, device: torch.device) ->
     check_generator(generator)
     if isinstance(generator, RowGenerators):
         return generator.uniform(shape).to(device)
-    return torch.rand(*shape, generator=generator, device=generator.device).to(device)
+    # Not in the default type, which others may set: the draws would be others.
+    return torch.rand(*shape, generator=generator, device=generator.device, dtype=torch.float32).to(device)
 
 
 def integers(bound: int, shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:

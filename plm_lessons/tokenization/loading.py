@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,13 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
         ValueError: if it is none of these, or the file holds no tokenizer.
     """
     shipped = {path.parent.name: path for path in sorted(TOKENIZERS.glob("*/tokenizer.json"))}
-    path = Path(name_or_path) if isinstance(name_or_path, str | Path) else Path()
-    is_name = isinstance(name_or_path, str) and name_or_path in shipped
-    for candidate in [shipped[str(name_or_path)]] if is_name else [path / "tokenizer.json", path]:
-        if candidate.is_file():
+    candidates: list[Path] = []
+    if isinstance(name_or_path, str) and name_or_path in shipped:
+        candidates = [shipped[name_or_path]]
+    elif isinstance(name_or_path, str | Path) and str(name_or_path):
+        candidates = [Path(name_or_path) / "tokenizer.json", Path(name_or_path)]
+    for candidate in candidates:
+        if os.path.isfile(candidate):  # which takes a name that is too long for none
             try:
                 tokenizer = Tokenizer.from_file(str(candidate))
             except Exception as error:  # the library raises no other kind

@@ -16,6 +16,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from plm_lessons.checks import check_text, check_whole
 
+PORTION = 10_000
+"""Copies of a word that the trainer is given at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Merge:
@@ -107,7 +110,12 @@ def train_pieces(
         continuing_subword_prefix=prefix,
         show_progress=False,
     )
-    tokenizer.train_from_iterator((" ".join([word] * count) for word, count in sorted(words.items())), trainer)
+    portions = (  # a word that is counted millions of times is not written out at once
+        " ".join([word] * min(PORTION, count - start))
+        for word, count in sorted(words.items())
+        for start in range(0, count, PORTION)
+    )
+    tokenizer.train_from_iterator(portions, trainer)
     vocabulary = tokenizer.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__), merges_of(tokenizer)
 

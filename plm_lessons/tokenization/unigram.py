@@ -111,7 +111,7 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_co
     _check_sizes(vocab_size, min_character_count)
     units = _count_units(_albert_tokenizer(models.Unigram()), texts)
     # Special tokens are found before a text is lower-cased. So "<PAD>" is none; it stays so if it can be spelled.
-    units.update(dict.fromkeys("<>", min_character_count))
+    units.update(dict.fromkeys("<>", max(1, min_character_count)))
     vocabulary = train_scores(without_rare(units, min_character_count), vocab_size, SPECIAL_TOKENS)
     tokenizer = _albert_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>")))
     tokenizer.add_special_tokens([*SPECIAL_TOKENS[:-1], AddedToken(SPECIAL_TOKENS[-1], lstrip=True)])

@@ -156,11 +156,14 @@ def train_scores(words: Mapping[str, int], vocab_size: int, special_tokens: Sequ
     words = dict(sorted(words.items()))
     seed = seed_pieces(words)
     pieces, counts = list(seed), np.array(list(seed.values()), dtype=np.float64)
-    single = np.array([len(piece) == 1 for piece in pieces])
+    single = np.array([len(piece) == 1 for piece in pieces], dtype=bool)
     size = vocab_size - len(special_tokens)
     if size < single.sum():
         needed = len(special_tokens) + single.sum()
         raise ValueError(f"vocab_size is {vocab_size}; it must be at least {needed}: special tokens and alphabet")
+    first = [(token, SPECIAL_SCORE) for token in special_tokens]
+    if not words:
+        return first
     numbers = {piece: number for number, piece in enumerate(pieces)}
     text, alone = Lattice(list(words), numbers), Lattice(pieces, numbers, whole=False)
     word_counts = np.array(list(words.values()), dtype=np.float64)
@@ -181,4 +184,4 @@ def train_scores(words: Mapping[str, int], vocab_size: int, special_tokens: Sequ
         alone.keep(alive)
     trained = [(pieces[number], float(scores[number])) for number in np.flatnonzero(alive)]
     trained.sort(key=lambda pair: (-pair[1], pair[0]))
-    return [(token, SPECIAL_SCORE) for token in special_tokens] + trained
+    return first + trained

@@ -99,7 +99,11 @@ def _map(weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], query
 def _label(token: str) -> str:
     """A token as text of a drawing: short, escaped, and without signs that XML cannot hold."""
     short = token if len(token) <= 12 else token[:11] + "\u2026"
-    return escape("".join("\ufffd" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in short))
+    return escape("".join("\ufffd" if _is_no_xml(sign) else sign for sign in short))
+
+
+def _is_no_xml(sign: str) -> bool:
+    return unicodedata.category(sign) in ("Cc", "Cs") or sign in "\ufffe\uffff"
 
 
 class _Sentences(Checked):

@@ -51,7 +51,7 @@ class Checked(traitlets.TraitType):
         self.tag(sync=True)
 
     def refuse(self, obj: Any, value: Any) -> WidgetValueError:
-        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {value!r}")
+        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {value!r:.300}")
 
 
 class Number(Checked):

@@ -41,9 +41,15 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 
 
 def check_text(name: str, value: Any) -> None:
-    """A string."""
+    """A string of whole characters: half a surrogate pair is none, and no tokenizer or file takes it."""
     if not isinstance(value, str):
         raise ValueError(f"{name}={value!r:.80}: must be a text (str)")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name}={value!r:.80}: must be a text of whole characters, and at place {error.start} is half a character"
+        ) from None
 
 
 def each_text(name: str, values: Iterable[Any]) -> Iterator[str]:

@@ -27,7 +27,12 @@ CAPS = COUNTS[:-1]  # where None means that there is none
 WHOLE = [(-1, "whole number"), *COUNTS[1:]]
 SHARES: Values = [(value, "0", "1") for value in (-0.1, 1.1, NAN, "0.5", None)]
 TEXT: Values = [(value, "text") for value in (None, 3, b"text")]
-TEXTS: Values = [("one text", "list"), (3, "list"), (["a text", 3], "[1]", "text")]
+TEXTS: Values = [
+    ("one text", "list"),
+    (3, "list"),
+    (["a text", 3], "[1]", "text"),
+    (["a text", "\ud800"], "[1]", "half a character"),
+]
 
 
 class Part(NamedTuple):

@@ -361,13 +361,13 @@ def test_schedules_have_their_shapes() -> None:
 
 def test_fewer_steps_keep_the_shares_of_the_schedule() -> None:
     recipe = SHIPPED["t5"].with_steps(360)
-    assert (recipe.steps, recipe.cooldown_steps, recipe.late_steps, recipe.warmup_steps) == (360, 160, 120, 0)
+    assert (recipe.steps, recipe.cooldown_steps, recipe.late_steps, recipe.warmup_steps) == (360, 120, 120, 0)
     parts = Recipe("bert", "wordpiece", steps=100, warmup_steps=10, short_epochs=3, short_length=32)
     assert (parts.with_steps(50).warmup_steps, parts.with_steps(50).short_epochs) == (5, 1)
     with pytest.raises(ValueError, match="^steps=0"):
         parts.with_steps(0)
-    rates = [recipe.learning_rate_of(step) for step in (1, 201, 281, 360)]
-    assert rates == pytest.approx([0.02, 0.02, 0.01, 0.02 / 160])
+    rates = [recipe.learning_rate_of(step) for step in (1, 241, 301, 360)]
+    assert rates == pytest.approx([0.02, 0.02, 0.01, 0.02 / 120])
 
 
 @pytest.mark.parametrize(

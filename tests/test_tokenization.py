@@ -360,3 +360,26 @@ def test_a_word_that_is_counted_very_often_is_not_written_out_at_once() -> None:
         "assert [merge.count for merge in merges] == [20_000_005, 20_000_000], merges; assert grown < 300_000, grown"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("wordpiece", "what is a [MASK] or a [SEP] ?"),
+        ("byte_level_bpe", "The <s>old</s> price <mask> fell."),
+        ("unigram", "a [CLS] b"),
+    ],
+)
+def test_a_text_that_spells_a_special_token_has_none(name: str, text: str) -> None:
+    tokenizer = load_tokenizer(name)
+    [[ids]] = encode_documents(tokenizer, [[text]])
+    named = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.content in text}
+    assert named and not named & set(ids)
+    if name == "byte_level_bpe":
+        assert tokenizer.decode(ids) == text
+    assert named & set(tokenizer.encode(text).ids), "elsewhere they are what they were"
+
+
+def test_half_a_character_is_refused_by_place() -> None:
+    with pytest.raises(ValueError, match=r"word='caf\\udce9': .+ at place 3 is half a character"):
+        longest_match(load_tokenizer("wordpiece"), "caf\udce9")

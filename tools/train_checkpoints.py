@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import sys
 from itertools import islice
 from pathlib import Path
@@ -57,10 +56,9 @@ def train(name: str, folder: Path) -> None:
 
 def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None:
     """Copy a finished model to where it ships, and write its card."""
-    folder.mkdir(parents=True, exist_ok=True)
     copies = {LOG: "training_log.jsonl"}
     for file in ("config.json", WEIGHTS, "tokenizer.json", RECIPE, LOG):
-        shutil.copyfile(finished / file, folder / copies.get(file, file))
+        write_atomically(folder / copies.get(file, file), (finished / file).read_bytes())
     recipe, tokenizer = SHIPPED[name], load_tokenizer(folder)
     model = FAMILIES[recipe.family].model_class.from_pretrained(folder).to(best_device())
     figures = held_out_figures(model, tokenizer, recipe, source)

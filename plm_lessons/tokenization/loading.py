@@ -80,6 +80,9 @@ def encode_documents(
 ) -> list[list[list[int]]]:
     """Token ids of documents, without special tokens: document -> sentence -> ids.
 
+    Where a text spells one, such as "[MASK]" or "<s>", it is cut like any other word. (In T5's vocabulary they are
+    pieces like others, and found.)
+
     Args:
         tokenizer: any; its truncation and padding, if set, are not allowed here.
         documents: corpus documents, or your own, each a list of sentences.
@@ -105,7 +108,11 @@ def encode_documents(
         parts = each_text(f"documents[{number}]", document.sentences if isinstance(document, Document) else document)
         sentences.append([separator * (place > 0) + part for place, part in enumerate(parts)])
     flat = list(itertools.chain.from_iterable(sentences))
-    ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
+    before, tokenizer.encode_special_tokens = tokenizer.encode_special_tokens, True
+    try:
+        ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
+    finally:
+        tokenizer.encode_special_tokens = before
     return [[sentence for sentence in itertools.islice(ids, len(part)) if sentence] for part in sentences]
 
 

@@ -581,6 +581,11 @@ def test_a_chapter_prints_whole_in_dark_ink_and_without_what_only_a_screen_needs
       .filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth + 2)
       .map(part => part.textContent)"""
     assert page.evaluate(cut) == []
+    held_together = """() => [...document.querySelectorAll('article div.cell_input pre')].filter((part) => {
+      for (let at = part; at.tagName !== 'ARTICLE'; at = at.parentElement)
+        if (getComputedStyle(at).breakInside !== 'auto') return true;
+    }).length"""
+    assert page.evaluate(held_together) == 0, "code that does not fit leaves an empty frame behind"
     pdf = page.pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 5
     page.evaluate("dispatchEvent(new Event('afterprint'))")

@@ -114,6 +114,27 @@ def test_it_runs_beside_the_oldest_versions_that_it_asks_for(installed: Path) ->
         assert Requirement(f"{one}.*").specifier.contains(version)
 
 
+def test_no_window_of_a_long_text_is_lost(installed: Path, tmp_path: Path) -> None:
+    """With tokenizers 0.23.2, too, which loses the last ones itself (huggingface/tokenizers#2091)."""
+    lossy = "tokenizers==0.23.2"
+    done = run(*PIP, "install", "--quiet", "--no-deps", "--target", tmp_path, lossy, check=False)
+    if done.returncode and os.environ.get("REQUIRE_NETWORK") != "1":
+        pytest.skip(f"{lossy} cannot be installed here: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import tokenizers
+from plm_lessons.downstream import Question
+from plm_lessons.tokenization import load_tokenizer
+from plm_lessons.training.encoding import encode_questions
+text = " ".join(map(str, range(60)))
+windows = encode_questions(load_tokenizer("wordpiece"), [Question("which", text, "59", len(text) - 2)], 16, overlap=4)
+print(tokenizers.__version__, int(windows.offsets.max()) == len(text), sum(windows.labels["end_positions"] > 0).item())
+"""
+    assert run(installed, "-c", code).stdout.split() == ["0.23.2", "True", "1"]
+
+
 def test_every_widget_and_every_tokenizer_is_there(installed: Path) -> None:
     code = """
 from plm_lessons import widgets

@@ -19,12 +19,14 @@ from transformers.models.t5.modeling_t5 import T5Attention, T5LayerNorm
 
 from plm_lessons.layers.activations import ACTIVATIONS, activation, gelu, quick_gelu
 from plm_lessons.layers.attention import KeyValueCache, MultiHeadAttention, UnscaledAttention, additive_mask
+from plm_lessons.layers.embedding import SmallEmbedding, one_hot_product
 from plm_lessons.layers.feed_forward import FeedForward, GatedFeedForward, UnbiasedFeedForward
 from plm_lessons.layers.normalization import RMSNorm
 from plm_lessons.layers.positions import RelativePositionBias, RelativePositionScores, relative_position_bucket
 
 GRID = torch.linspace(-12, 12, 240_001, dtype=torch.float64)
 seeds = st.integers(0, 2**32 - 1)
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -240,6 +242,32 @@ def test_feed_forward_is_two_linear_maps_with_the_activation_between() -> None:
 
 
 # --- relative positions ---
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("padding_idx", [None, 1])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_product_with_one_hot_vectors_looks_up_rows(dtype: torch.dtype, padding_idx: int | None, device: str) -> None:
+    """Also where other products are in half precision."""
+    table = normal(5, 7).to(device, dtype).requires_grad_()
+    rows = torch.randint(0, 5, (3, 4), device=device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        found = one_hot_product(rows, table, padding_idx)
+    expected = F.embedding(rows, table, padding_idx)
+    assert found.dtype == dtype and torch.equal(found, expected)
+    if dtype == torch.float64:
+        factors = normal(3, 4, 7).to(device)
+        (ours,) = torch.autograd.grad((found * factors).sum(), table)
+        (theirs,) = torch.autograd.grad((expected * factors).sum(), table)
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_gradient_of_a_small_table_is_the_same_every_time(device: str) -> None:
+    layer, rows = SmallEmbedding(2, 64).to(device), torch.randint(0, 2, (64, 128), device=device)
+    factors = normal(64, 128, 64).to(device, torch.float32)
+    gradients = [torch.autograd.grad((layer(rows) * factors).sum(), layer.weight)[0] for _ in range(5)]
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.booleans(), st.integers(0, 3), seeds)

@@ -77,6 +77,8 @@ def assert_same_run(folder: Path, other: Path) -> None:
 
 def start(command: list[str], **more: Any) -> subprocess.Popen[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(plm_lessons.__file__).parents[1])}
+    if command[0].startswith("torch.") and torch.cuda.device_count() == 1:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # two processes cannot share it: they train on the CPU
     return subprocess.Popen(
         [sys.executable, "-m", *command], env=environment, text=True, stderr=subprocess.PIPE, **more
     )
@@ -463,6 +465,17 @@ def test_two_processes_come_to_the_losses_of_one(text: Path, tmp_path: Path) -> 
     weights, others = (load_file(tmp_path / name / "model.safetensors") for name in ("alone", "shared"))
     for name, value in weights.items():
         torch.testing.assert_close(others[name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_more_processes_than_gpus_are_refused(
+    text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.distributed.is_torchelastic_launched", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert main(arguments("roberta", tmp_path / "a", text)) == 2
+    assert "error: torchrun --nproc-per-node 2: must be at most 1, one for each GPU" in capsys.readouterr().err
 
 
 def test_two_processes_stop_together_and_go_on(text: Path, tmp_path: Path) -> None:

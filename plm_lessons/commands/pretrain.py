@@ -202,9 +202,13 @@ def _processes() -> Iterator[None]:
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield
         return
-    if torch.cuda.is_available():
+    gpus, processes = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
+    if gpus:
+        if processes > gpus:
+            allowed = f"must be at most {gpus}, one for each GPU (CUDA_VISIBLE_DEVICES= trains on the CPU)"
+            raise ValueError(f"torchrun --nproc-per-node {processes}: {allowed}")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    distributed.init_process_group("nccl" if gpus else "gloo")
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from plm_lessons.checks import check_sizes, check_whole
+from plm_lessons.layers.embedding import SmallEmbedding
 
 
 class RelativePositionScores(nn.Module):
@@ -135,7 +136,7 @@ class RelativePositionBias(nn.Module):
         exact_buckets(num_buckets, max_distance, bidirectional)
         self.bidirectional = bidirectional
         self.max_distance = max_distance
-        self.table = nn.Embedding(num_buckets, num_attention_heads)
+        self.table = SmallEmbedding(num_buckets, num_attention_heads)
 
     def forward(self, query_length: int, key_length: int) -> Tensor:
         """Scores to add, [1, A, T, S]; the queries are the last T of the S positions.

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from plm_lessons.layers.attention import MultiHeadAttention, additive_mask
 from plm_lessons.layers.dropout import Dropout
+from plm_lessons.layers.embedding import SmallEmbedding
 from plm_lessons.layers.feed_forward import FeedForward
 from plm_lessons.layers.positions import RelativePositionScores
 from plm_lessons.models.bert_configuration import BertConfig
@@ -45,7 +46,7 @@ class BertEmbeddings(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
         if config.position_embedding_type == "absolute":
             self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.token_type_embeddings = SmallEmbedding(config.type_vocab_size, size)
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 

@@ -118,9 +118,14 @@ class PretrainedModel(nn.Module):
                         parameter[module.padding_idx].zero_()
 
     def draw_matrix(self, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Initial values of the matrix of that name, float32; a family with another rule states it here."""
-        values = torch.empty(shape, dtype=torch.float32, device="cpu")
-        nn.init.trunc_normal_(values, a=-2.0, b=2.0, generator=generator)
+        """Initial values of the matrix of that name, float32; a family with another rule states it here.
+
+        A normal distribution cut off at two standard deviations: what lies outside is drawn again. So does PyTorch's
+        `trunc_normal_` since 2.12; before, it made other numbers of the same seed.
+        """
+        values = torch.empty(shape, dtype=torch.float32, device="cpu").normal_(generator=generator)
+        while (outside := values.abs() > 2).any():
+            values = torch.where(outside, torch.empty_like(values).normal_(generator=generator), values)
         return self.config.initializer_range * values
 
     def num_parameters(self) -> int:

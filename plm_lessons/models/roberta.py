@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from plm_lessons.checks import check_choice
+from plm_lessons.layers.embedding import SmallEmbedding
 from plm_lessons.models.bert import ENCODER_NAMES, BertEmbeddings, BertModel, BertPretrainedModel
 from plm_lessons.models.bert_configuration import BertConfig
 from plm_lessons.models.heads import MaskedLMHead
@@ -90,7 +91,7 @@ class RobertaEmbeddings(BertEmbeddings):
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
         # Row `padding_idx` belongs to padding: it is zero and not trained. The rows before it are never used.
-        self.position_embeddings = nn.Embedding(
+        self.position_embeddings = SmallEmbedding(
             config.max_position_embeddings, config.hidden_size, padding_idx=config.pad_token_id
         )
 

@@ -41,7 +41,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
     special = len(tokenizer.encode("").ids)
     check_whole("max_length", max_length, least=special + 1, why=f", for the special tokens are {special}")
     tokenizer.enable_truncation(max_length)
-    return _padded(tokenizer, "texts", tokenizer.encode_batch(texts), max_length)
+    return _padded_encodings(tokenizer, "texts", tokenizer.encode_batch(texts), max_length)
 
 
 def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[str], max_length: int) -> Batch:
@@ -62,7 +62,7 @@ def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[
     if len(firsts) != len(seconds):
         raise ValueError(f"seconds has {len(seconds)} texts: must have one for each of {len(firsts)} firsts")
     encodings = without_limits(tokenizer).encode_batch(list(zip(firsts, seconds, strict=True)))
-    return _padded(tokenizer, "pairs", encodings, max_length)
+    return _padded_encodings(tokenizer, "pairs", encodings, max_length)
 
 
 def encode_words(
@@ -88,7 +88,7 @@ def encode_words(
     if len(labels) != len(texts):
         raise ValueError(f"labels has {len(labels)} rows: must have one for each of {len(texts)} texts")
     encodings = without_limits(tokenizer).encode_batch(texts)
-    inputs = _padded(tokenizer, "texts", encodings, max_length)
+    inputs = _padded_encodings(tokenizer, "texts", encodings, max_length)
     targets = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
     for number, (encoding, text, row) in enumerate(zip(encodings, texts, labels, strict=True)):
         row, places = whole_numbers(f"labels[{number}]", row, IGNORE_INDEX), first_pieces(encoding, text)
@@ -156,17 +156,23 @@ def encode_questions(
         if room <= overlap:
             raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
                              f"must be more than overlap={overlap}")  # fmt: skip
-    cutting = without_limits(tokenizer)
-    cutting.enable_truncation(max_length, stride=overlap, strategy="only_second")
-    windows, examples = [], []
-    for number, encoding in enumerate(cutting.encode_batch([(asked.question, asked.context) for asked in questions])):
-        windows += [encoding, *encoding.overflowing]
-        examples += [number] * (1 + len(encoding.overflowing))
-    inputs = _padded(tokenizer, "questions", windows, max_length)
+    # Cut here, for some versions of tokenizers lose the last windows (0.23.0 to 0.23.2; huggingface/tokenizers#2091).
+    rows, examples = [], []
+    for number, encoding in enumerate(whole.encode_batch([(asked.question, asked.context) for asked in questions])):
+        in_text = [sequence == 1 for sequence in encoding.sequence_ids]
+        spans = [span if inside else (-1, -1) for span, inside in zip(encoding.offsets, in_text, strict=True)]
+        tokens = list(zip(encoding.ids, encoding.type_ids, spans, strict=True))
+        text = [place for place, inside in enumerate(in_text) if inside]
+        room = max_length - len(tokens) + len(text)
+        for start in range(0, max(1, len(text) - overlap), room - overlap):
+            left_out = {*text[:start], *text[start + room :]}
+            rows.append([token for place, token in enumerate(tokens) if place not in left_out])
+            examples.append(number)
+    ids, type_ids, places = zip(*(zip(*row, strict=True) for row in rows), strict=True)
+    inputs = _padded(tokenizer, "questions", ids, type_ids, max_length)
     offsets = torch.full((*inputs["input_ids"].shape, 2), -1)
-    for row, window in zip(offsets, windows, strict=True):
-        in_text = torch.tensor([sequence == 1 for sequence in window.sequence_ids])
-        row[: len(in_text)][in_text] = torch.tensor(window.offsets)[in_text]
+    for row, spans in zip(offsets, places, strict=True):
+        row[: len(spans)] = torch.tensor(spans)
     starts = torch.tensor([questions[number].start for number in examples])
     ends = torch.tensor([questions[number].end for number in examples])
     return QuestionWindows(inputs, span_labels(offsets, starts, ends), torch.tensor(examples), offsets)
@@ -199,12 +205,18 @@ def without_limits(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def _padded(tokenizer: Tokenizer, name: str, encodings: Sequence[Encoding], max_length: int) -> Batch:
+def _padded(
+    tokenizer: Tokenizer, name: str, ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]], max_length: int
+) -> Batch:
     check_whole("max_length", max_length, least=1)
-    rows = [encoding.ids for encoding in encodings]
-    for number, row in enumerate(rows):
+    for number, row in enumerate(ids):
         if len(row) > max_length:
             raise ValueError(f"{name}[{number}] has {len(row)} tokens: must have at most max_length={max_length}")
-    input_ids, attention_mask = pad_rows(name, rows, token_id(tokenizer, "[PAD]", "<pad>"))
-    token_type_ids, _ = pad_rows(name, [encoding.type_ids for encoding in encodings], 0)
+    input_ids, attention_mask = pad_rows(name, ids, token_id(tokenizer, "[PAD]", "<pad>"))
+    token_type_ids, _ = pad_rows(name, type_ids, 0)
     return {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+
+
+def _padded_encodings(tokenizer: Tokenizer, name: str, encodings: Sequence[Encoding], max_length: int) -> Batch:
+    ids, type_ids = [one.ids for one in encodings], [one.type_ids for one in encodings]
+    return _padded(tokenizer, name, ids, type_ids, max_length)

@@ -1,0 +1,43 @@
+"""A Sphinx extension for cells that draw several figures: side by side where there is room, else one below the other.
+
+A cell's alternative text (`mystnb.image.alt` in its metadata) has a part for each of its figures, between bars: ` | `.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+
+BETWEEN = " | "
+
+
+def lay_out_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Mark the outputs that hold several figures (book.css has their grid), and give each its part of the text.
+
+    Raises:
+        ExtensionError: A cell has not as many parts as figures.
+    """
+    for output in doctree.findall(nodes.container):
+        if "cell_output" not in output["classes"]:
+            continue
+        images = list(output.findall(nodes.image))
+        if not images:
+            continue
+        parts = images[0].get("alt", "").split(BETWEEN)
+        if len(parts) != len(images):
+            raise ExtensionError(
+                f"{page}: a cell draws {len(images)} figures, its alternative text has {len(parts)} parts"
+            )
+        if len(images) > 1:
+            output["classes"].append("figures")
+        for image, part in zip(images, parts, strict=True):
+            image["alt"] = part
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("doctree-resolved", lay_out_figures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

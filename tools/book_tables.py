@@ -19,6 +19,9 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 STACKED = "stacked"
+LABELS_ABOVE = "labels-above"
+# Longer names of columns stand above their cells, the others beside them.
+LETTERS_OF_A_LABEL = 14
 # More letters than this, summed over the longest cell of each column, do not fit beside each other on a phone.
 LETTERS_OF_A_PHONE = 34
 NUMBER = re.compile(r"[-+−–±~≈<>]?\s?\.?\d")
@@ -46,6 +49,8 @@ def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         letters = sum(max(len(entry.astext()) for entry in column) for column in columns)
         if head and len(columns) > 2 and all(of_words) and letters > LETTERS_OF_A_PHONE:
             table["classes"].append(STACKED)
+            if max(len(entry.astext()) for entry in head[0][1:]) > LETTERS_OF_A_LABEL:
+                table["classes"].append(LABELS_ABOVE)
 
 
 def is_displayed(node: nodes.Node | None) -> bool:

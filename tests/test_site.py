@@ -408,6 +408,52 @@ LEFT_BEHIND = """() => {
 }"""
 
 
+# The distances between a cell's parts that are seen, and to what follows it.
+DISTANCES = """() => {
+  const found = {}, seen = part => part.checkVisibility() && part.getBoundingClientRect().height > 0;
+  const top = part => (part.matches('div.cell') ? [...part.children].find(seen) : part).getBoundingClientRect().top;
+  for (const cell of [...document.querySelectorAll('article div.cell')].filter(seen)) {
+    const parts = [...cell.children].flatMap(part => part.matches('.cell_output') ? [...part.children] : [part]).filter(seen);
+    const next = [cell.nextElementSibling].filter(part => part && seen(part) && part.matches('div, p, blockquote'));
+    [...parts, ...next].reduce((above, below) => {
+      const distance = Math.round(top(below) - above.getBoundingClientRect().bottom);
+      (found[distance] ??= []).push(above.className + ', ' + below.tagName + '.' + below.className);
+      return below;
+    });
+  }
+  return found;
+}"""
+
+
+def test_what_a_cell_displays_is_everywhere_equally_far_from_its_neighbours(chapter_page: Page) -> None:
+    for width in (390, 1440):
+        with as_wide_as(chapter_page, width):
+            assert list(chapter_page.evaluate(DISTANCES)) == ["16"], chapter_page.evaluate(DISTANCES)
+
+
+EDGES = """parts => [...new Set(parts.filter(part => part.checkVisibility()).map(part => part.getBoundingClientRect())
+  .filter(box => box.height).map(({ left, right }) => [Math.round(left), Math.round(right)].join()))]
+  .map(pair => pair.split(',').map(Number))"""
+
+
+def test_text_and_what_stands_between_share_their_edges(chapter_page: Page) -> None:
+    """Lines of text and boxes of text end at one place; code, what it prints and widgets at another; no table sticks out."""
+    with as_wide_as(chapter_page, 1440):
+        article = chapter_page.locator("article")
+        texts = article.locator("section > :is(p, blockquote, div.math)").evaluate_all(EDGES)
+        blocks = article.locator("div.cell_input, .output.stream, .plm-block .plm-widget").evaluate_all(EDGES)
+        others = article.locator(".cell_output > img, .pst-scrollable-table-container > table").evaluate_all(EDGES)
+    assert len(texts) == len(blocks) == 1 and texts[0][0] == blocks[0][0], (texts, blocks)
+    assert 650 < texts[0][1] - texts[0][0] < blocks[0][1] - blocks[0][0]
+    assert {left for left, _ in others} == {blocks[0][0]}
+
+
+def test_the_longest_lines_of_code_are_seen_whole_on_a_wide_screen(chapter_page: Page) -> None:
+    cut = "parts => parts.filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth).length"
+    with as_wide_as(chapter_page, 1440):
+        assert chapter_page.locator("article pre").evaluate_all(cut) == 0
+
+
 def test_punctuation_stays_with_what_it_touches(chapter_page: Page) -> None:
     for width in range(320, 420, 12):
         with as_wide_as(chapter_page, width):

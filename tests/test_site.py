@@ -334,7 +334,9 @@ def test_a_telephone_shows_the_whole_of_each_verdict(chapter_page: Page, chapter
     for width in (320, 390):
         with as_wide_as(chapter_page, width):
             found = table.evaluate(CELLS)
-            assert [[cell["text"] for cell in row] for row in found[1:]] == [[cell["text"] for cell in row] for row in rows]
+            assert [[cell["text"] for cell in row] for row in found[1:]] == [
+                [cell["text"] for cell in row] for row in rows
+            ]
             for row in found[1:]:
                 assert all(0 <= cell["left"] < cell["right"] <= width for cell in row)
                 assert {cell["role"] for cell in row} == {"cell"} and row[0]["row"] == "row"
@@ -383,7 +385,8 @@ def test_names_and_numbers_in_tables_are_not_torn_apart(opened: Callable[[str], 
 
 # What touches a formula or a piece of code, and stands on another line.
 LEFT_BEHIND = """() => {
-  const left = [], boxes = 'article :is(p, li, td, dd, h2, h3) :is(.katex-html, code.literal)', range = document.createRange();
+  const left = [], range = document.createRange();
+  const boxes = 'article :is(p, li, td, dd, h2, h3) :is(.katex-html, code.literal)';
   const touching = (box, side) => {
     const all = document.createTreeWalker(box.closest('p, li, td, dd, h2, h3'), NodeFilter.SHOW_TEXT);
     const texts = [];
@@ -396,7 +399,8 @@ LEFT_BEHIND = """() => {
     const parts = box.matches('code') ? [box] : box.querySelectorAll(':scope > .katex-base');
     for (const side of [-1, 1]) {
       const text = touching(box, side), sign = side < 0 ? text?.textContent.at(-1) : text?.textContent[0];
-      if (!sign || !(side < 0 ? '([“' : '.,;:!?)”’').includes(sign) || text.parentElement.closest('code, .katex')) continue;
+      if (!sign || !(side < 0 ? '([“' : '.,;:!?)”’').includes(sign)) continue;
+      if (text.parentElement.closest('code, .katex')) continue;
       range.setStart(text, side < 0 ? text.length - 1 : 0);
       range.setEnd(text, side < 0 ? text.length : 1);
       const lines = [...(side < 0 ? parts[0] : [...parts].at(-1)).getClientRects()];
@@ -413,7 +417,8 @@ DISTANCES = """() => {
   const found = {}, seen = part => part.checkVisibility() && part.getBoundingClientRect().height > 0;
   const top = part => (part.matches('div.cell') ? [...part.children].find(seen) : part).getBoundingClientRect().top;
   for (const cell of [...document.querySelectorAll('article div.cell')].filter(seen)) {
-    const parts = [...cell.children].flatMap(part => part.matches('.cell_output') ? [...part.children] : [part]).filter(seen);
+    const inside = part => part.matches('.cell_output') ? [...part.children] : [part];
+    const parts = [...cell.children].flatMap(inside).filter(seen);
     const next = [cell.nextElementSibling].filter(part => part && seen(part) && part.matches('div, p, blockquote'));
     [...parts, ...next].reduce((above, below) => {
       const distance = Math.round(top(below) - above.getBoundingClientRect().bottom);
@@ -437,7 +442,7 @@ EDGES = """parts => [...new Set(parts.filter(part => part.checkVisibility()).map
 
 
 def test_text_and_what_stands_between_share_their_edges(chapter_page: Page) -> None:
-    """Lines of text and boxes of text end at one place; code, what it prints and widgets at another; no table sticks out."""
+    """Lines and boxes of text end at one place; code, what it prints and widgets at another; all begin at the same."""
     with as_wide_as(chapter_page, 1440):
         article = chapter_page.locator("article")
         texts = article.locator("section > :is(p, blockquote, div.math)").evaluate_all(EDGES)

@@ -273,11 +273,21 @@ def test_names_between_backticks_lead_to_their_entries() -> None:
     assert not {"transformers", "input_ids", "device"} & set(links)
 
 
+def test_what_a_colon_stands_behind_is_not_taken_for_a_type() -> None:
+    for page in (SITE / "book" / "reference").glob("*.html"):
+        types = re.findall(r'<dt class="field-\w+">Type<.*?<dd[^>]*>(.*?)</dd>', page.read_text("utf-8"), re.DOTALL)
+        assert types == [], page.name
+    text = re.sub(r"<[^>]+>", "", (SITE / "book" / "reference" / "index.html").read_text("utf-8"))
+    assert "A task reads so many words of a text at most: whole sentences, from the beginning." in text
+
+
 def test_defaults_in_the_reference_can_be_read() -> None:
     """As they are written in the code, and never as the address or the type of an object."""
     signatures = {}
     for page in (SITE / "book" / "reference").glob("*.html"):
-        for name, html in re.findall(r'<dt class="sig [^"]*" id="([^"]+)">(.*?)</dt>', page.read_text("utf-8"), re.DOTALL):
+        for name, html in re.findall(
+            r'<dt class="sig [^"]*" id="([^"]+)">(.*?)</dt>', page.read_text("utf-8"), re.DOTALL
+        ):
             signatures[name] = unescape(re.sub(r"<[^>]+>", "", html))
     unreadable = r"<(?!=)[^>]*>|~|object at|0x[0-9a-f]{6}"
     assert len(signatures) > 300 and [text for text in signatures.values() if re.search(unreadable, text)] == []

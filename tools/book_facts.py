@@ -65,7 +65,9 @@ def find_facts(app: Sphinx, config: Config) -> None:
         run = f"{seconds[name]} s" if name in seconds else "not measured"
         reading[name] = f"{minutes(path)} minutes to read" + (f", {run} to run" if name in seconds else "")
         title = nbformat.read(path, as_version=4).cells[1].source.splitlines()[0].removeprefix("# ")
-        rows.append([f"[{title}]({path.name})", f"{words(path):,}", f"{minutes(path)}\u00a0min", run.replace(" s", "\u00a0s")])
+        rows.append(
+            [f"[{title}]({path.name})", f"{words(path):,}", f"{minutes(path)}\u00a0min", run.replace(" s", "\u00a0s")]
+        )
     asked = Path(app.srcdir, "requirements.in").read_text(encoding="utf-8").splitlines()
     lines = (line.split("#")[0].strip() for line in asked)
     packages = sorted({Requirement(line).name for line in lines if line}, key=str.lower)

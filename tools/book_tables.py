@@ -4,8 +4,8 @@ What a notebook's cell displays comes with every column of a table but the first
 suits numbers. Here a column of words goes to the left.
 
 A table of words that is too wide for a phone is marked, so that book.css can put the cells of a row below each other
-there. Each of its cells says which column it is of, and that it is a cell: of one that is laid out as a block, a browser
-may no longer tell those who listen.
+there. Each of its cells says which column it is of, and that it is a cell: of one that is laid out as a block, a
+browser may no longer tell those who listen.
 """
 
 from __future__ import annotations

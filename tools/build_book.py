@@ -101,7 +101,9 @@ def server(port: int) -> http.server.ThreadingHTTPServer:
 def serve(first_port: int) -> None:
     """Serve the built book until Ctrl-C, on the first free port from `first_port` on."""
     if not (SITE / "_headers").exists():  # the last that a build writes
-        sys.exit(f"Error: there is no book in {SITE}: `{Path(sys.executable).name} tools/build_book.py build` makes it.")
+        sys.exit(
+            f"Error: there is no book in {SITE}: `{Path(sys.executable).name} tools/build_book.py build` makes it."
+        )
     last_port = min(first_port + 99, LAST_PORT)
     for port in range(first_port, last_port + 1):
         try:

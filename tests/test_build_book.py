@@ -62,6 +62,8 @@ def test_a_warning_is_an_error_and_what_changes_makes_a_site_stale(book: Path) -
 def test_the_book_is_served_on_the_next_port_that_is_free(
     book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (book / "_build" / "html").mkdir(parents=True)
+    (book / "_build" / "html" / "_headers").touch()
     taken = build_book.server(port=0)
 
     def interrupted(self: object) -> None:
@@ -72,6 +74,23 @@ def test_the_book_is_served_on_the_next_port_that_is_free(
     taken.server_close()
     [port] = [int(part.strip("/")) for part in capsys.readouterr().out.split(":")[-1].split()[:1]]
     assert taken.server_address[1] < port < taken.server_address[1] + 100
+
+
+def test_what_was_not_built_is_not_served(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["build_book.py", "serve", "--port", "0"])
+    with pytest.raises(SystemExit, match=r"there is no book in .*build_book\.py build` makes it"):
+        build_book.main()
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "http"])
+def test_a_port_that_cannot_be_is_refused(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["build_book.py", "serve", f"--port={port}"])
+    with pytest.raises(SystemExit) as ended:
+        build_book.main()
+    assert ended.value.code == 2
+    assert f"'{port}' is no port: must be a whole number from 0 to 65535" in capsys.readouterr().err
 
 
 def test_a_formula_with_a_mistake_is_a_warning_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

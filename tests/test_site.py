@@ -311,6 +311,160 @@ def test_nothing_scrolls_sideways(opened: Callable[[str], Page], name: str) -> N
             assert page.evaluate(CUT_OFF) == [], width
 
 
+# Tables
+
+
+CELLS = """table => [...table.rows].map(row => [...row.cells].map(cell => ({
+  text: cell.innerText.trim(), role: cell.getAttribute('role'), row: row.getAttribute('role'),
+  left: cell.getBoundingClientRect().left, right: cell.getBoundingClientRect().left + cell.scrollWidth,
+  align: getComputedStyle(cell).textAlign, label: getComputedStyle(cell, '::before').content,
+})))"""
+
+
+def test_a_telephone_shows_the_whole_of_each_verdict(chapter_page: Page, chapter: str) -> None:
+    """Below each other, each with the name of its column; and it is still a table for those who listen."""
+    table = chapter_page.locator("article table", has=chapter_page.get_by_role("columnheader", name="evidence"))
+    if chapter == "book/electra":
+        expect(table).to_have_count(0)
+        return
+    with as_wide_as(chapter_page, 1280):
+        [head, *rows] = table.evaluate(CELLS)
+        tops = table.locator("tbody tr").first.locator("td").evaluate_all("cells => cells.map(cell => cell.offsetTop)")
+        assert len(set(tops)) == 1 and {cell["label"] for row in rows for cell in row} == {"none"}
+    for width in (320, 390):
+        with as_wide_as(chapter_page, width):
+            found = table.evaluate(CELLS)
+            assert [[cell["text"] for cell in row] for row in found[1:]] == [
+                [cell["text"] for cell in row] for row in rows
+            ]
+            for row in found[1:]:
+                assert all(0 <= cell["left"] < cell["right"] <= width for cell in row)
+                assert {cell["role"] for cell in row} == {"cell"} and row[0]["row"] == "row"
+                labels = [cell["label"].partition(" /")[0].strip('"') for cell in row[1:]]
+                assert labels == [cell["text"] for cell in head[1:]] == ["claim", "verdict", "evidence"]
+            assert chapter_page.get_by_role("columnheader", name="evidence").count() == 1
+            assert table.get_by_role("cell").count() == 4 * len(rows)
+
+
+def test_words_stand_to_the_left_and_numbers_to_the_right(opened: Callable[[str], Page]) -> None:
+    tables = opened("book/bert").locator("article .cell_output .pst-scrollable-table-container table")
+    for header, sides in {
+        "what comes out": ["left", "left", "left"],
+        "hidden size": ["left", "right", "right", "right", "right", "right"],
+        "figure, %": ["left", "left", "right", "right", "right", "right"],
+    }.items():
+        [head, *rows] = tables.filter(has_text=header).first.evaluate(CELLS)
+        aligned = {tuple({"start": "left"}.get(cell["align"], cell["align"]) for cell in row) for row in (head, *rows)}
+        assert aligned == {tuple(sides)}, header
+
+
+# Words of code, and numbers with their spread, that stand on more than one line.
+TORN = """() => {
+  const torn = [], walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode, range = document.createRange();
+    if (!text.parentElement.closest('table.table') || !text.parentElement.checkVisibility()) continue;
+    const whole = text.parentElement.closest('code') ? /\\S+/g : /\\d\\S* ± \\d\\S*/g;
+    for (const { 0: word, index } of text.textContent.replaceAll('\\u00a0', ' ').matchAll(whole)) {
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) torn.push(word);
+    }
+  }
+  return torn;
+}"""
+
+
+@pytest.mark.parametrize("name", ["book/index", "book/bert", "book/roberta"])
+def test_names_and_numbers_in_tables_are_not_torn_apart(opened: Callable[[str], Page], name: str) -> None:
+    """But a path may break behind a slash."""
+    for width in (390, 768, 1000, 1440):
+        with as_wide_as(opened(name), width):
+            assert opened(name).evaluate(TORN) == [], width
+
+
+# What touches a formula or a piece of code, and stands on another line.
+LEFT_BEHIND = """() => {
+  const left = [], range = document.createRange();
+  const boxes = 'article :is(p, li, td, dd, h2, h3) :is(.katex-html, code.literal)';
+  const touching = (box, side) => {
+    const all = document.createTreeWalker(box.closest('p, li, td, dd, h2, h3'), NodeFilter.SHOW_TEXT);
+    const texts = [];
+    while (all.nextNode()) if (!all.currentNode.parentElement.closest('.katex-mathml')) texts.push(all.currentNode);
+    const inside = texts.filter(text => box.contains(text));
+    return texts[side < 0 ? texts.indexOf(inside[0]) - 1 : texts.indexOf(inside.at(-1)) + 1];
+  };
+  for (const box of document.querySelectorAll(boxes)) {
+    if (!box.checkVisibility()) continue;
+    const parts = box.matches('code') ? [box] : box.querySelectorAll(':scope > .katex-base');
+    for (const side of [-1, 1]) {
+      const text = touching(box, side), sign = side < 0 ? text?.textContent.at(-1) : text?.textContent[0];
+      if (!sign || !(side < 0 ? '([“' : '.,;:!?)”’').includes(sign)) continue;
+      if (text.parentElement.closest('code, .katex')) continue;
+      range.setStart(text, side < 0 ? text.length - 1 : 0);
+      range.setEnd(text, side < 0 ? text.length : 1);
+      const lines = [...(side < 0 ? parts[0] : [...parts].at(-1)).getClientRects()];
+      const part = lines.at(side < 0 ? 0 : -1), at = range.getBoundingClientRect(), middle = (at.top + at.bottom) / 2;
+      if (middle < part.top - 4 || middle > part.bottom + 4) left.push(sign + ' at ' + box.textContent);
+    }
+  }
+  return left;
+}"""
+
+
+# The distances between a cell's parts that are seen, and to what follows it.
+DISTANCES = """() => {
+  const found = {}, seen = part => part.checkVisibility() && part.getBoundingClientRect().height > 0;
+  const top = part => (part.matches('div.cell') ? [...part.children].find(seen) : part).getBoundingClientRect().top;
+  for (const cell of [...document.querySelectorAll('article div.cell')].filter(seen)) {
+    const inside = part => part.matches('.cell_output') ? [...part.children] : [part];
+    const parts = [...cell.children].flatMap(inside).filter(seen);
+    const next = [cell.nextElementSibling].filter(part => part && seen(part) && part.matches('div, p, blockquote'));
+    [...parts, ...next].reduce((above, below) => {
+      const distance = Math.round(top(below) - above.getBoundingClientRect().bottom);
+      (found[distance] ??= []).push(above.className + ', ' + below.tagName + '.' + below.className);
+      return below;
+    });
+  }
+  return found;
+}"""
+
+
+def test_what_a_cell_displays_is_everywhere_equally_far_from_its_neighbours(chapter_page: Page) -> None:
+    for width in (390, 1440):
+        with as_wide_as(chapter_page, width):
+            assert list(chapter_page.evaluate(DISTANCES)) == ["16"], chapter_page.evaluate(DISTANCES)
+
+
+EDGES = """parts => [...new Set(parts.filter(part => part.checkVisibility()).map(part => part.getBoundingClientRect())
+  .filter(box => box.height).map(({ left, right }) => [Math.round(left), Math.round(right)].join()))]
+  .map(pair => pair.split(',').map(Number))"""
+
+
+def test_text_and_what_stands_between_share_their_edges(chapter_page: Page) -> None:
+    """Lines and boxes of text end at one place; code, what it prints and widgets at another; all begin at the same."""
+    with as_wide_as(chapter_page, 1440):
+        article = chapter_page.locator("article")
+        texts = article.locator("section > :is(p, blockquote, div.math)").evaluate_all(EDGES)
+        blocks = article.locator("div.cell_input, .output.stream, .plm-block .plm-widget").evaluate_all(EDGES)
+        others = article.locator(".cell_output > img, .pst-scrollable-table-container > table").evaluate_all(EDGES)
+    assert len(texts) == len(blocks) == 1 and texts[0][0] == blocks[0][0], (texts, blocks)
+    assert 650 < texts[0][1] - texts[0][0] < blocks[0][1] - blocks[0][0]
+    assert {left for left, _ in others} == {blocks[0][0]}
+
+
+def test_the_longest_lines_of_code_are_seen_whole_on_a_wide_screen(chapter_page: Page) -> None:
+    cut = "parts => parts.filter(part => part.checkVisibility() && part.scrollWidth > part.clientWidth).length"
+    with as_wide_as(chapter_page, 1440):
+        assert chapter_page.locator("article pre").evaluate_all(cut) == 0
+
+
+def test_punctuation_stays_with_what_it_touches(chapter_page: Page) -> None:
+    for width in range(320, 420, 12):
+        with as_wide_as(chapter_page, width):
+            assert chapter_page.evaluate(LEFT_BEHIND) == [], width
+
+
 # The lowest contrast ratio (WCAG 2) of visible text with the ground it stands on, and where it is.
 CONTRAST = """() => {
   const channels = colour => {

@@ -10,6 +10,7 @@ import json
 import pkgutil
 import re
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
@@ -272,6 +273,28 @@ def test_names_between_backticks_lead_to_their_entries() -> None:
     assert not {"transformers", "input_ids", "device"} & set(links)
 
 
+def test_what_a_colon_stands_behind_is_not_taken_for_a_type() -> None:
+    for page in (SITE / "book" / "reference").glob("*.html"):
+        types = re.findall(r'<dt class="field-\w+">Type<.*?<dd[^>]*>(.*?)</dd>', page.read_text("utf-8"), re.DOTALL)
+        assert types == [], page.name
+    text = re.sub(r"<[^>]+>", "", (SITE / "book" / "reference" / "index.html").read_text("utf-8"))
+    assert "A task reads so many words of a text at most: whole sentences, from the beginning." in text
+
+
+def test_defaults_in_the_reference_can_be_read() -> None:
+    """As they are written in the code, and never as the address or the type of an object."""
+    signatures = {}
+    for page in (SITE / "book" / "reference").glob("*.html"):
+        for name, html in re.findall(
+            r'<dt class="sig [^"]*" id="([^"]+)">(.*?)</dt>', page.read_text("utf-8"), re.DOTALL
+        ):
+            signatures[name] = unescape(re.sub(r"<[^>]+>", "", html))
+    unreadable = r"<(?!=)[^>]*>|~|object at|0x[0-9a-f]{6}"
+    assert len(signatures) > 300 and [text for text in signatures.values() if re.search(unreadable, text)] == []
+    assert "families: Container[str] = FAMILIES" in signatures["plm_lessons.commands.loading.find_model"]
+    assert re.search(r"source: TextSource = \w+\(\)", signatures["plm_lessons.training.runs.Run"])
+
+
 def test_docstrings_lose_nothing_on_their_way_to_a_page() -> None:
     text = (SITE / "book" / "reference" / "objectives.html").read_text(encoding="utf-8")
     assert '<div class="line">B  batch: sequences (rows)</div>' in text  # each letter on a line of its own
@@ -373,6 +396,27 @@ def test_the_pages_say_how_long_and_with_what() -> None:
         assert re.search(rf"{package}\s+{re.escape(version(package))}", text)
     first = re.sub(r"<[^>]+>", "", (SITE / "book" / "index.html").read_text(encoding="utf-8"))
     assert f"Start here · {book_facts.minutes(ROOT / 'book' / 'bert.ipynb')} minutes to read" in first
+
+
+def test_the_notebooks_are_listed_in_the_order_of_the_contents() -> None:
+    text = (SITE / "book" / "versions.html").read_text(encoding="utf-8")
+    listed = re.findall(r'href="(\w+)\.html"', text[text.index('id="run-times"') : text.index('id="versions"')])
+    assert listed == ["bert", "roberta", "albert", "t5", "electra"]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("a warning\n\rtraining:  10%|#    | 1/10\rtraining: 100%|#####| 10/10\nanother\n", "a warning\nanother\n"),
+        ("\rtraining:  10%|#    | 1/10\r               \ra message\n\rtraining: 100%|#####| 10/10", "a message\n"),
+        ("outer:  50%|##   | 1/2\ninner: 100%|#####| 9/9\x1b[A\nthe end\n", "the end\n"),
+        ("10% | of all\n\n  indented\n", "10% | of all\n\n  indented\n"),
+    ],
+)
+def test_of_what_a_cell_says_beside_a_progress_bar_nothing_is_lost(written: str, kept: str) -> None:
+    cell = nbformat.v4.new_code_cell("pass", outputs=[nbformat.v4.new_output("stream", name="stderr", text=written)])
+    notebook = make_notebooks.normalised(nbformat.v4.new_notebook(cells=[cell]))
+    assert [output.text for output in notebook.cells[0].outputs] == [kept]
 
 
 def test_run_times_are_noted_beside_the_notebooks_and_forgotten_with_them(

@@ -7,6 +7,7 @@ The pages get, as substitutions: `reading`, the minutes that each notebook takes
 from __future__ import annotations
 
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -40,9 +41,17 @@ def run_seconds(book: Path) -> dict[str, int]:
     return seconds
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table in Markdown, with every column but the first to the right."""
-    lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
+def in_order(book: Path) -> list[Path]:
+    """Return the notebooks in the order of the contents; those that are not in it come last."""
+    contents = book.parent / "_toc.yml"
+    text = contents.read_text(encoding="utf-8") if contents.exists() else ""
+    places = {name: place for place, name in enumerate(re.findall(r"\bbook/(\w+)", text))}
+    return sorted(book.glob("*.ipynb"), key=lambda path: (places.get(path.stem, len(places)), path.stem))
+
+
+def table(header: list[str], rows: list[list[str]], side: str = "--:") -> str:
+    """Return a table in Markdown: the first column to the left, the others to the right, or to the given side."""
+    lines = [header, [":--"] + [side] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -51,12 +60,14 @@ def find_facts(app: Sphinx, config: Config) -> None:
     book = Path(app.srcdir, "book")
     seconds = run_seconds(book)
     reading, rows = {}, []
-    for path in sorted(book.glob("*.ipynb")):
+    for path in in_order(book):
         name = path.stem
         run = f"{seconds[name]} s" if name in seconds else "not measured"
         reading[name] = f"{minutes(path)} minutes to read" + (f", {run} to run" if name in seconds else "")
         title = nbformat.read(path, as_version=4).cells[1].source.splitlines()[0].removeprefix("# ")
-        rows.append([f"[{title}]({path.name})", f"{words(path):,}", f"{minutes(path)} min", run])
+        rows.append(
+            [f"[{title}]({path.name})", f"{words(path):,}", f"{minutes(path)}\u00a0min", run.replace(" s", "\u00a0s")]
+        )
     asked = Path(app.srcdir, "requirements.in").read_text(encoding="utf-8").splitlines()
     lines = (line.split("#")[0].strip() for line in asked)
     packages = sorted({Requirement(line).name for line in lines if line}, key=str.lower)
@@ -65,7 +76,9 @@ def find_facts(app: Sphinx, config: Config) -> None:
         "reading": reading,
         "notebooks": table(["Notebook", "Words", "To read", "To run"], rows),
         "versions": table(
-            ["Package", "Version"], [["Python", python_version()], *([name, version(name)] for name in packages)]
+            ["Package", "Version"],
+            [["Python", python_version()], *([name, version(name)] for name in packages)],
+            side=":--",  # a version is no number
         ),
     }
 

@@ -12,6 +12,7 @@ the name.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -131,6 +132,19 @@ def places(module: str, notebooks: list[Path]) -> Iterator[str]:
 
 
 # Docstrings
+
+
+def name_factories(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Show of a field whose default is made anew each time what makes it, where Python says "<factory>"."""
+    if signature and dataclasses.is_dataclass(obj):
+        for field in dataclasses.fields(obj):
+            made_by = getattr(field.default_factory, "__name__", "...")
+            if field.init and field.default_factory is not dataclasses.MISSING:
+                call = f"{made_by}()" if made_by.isidentifier() else "..."
+                signature = signature.replace("<factory>", call, 1)
+    return signature, returned
 
 
 def tidy_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -296,6 +310,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
             field.label = "Attributes"
     roles.register_local_role("backticks", backticks)
     app.connect("source-read", expand_marks)
+    app.connect("autodoc-process-signature", name_factories)
     app.connect("autodoc-process-docstring", tidy_docstring, priority=400)  # napoleon has 500
     app.connect("missing-reference", resolve)
     app.connect("doctree-resolved", link_names)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
 # Its presence says that the build came to its end, its date when that began.
 FINISHED = ROOT / "_build" / "finished"
+LAST_PORT = 65_535
 
 
 def sources() -> Iterator[Path]:
@@ -99,19 +100,35 @@ def server(port: int) -> http.server.ThreadingHTTPServer:
 
 def serve(first_port: int) -> None:
     """Serve the built book until Ctrl-C, on the first free port from `first_port` on."""
-    for port in range(first_port, first_port + 100):
+    if not (SITE / "_headers").exists():  # the last that a build writes
+        sys.exit(
+            f"Error: there is no book in {SITE}: `{Path(sys.executable).name} tools/build_book.py build` makes it."
+        )
+    last_port = min(first_port + 99, LAST_PORT)
+    for port in range(first_port, last_port + 1):
         try:
             httpd = server(port)
             break
         except OSError:
             continue
     else:
-        sys.exit(f"No free port between {first_port} and {first_port + 99}: try `make book PORT=...`.")
+        sys.exit(f"No free port between {first_port} and {last_port}: try `make book PORT=...`.")
     print(f"The book is at http://localhost:{httpd.server_address[1]}/   (Ctrl-C ends)", flush=True)
     try:
         httpd.serve_forever()
     except KeyboardInterrupt:
         print()
+
+
+def port_number(text: str) -> int:
+    """Return the number of a port.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such port.
+    """
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: must be a whole number from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def main() -> None:
@@ -120,7 +137,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build", help="build _build/html; a warning is an error")
     serving = commands.add_parser("serve", help="serve _build/html on localhost until Ctrl-C")
-    serving.add_argument("--port", type=int, default=8000, help="the first port to try (default: %(default)s)")
+    serving.add_argument("--port", type=port_number, default=8000, help="the first port to try (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.command == "serve":
         serve(arguments.port)

@@ -111,9 +111,8 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
         # A cell without code is not run and has no count.
         count += bool(cell.source.strip())
         cell.execution_count = count if cell.source.strip() else None
-        cell.outputs = [
-            normalised_output(output, cell.execution_count) for output in cell.outputs if not is_progress_bar(output)
-        ]
+        outputs = (normalised_output(output, cell.execution_count) for output in cell.outputs)
+        cell.outputs = [output for output in outputs if output.output_type != "stream" or output.text.strip()]
     return result
 
 
@@ -128,14 +127,28 @@ def unique_id(cell: NotebookNode, taken: set[str]) -> str:
     return candidate
 
 
-def is_progress_bar(output: NotebookNode) -> bool:
-    """Return whether `output` is what a progress bar of tqdm left: it differs at every run and says nothing later."""
-    return output.output_type == "stream" and output.name == "stderr" and "%|" in output.text
+def without_progress_bars(text: str) -> str:
+    """Return what was written to stderr without what tqdm's bars left there, which differs at every run.
+
+    A bar overwrites its own line, again and again, and is overwritten by a message that comes meanwhile: such a line is
+    written in pieces.
+    """
+    kept = []
+    for line in re.findall(r".*\n|.+", text):
+        # "\x1b[A" goes one line up, from the bar of an inner loop to that of the outer one.
+        pieces = re.split(r"\r|\x1b\[A", line)
+        if len(pieces) == 1 and "%|" not in line:
+            kept.append(line)
+        elif rest := [piece for piece in pieces if piece.strip() and "%|" not in piece]:
+            kept += rest
+    return "".join(kept)
 
 
 def normalised_output(output: NotebookNode, execution_count: int | None) -> NotebookNode:
     """Return a copy of one cell output without the view that only a running kernel can fill."""
     result = copy.deepcopy(output)
+    if result.output_type == "stream" and result.name == "stderr":
+        result.text = without_progress_bars(result.text)
     if "data" in result:
         result.data.pop(WIDGET_VIEW, None)
         result.metadata = nbformat.from_dict({})

@@ -1,0 +1,89 @@
+"""A Sphinx extension for tables: columns of words stand to the left, and tables of words fit on a phone.
+
+What a notebook's cell displays comes with every column of a table but the first to the right, whatever it holds; that
+suits numbers. Here a column of words goes to the left.
+
+A table of words that is too wide for a phone is marked, so that book.css can put the cells of a row below each other
+there. Each of its cells says which column it is of, and that it is a cell: of one that is laid out as a block, a
+browser may no longer tell those who listen.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+from book_site import strip_tags
+from docutils import nodes
+from sphinx.application import Sphinx
+
+STACKED = "stacked"
+LABELS_ABOVE = "labels-above"
+# Longer names of columns stand above their cells, the others beside them.
+LETTERS_OF_A_LABEL = 14
+# More letters than this, summed over the longest cell of each column, do not fit beside each other on a phone.
+LETTERS_OF_A_PHONE = 34
+NUMBER = re.compile(r"[-+−–±~≈<>]?\s?\.?\d")
+
+TABLE = re.compile(rf'<table class="[^"]*\b{STACKED}\b.*?</table>', re.DOTALL)
+ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+HEADER = re.compile(r"<th\b.*?</th>", re.DOTALL)
+PART = re.compile(r"<(table|thead|tbody|tr|th|td)\b")
+ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "th": "columnheader", "td": "cell"}
+
+
+def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put each column of a page's tables to the side that suits it, and mark the tables that a phone stacks."""
+    for table in doctree.findall(nodes.table):
+        rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
+        if len({len(row) for row in rows}) != 1 or any("morecols" in entry for row in rows for entry in row):
+            continue
+        head = [list(row.findall(nodes.entry)) for part in table.findall(nodes.thead) for row in part]
+        columns = list(zip(*rows[len(head) :], strict=True))
+        of_words = [not holds_numbers([entry.astext() for entry in column]) for column in columns]
+        for row in rows if is_displayed(table) else []:  # elsewhere the author chose
+            for entry, words in zip(row, of_words, strict=True):
+                if words:
+                    entry["classes"] = ["text-left" if name == "text-right" else name for name in entry["classes"]]
+        letters = sum(max(len(entry.astext()) for entry in column) for column in columns)
+        if head and len(columns) > 2 and all(of_words) and letters > LETTERS_OF_A_PHONE:
+            table["classes"].append(STACKED)
+            if max(len(entry.astext()) for entry in head[0][1:]) > LETTERS_OF_A_LABEL:
+                table["classes"].append(LABELS_ABOVE)
+
+
+def is_displayed(node: nodes.Node | None) -> bool:
+    """Return whether a cell of a notebook displays `node`."""
+    while node is not None and "cell_output" not in getattr(node, "attributes", {}).get("classes", []):
+        node = node.parent
+    return node is not None
+
+
+def holds_numbers(cells: list[str]) -> bool:
+    """Return whether at least half of the cells that hold something begin with a number."""
+    filled = [cell for cell in cells if cell.strip()]
+    return bool(filled) and 2 * sum(bool(NUMBER.match(cell)) for cell in filled) >= len(filled)
+
+
+def label_cells(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give the stacked tables of a page their labels and roles."""
+    context["body"] = TABLE.sub(lambda table: with_labels(table[0]), context.get("body") or "")
+
+
+def with_labels(table: str) -> str:
+    """Return the HTML of a table in which each part names its role, and each cell its column."""
+    labels = [strip_tags(header).strip() for header in HEADER.findall(table)]
+
+    def labelled(row: re.Match[str]) -> str:
+        columns = iter(labels)
+        return re.sub(r"<td\b", lambda _: f'<td data-label="{escape(next(columns))}"', row[0])
+
+    return PART.sub(lambda part: f'{part[0]} role="{ROLES[part[1]]}"', ROW.sub(labelled, table))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the steps of the build at which this extension takes part."""
+    app.connect("doctree-resolved", set_columns)
+    app.connect("html-page-context", label_cells)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -264,7 +264,7 @@ def test_picture_draws_the_head_and_tells_its_measures() -> None:
 
 
 def test_picture_holds_any_text() -> None:
-    odd = ["\x00\x1b", "\ud800", "\uffff\ufffe", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
+    odd = ["\x00\x1b", "\x7f", "\uffff\ufffe", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
     svg, _ = drawn(AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]))
     assert "\ufffd" in svg and "<img" not in svg
     assert "<img src=x" not in AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]).picture()

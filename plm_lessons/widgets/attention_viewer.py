@@ -103,7 +103,7 @@ def _label(token: str) -> str:
 
 
 def _is_no_xml(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cs") or sign in "\ufffe\uffff"
+    return unicodedata.category(sign) == "Cc" or sign in "\ufffe\uffff"
 
 
 class _Sentences(Checked):
@@ -211,10 +211,9 @@ class AttentionViewer(LessonWidget):
         shape = (found["layers"], found["heads"], *map(len, self.texts()))
         return np.asarray(unpack(found["weights"], shape)[self.layer, self.head])
 
-    def __repr__(self) -> str:
-        shown = {field: repr(value) for field, value in self.state().items()}
-        shown["sentences"] = f"<{len(self.sentences)} sentences, (layers, heads) {shapes(self.sentences[0])}>"
-        return f"{type(self).__name__}({', '.join(f'{field}={value}' for field, value in shown.items())})"
+    def summary(self, field: str) -> str | None:
+        counted = f"<{len(self.sentences)} sentences, (layers, heads) {shapes(self.sentences[0])}>"
+        return counted if field == "sentences" else None
 
     def picture(self) -> str:
         weights, (queries, keys) = self.weights(), self.texts()

@@ -97,7 +97,7 @@ def _map(weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], query
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most `most` signs, cut in its first half: <extra_id_10> and <extra_id_11> differ only at their ends."""
+    """A text of at most `most` signs, cut in its first half: sentinels (<extra_id_10>) differ only at their ends."""
     front = most // 3
     return text if len(text) <= most else f"{text[:front]}\u2026{text[1 + front - most :]}"
 

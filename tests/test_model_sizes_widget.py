@@ -396,6 +396,30 @@ def test_curve_of_the_embedding_size(widget: Widget) -> None:
     assert v0 * (v1 / v0) ** ((crossing - x0) / (x1 - x0)) == pytest.approx(30000 * 4096 / 34096, rel=0.08)
 
 
+OVERLAPS = """root => {
+  const seen = [...root.querySelectorAll('.plm-name')].filter((t) => t.checkVisibility({ visibilityProperty: true }));
+  const boxes = seen.map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+  return [boxes.length, boxes.flatMap(([name, a], i) =>
+    boxes.slice(i + 1).filter(([, b]) => over(a, b)).map(([other]) => [name, other]))];
+}"""
+
+
+@pytest.mark.parametrize("width", (320, 390, 1000))
+def test_names_of_models_do_not_run_into_each_other(width: int, address: str, open_page: Callable[..., Page]) -> None:
+    widget = Widget(open_page(address, width=width))
+    widget.show("models")
+    assert widget.root.evaluate(OVERLAPS) == [8, []]
+    for name in ("vocabulary, V", "embedding size, E", "hidden size, H", "intermediate size, in H", "layers, L"):
+        for key in ("Home", "End"):
+            widget.slider(name).press(key)
+            count, overlaps = widget.root.evaluate(OVERLAPS)
+            assert count >= 2 and overlaps == [], name
+    widget.root.get_by_role("combobox", name="published model", exact=True).select_option("BERT base")
+    assert widget.root.evaluate(OVERLAPS) == [8, []]
+
+
 def test_python_and_the_view_move_each_other(open_page: Callable[..., Page]) -> None:
     widget = Widget(render_with_model(open_page("about:blank"), ModelSizesWidget()))
     for name, value in (("view", "parts"), ("vocab_size", 12_345), ("num_hidden_layers", 60), ("dropout", True)):

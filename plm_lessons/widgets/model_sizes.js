@@ -190,6 +190,7 @@ function render({ model, el }) {
       scales.parts = points.map(({ name, family }) => ({ mark: markAt(family, 0, 0, { "data-model": name }), label: node("text", { class: "plm-name" }, name) }));
       scales.drawing.append(...scales.parts.flatMap(({ mark, label }) => [mark, label]), here);
     }
+    const taken = [];
     points.forEach(({ name, family, p, w }, i) => {
       // Names stand where no other mark is, at any width: above the smallest model, left of BERT and of what is far right.
       const x = scales.toX(w), y = scales.toY(p), above = name === "ALBERT base", { mark, label } = scales.parts[i];
@@ -197,6 +198,11 @@ function render({ model, el }) {
       moveTo(mark, x, y);
       moveTo(label, x + { middle: 0, start: 9, end: -11 }[anchor], y + (above ? -9 : 4));
       putAttribute(label, "text-anchor", anchor);
+      // Far above them, a model of the reader's own presses the published ones together: then some names have no place.
+      const wide = 6.6 * name.length, left = x + { middle: -wide / 2, start: 9, end: -11 - wide }[anchor], box = [left, left + wide, y + (above ? -9 : 4)];
+      const isFree = taken.every(([from, to, at]) => box[1] < from || box[0] > to || Math.abs(box[2] - at) > 11);
+      if (isFree) taken.push(box);
+      putAttribute(label, "visibility", isFree ? "visible" : "hidden");
     });
     moveTo(here, scales.toX(own.w), scales.toY(own.p));
     const told = ({ p, w }) => [amount(1e6 * p), amount(1e6 * w)];

@@ -110,7 +110,7 @@ class _Text(Checked):
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
             raise self.refuse(obj, value)
-        self.need_whole_characters(f"{type(obj).__name__}.{self.name}", value)
+        self.need_whole_characters(f"{self.refuse(obj, value)}; {self.name}", value)
         return value
 
 

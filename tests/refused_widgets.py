@@ -9,6 +9,8 @@ from plm_lessons.widgets.base import LessonWidget, WidgetValueError
 
 SENTENCE = {"tokens": ["a", "b"], "attentions": [[[[0.5, 0.5], [1.0, 0.0]]]]}
 GAME = {"task": "nsp", "first": "A.", "second": "B.", "label": 0}
+HALF = "a\ud800"  # half of a pair that would be a character
+BIG, HUGE = 10**400, 10**5000  # no float is as large; of as many digits Python makes no text
 
 
 def widget(kind: type[LessonWidget], /, **bad: Values) -> Part:
@@ -29,7 +31,7 @@ def widget(kind: type[LessonWidget], /, **bad: Values) -> Part:
 PARTS = [
     widget(
         widgets.GeluWidget,
-        x=[(4.1, "-4 to 4"), (-INF, "-4 to 4"), ([0.0], "number"), ("1", "number")],
+        x=[(4.1, "-4 to 4"), (-INF, "-4 to 4"), (BIG, "-4 to 4"), ([0.0], "number"), ("1", "number")],
         view=[("plot", "'derivative'"), (["masks"], "'masks'")],
         curves=[(["erf"], "'exact'"), (["exact", "exact"], "at most once"), ("exact", "list")],
         seed=[(-1, "0 to 4294967295"), (2**32, "4294967295"), (0.0, "whole")],
@@ -43,6 +45,7 @@ PARTS = [
             ([NAN], "-10 to 10"),
             ([11], "-10 to 10"),
             (["1"], "numbers"),
+            ([HUGE], "-10 to 10", "too long"),
         ],
         log10_scale=[(4, "-6 to 3"), (0.5, "whole")],
         log10_eps=[(1, "-12 to 0"), (-INF, "-12 to 0")],
@@ -61,11 +64,21 @@ PARTS = [
         values=[
             ([[1.0] * 5], "even number"),
             ([[NAN] * 8], "finite"),
+            ([[1e308, -1e308] * 4], "finite", "-1e6 to 1e6"),
+            ([[BIG] * 8], "finite", "-1e6 to 1e6"),
             ([[1.0] * 8, [1.0] * 6], "same"),
             ([[]], "4 to 32"),
         ],
-        relative_key_scores=[([[[1.0]]], "12 lists of 23"), ([[[NAN] * 23] * 12], "finite")],
-        absolute_scores=[([[[1.0]]], "32 lists of 32"), ([[[INF] * 32] * 32], "finite")],
+        relative_key_scores=[
+            ([[[1.0]]], "12 lists of 23"),
+            ([[[NAN] * 23] * 12], "finite"),
+            ([[[1e308] * 23] * 12], "-1e6 to 1e6"),
+        ],
+        absolute_scores=[
+            ([[[1.0]]], "32 lists of 32"),
+            ([[[INF] * 32] * 32], "finite"),
+            ([[[BIG] * 32] * 32], "-1e6 to 1e6"),
+        ],
     ),
     widget(
         widgets.ModelSizesWidget,
@@ -86,7 +99,12 @@ PARTS = [
     ),
     widget(
         widgets.MaskingPatternsWidget,
-        text=[("", "2 to 128 tokens"), ("x " * 200, "2 to 128 tokens"), ("a" * 601, "at most 600 characters")],
+        text=[
+            ("a b " * 12 + HALF, "half a character", "place 49"),
+            ("", "2 to 128 tokens"),
+            ("x " * 200, "2 to 128 tokens"),
+            ("a" * 601, "at most 600 characters"),
+        ],
         tokenizer=[("bpe", "'wordpiece'")],
         unit=[("letters", "'spans'")],
         masking_rate=[(0.6, "0 to 0.5"), (-0.1, "0 to 0.5")],
@@ -109,6 +127,9 @@ PARTS = [
             ([{**SENTENCE, "attentions": [[[[NAN, 0.5], [1.0, 0.0]]]]}], "sentence 0", "nan"),
             ([{**SENTENCE, "attentions": [[[[1.5, -0.5], [1.0, 0.0]]]]}], "sentence 0", "at least 0"),
             ([{**SENTENCE, "attentions": {"decoder": SENTENCE["attentions"]}}], "target_tokens"),
+            ([{**SENTENCE, "attentions": [[[[1e308, 1e308], [1.0, 0.0]]]]}], "sentence 0", "sum inf"),
+            ([SENTENCE, {**SENTENCE, "tokens": ["a", HALF]}], "sentence 1", "tokens[1]", "half a character"),
+            ([{**SENTENCE, "name": HALF}], "sentence 0", "name", "half a character"),
         ],
         sentence=[(12, "0 to 11"), (1, "below 1")],
         kind=[("self", "'decoder'"), ("cross", "'encoder'")],
@@ -129,6 +150,11 @@ PARTS = [
             ([{**GAME, "label": 2}], "[0]['label']", "0 (is next, in order) or 1"),
             ([{**GAME, "probabilities": {"BERT": NAN}}], "[0]['probabilities']['BERT']", "0 to 1"),
             ([{**GAME, "probabilities": {"you": 0.5}}], "[0]['probabilities']", "other than 'you'"),
+            ([{**GAME, "probabilities": {"BERT": HUGE}}], "[0]['probabilities']['BERT']", "0 to 1"),
+            ([{**GAME, "probabilities": {HALF: 0.5}}], "[0]['probabilities']", "half a character"),
+            ([GAME, {**GAME, "first": HALF}], "[1]['first']", "half a character", "place 1"),
+            ([{**GAME, "second": HALF}], "[0]['second']", "half a character"),
+            ([{**GAME, "sources": ["one", HALF]}], "[0]['sources'][1]", "half a character"),
             ([{**GAME, "sources": ["one"]}], "[0]['sources']", "two texts"),
             ([{**GAME, "extra": 1}], "[0]", "dictionary"),
         ],

@@ -39,7 +39,7 @@ FLOORS: dict[str, set[str]] = {
         "text_sources",
         "checks",
     },  # fmt: skip
-    "widgets": set(),
+    "widgets": {"checks"},
     "notebook": set(),
     "records": {"files"},
     "commands": {

@@ -17,7 +17,7 @@ from widget_page import IMPORT, MARKUP, STICKING_OUT, bare, close, drawn, render
 from write_goldens import attention_viewer
 
 from plm_lessons.widgets import AttentionViewer
-from plm_lessons.widgets.attention_viewer import TEXT
+from plm_lessons.widgets.attention_viewer import TEXT, shortened
 from plm_lessons.widgets.attention_weights import head_measures, pack, token_class, unpack
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "attention_viewer.json").read_text())
@@ -264,7 +264,7 @@ def test_picture_draws_the_head_and_tells_its_measures() -> None:
 
 
 def test_picture_holds_any_text() -> None:
-    odd = ["\x00\x1b", "\ud800", "\uffff\ufffe", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
+    odd = ["\x00\x1b", "\x7f", "\uffff\ufffe", MARKUP, "a&b", "\u05e9\u05dc\u05d5\u05dd"]
     svg, _ = drawn(AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]))
     assert "\ufffd" in svg and "<img" not in svg
     assert "<img src=x" not in AttentionViewer([{"tokens": odd, "attentions": [[np.eye(6)]], "name": MARKUP}]).picture()
@@ -692,3 +692,63 @@ def test_nothing_is_left_behind(open_page: Callable[..., Page]) -> None:
     set_theme(page, "dark")
     page.wait_for_timeout(50)
     assert page.locator(".plm-widget").evaluate(COLOURS) == before  # nobody watches the theme any more
+
+
+NAMES = """root => {
+  const isUpright = (part) => getComputedStyle(part).writingMode !== 'horizontal-tb';
+  const whole = (part) =>
+    isUpright(part) ? part.scrollHeight <= part.clientHeight : part.scrollWidth <= part.clientWidth;
+  const read = (selector) => [...root.querySelectorAll(selector)].map((part) => {
+    const { left, right } = part.getBoundingClientRect();
+    return { text: (part.lastElementChild ?? part).textContent, shown: part.checkVisibility(), whole: whole(part),
+      left, right, full: part.title };
+  });
+  return Object.fromEntries(Object.entries({
+    queries: '.plm-heads-queries > span', keys: '.plm-heads-lines div[role=listitem] > span',
+    rows: '.plm-heads-side > span', columns: '.plm-heads-top > div > span',
+  }).map(([name, selector]) => [name, read(selector)]));
+}"""
+SENTINELS = [f"<extra_id_{n}>" if n % 3 else f"\u2581word{n}" for n in range(21)]
+
+
+@pytest.mark.parametrize("width", (320, 358, 390, 1000))
+@pytest.mark.parametrize("count", (5, 19, 64))
+def test_tokens_can_be_told_apart_however_narrow_the_page(
+    width: int, count: int, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    """What is shortened keeps its end, where sentinels differ; in the map, names of columns stand side by side."""
+    tokens = (SENTINELS * 4)[:count]
+    one = {
+        "tokens": tokens,
+        "target_tokens": SENTINELS,
+        "attentions": {"encoder": weights(2, 2, count, count, 0), "cross": weights(2, 2, 21, count, 1)},
+    }
+    page = open_page(bare(tmp_path, AttentionViewer([one])), width=width)
+    for kind in ("encoder", "cross"):
+        page.locator(f"input[value={kind}]").check()
+        shown = page.locator(".plm-widget").evaluate(NAMES)
+        for names in shown.values():
+            assert [name for name in names if name["shown"] and not name["whole"]] == []
+            assert len({name["text"] for name in names}) == len({name["full"] for name in names})
+            assert [name for name in names if name["text"][-2:] != name["full"][-2:]] == []
+        columns = [name for name in shown["columns"] if name["shown"]]
+        assert len(columns) >= min(count, 10)
+        assert all(one["right"] <= other["left"] + 1.5 for one, other in zip(columns, columns[1:], strict=False))
+        assert all(name["shown"] for part in ("queries", "keys", "rows") for name in shown[part])
+
+
+def test_page_and_picture_shorten_alike_and_a_screen_reader_hears_the_whole(open_page: Callable[..., Page]) -> None:
+    page = open_page("about:blank")
+    page.evaluate(IMPORT, AttentionViewer()._esm)
+    for text in ("", "abc", "<extra_id_0>", "<extra_id_99>", "\U0001f469\U0001f467" * 9, "internationalisation"):
+        for most in (3, 4, 8, 11, 12):
+            short = page.evaluate("([text, most]) => lib.shortened(text, most)", [text, most])
+            assert short == shortened(text, most) and len(short) == min(len(text), most)
+    svg, _ = drawn(AttentionViewer([{"tokens": ["<extra_id_10>", "<extra_id_11>"], "attentions": [[np.eye(2)]]}]))
+    assert all(svg.count(f"&lt;ext\u2026_id_1{n}&gt;</text>") == 2 for n in (0, 1))
+    page = open_page("about:blank")
+    page.set_viewport_size({"width": 320, "height": 700})
+    token = "donaudampfschifffahrtsgesellschaft"
+    render_with_model(page, AttentionViewer([{"tokens": [token], "attentions": [[[[1.0]]]]}]))
+    lines = page.locator(".plm-heads-lines").aria_snapshot()
+    assert lines.count(token) == 2 and "\u2026" not in lines

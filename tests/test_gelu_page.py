@@ -398,6 +398,24 @@ def test_masks_follow_x_and_seed(widget: Widget) -> None:
     assert_masks(widget, 0.0, 13, 100)
 
 
+@pytest.mark.parametrize("x", (-3, -0.75, 2.5))
+def test_the_band_of_the_masks_is_seen_at_every_x(widget: Widget, x: float) -> None:
+    """It is a good part of the plot, and where one kind of mask is rare, the reader is told how rare."""
+    widget.show("masks")
+    widget.set_x(x)
+    for draws in (0, 1000):
+        shown = widget.read()
+        ups = path_of(widget.plot.locator(".plm-band").get_attribute("d") or "")[1]
+        labels = [at for anchor, _, at, _ in shown["labels"] if anchor == "end"]
+        assert (ups.max() - ups.min()) > 0.15 * (max(labels) - min(labels))
+        assert ups.max() < max(labels) + 40 and ups.min() > min(labels) - 40
+        chance = float(torch.special.ndtr(torch.tensor(float(x))))
+        rare = f"one mask in {round(1 / min(chance, 1 - chance))} is {int(x < 0)}"
+        assert (rare in widget.root.inner_text()) == (abs(x) > 2), rare
+        if not draws:
+            widget.button("Draw 1000").click()
+
+
 def test_most_masks_are_said(widget: Widget) -> None:
     widget.show("masks")
     for _ in range(10):

@@ -14,7 +14,7 @@ from plm_lessons import AlbertConfig, BertConfig, RobertaConfig
 from plm_lessons.models.costs import count_activations, count_multiply_adds, count_parameters, training_bytes
 from plm_lessons.objectives import prediction_count
 from plm_lessons.widgets import model_sizes
-from plm_lessons.widgets.model_sizes import PUBLISHED, SHARED, VIEWS, ModelSizesWidget, Sizes, grouped
+from plm_lessons.widgets.model_sizes import PUBLISHED, SHARED, VIEWS, ModelSizesWidget, Sizes, amount
 
 RELEASED = {
     "BERT base": BertConfig.published("bert-base-uncased"),
@@ -109,6 +109,44 @@ def test_published_models_cost_what_the_package_says(lib: Page) -> None:
                 assert_counts(lib, config, {**page[name], "head": head}, length, predicted)
 
 
+def test_amounts_are_written_in_one_way(lib: Page) -> None:
+    for count, written, as_bytes in (
+        (0, "0", "0\u00a0B"),
+        (999.4, "999", "999\u00a0B"),
+        (999.6, "1.000\u00a0k", "1.000\u00a0kB"),
+        (65_792, "65.79\u00a0k", "65.79\u00a0kB"),
+        (109_482_240, "109.5\u00a0M", "109.5\u00a0MB"),
+        (22_961_135_616, "22.96\u00a0G", "22.96\u00a0GB"),
+        (999_960_000_000, "1.000\u00a0T", "1.000\u00a0TB"),
+    ):
+        assert amount(count) == written and amount(count, "B") == as_bytes
+        assert lib.evaluate("(n) => [lib.amount(n), lib.amount(n, 'B')]", count) == [written, as_bytes]
+    rng = random.Random(5)
+    for count in (10 ** rng.uniform(-1, 14) for _ in range(300)):
+        assert lib.evaluate("(n) => lib.amount(n)", count) == amount(count)
+
+
+LOOKS = """root => [...root.querySelectorAll('tbody .plm-key')].filter((key) => key.checkVisibility()).map((key) => {
+  const { fill, fillOpacity } = getComputedStyle(key.querySelector('rect'));
+  return [`${fill} ${fillOpacity}`, key.textContent];
+})"""
+
+
+@pytest.mark.parametrize("theme", ("light", "dark"))
+def test_no_two_parts_look_alike(theme: str, address: str, open_page: Callable[..., Page]) -> None:
+    """By colour and strength, and by a letter which the bar has below every part that can be seen."""
+    page = open_page(address, color_scheme=theme)
+    for view in ("parts", "memory"):
+        page.locator(f"input[type=radio][value={view}]").check()
+        root = page.locator(".plm-widget")
+        looks = root.evaluate(LOOKS)
+        assert len(looks) >= 4 and all(len(set(kind)) == len(looks) for kind in zip(*looks, strict=True))
+        wide = root.evaluate(
+            "root => [...root.querySelectorAll('.plm-bar rect')].filter((r) => r.width.baseVal.value > 4).length"
+        )
+        assert root.locator(".plm-bar text").count() >= wide >= 4
+
+
 def test_any_sizes_cost_what_the_package_says(lib: Page) -> None:
     for state in some_states(60):
         length = state["sequence_length"]
@@ -143,12 +181,13 @@ def test_picture_tells_what_is_counted() -> None:
     config, told = RELEASED["ALBERT xxlarge"], dict(rows)
     parts = count_parameters(config, "masked_lm")
     assert {part: told[part] for part in parts if part in told} == {
-        part: grouped(count) for part, count in without_pair(parts).items()
+        part: amount(count) for part, count in without_pair(parts).items()
     }
-    assert told["Total"] == grouped(sum(parts.values()))
+    assert told["Total"] == amount(sum(parts.values()))
     work = sum(count_multiply_adds(config, "masked_lm", 128, 19).values())
-    assert told["Multiply-adds per token"] == grouped(work / 128)
-    assert told["Bytes in training"] == grouped(sum(training_bytes(config, "masked_lm", 2, 128, 19).values()))
+    assert told["Multiply-adds per token"] == amount(work / 128)
+    memory = amount(sum(training_bytes(config, "masked_lm", 2, 128, 19).values()), "B")
+    assert told["Memory in training (1 GB is 10\u2079 bytes)"] == memory
     assert svg.count("mark") > 9
 
 
@@ -199,14 +238,14 @@ class Widget:
         work = without_pair(count_multiply_adds(config, head, length, predicted))
         memory = training_bytes(config, head, state["batch_size"], length, predicted)
         counts = memory if state["view"] == "memory" else parts
-        total = sum(counts.values())
+        total, unit = sum(counts.values()), "B" if state["view"] == "memory" else ""
         for part, count in counts.items():
-            assert shown["rows"][part][:2] == [grouped(count), f"{100 * count / total:.1f} %"], part
-        assert shown["rows"]["Total"][0] == grouped(total)
+            assert shown["rows"][part][:2] == [amount(count, unit), f"{100 * count / total:.1f} %"], part
+        assert shown["rows"]["Total"][0] == amount(total, unit)
         if state["view"] != "memory":
-            assert shown["rows"]["Total"][2] == grouped(sum(work.values()) / length)
+            assert shown["rows"]["Total"][2] == amount(sum(work.values()) / length)
             for part, count in work.items():
-                assert shown["rows"][part][2] == grouped(int(count / length + 0.5)), part
+                assert shown["rows"][part][2] == amount(count / length), part
         if state["view"] in ("parts", "memory"):
             width = sum(shown["bar"].values())
             for part, count in counts.items():
@@ -355,6 +394,30 @@ def test_curve_of_the_embedding_size(widget: Widget) -> None:
     assert line == pytest.approx(sum(count_parameters(tied).values()) / 1e6, abs=scales.pixel)
     crossing = xs[(heights > line).argmax()]
     assert v0 * (v1 / v0) ** ((crossing - x0) / (x1 - x0)) == pytest.approx(30000 * 4096 / 34096, rel=0.08)
+
+
+OVERLAPS = """root => {
+  const seen = [...root.querySelectorAll('.plm-name')].filter((t) => t.checkVisibility({ visibilityProperty: true }));
+  const boxes = seen.map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+  return [boxes.length, boxes.flatMap(([name, a], i) =>
+    boxes.slice(i + 1).filter(([, b]) => over(a, b)).map(([other]) => [name, other]))];
+}"""
+
+
+@pytest.mark.parametrize("width", (320, 390, 1000))
+def test_names_of_models_do_not_run_into_each_other(width: int, address: str, open_page: Callable[..., Page]) -> None:
+    widget = Widget(open_page(address, width=width))
+    widget.show("models")
+    assert widget.root.evaluate(OVERLAPS) == [8, []]
+    for name in ("vocabulary, V", "embedding size, E", "hidden size, H", "intermediate size, in H", "layers, L"):
+        for key in ("Home", "End"):
+            widget.slider(name).press(key)
+            count, overlaps = widget.root.evaluate(OVERLAPS)
+            assert count >= 2 and overlaps == [], name
+    widget.root.get_by_role("combobox", name="published model", exact=True).select_option("BERT base")
+    assert widget.root.evaluate(OVERLAPS) == [8, []]
 
 
 def test_python_and_the_view_move_each_other(open_page: Callable[..., Page]) -> None:

@@ -513,7 +513,7 @@ def test_traits_fit_each_other() -> None:
 def test_state_is_short_to_read_and_rounded() -> None:
     widget = SentencePairs([{**GOOD, "probabilities": {"a": 1 / 3}}], guesses=[1])
     assert widget.state()["pairs"][0]["probabilities"] == {"a": 0.333333333}
-    assert repr(widget) == "SentencePairs(pairs=<1 pairs>, seed=0, task='nsp', guesses=<1 guesses>)"
+    assert repr(widget) == "SentencePairs(pairs=<1 pairs>, guesses=<1 guesses>)"
 
 
 def test_picture_tells_the_first_pair_and_all_scores() -> None:

@@ -30,7 +30,7 @@ from widget_page import (
 )
 
 from plm_lessons import widgets
-from plm_lessons.widgets.base import LessonWidget, source
+from plm_lessons.widgets.base import LessonWidget, WidgetValueError, source
 
 NAMES = tuple(widgets.__all__)
 MOST_BYTES = 24_000  # of a widget's own script, its mathematics included; about a third of that once packed
@@ -97,6 +97,22 @@ def test_block_is_well_formed_and_points_nowhere(name: str) -> None:
 def test_display_is_short(name: str) -> None:
     shown = repr(make(name))
     assert shown.startswith(f"{name}(") and len(shown) < 300
+
+
+@every_widget
+def test_display_makes_the_widget_again(name: str) -> None:
+    """What is as it was needs no words; what else was given stands there, but for tables that are only counted."""
+    assert repr(make(name)) == f"{name}()"
+    for field, value in OTHER[name].items():
+        widget = make(name)
+        try:
+            setattr(widget, field, value)
+        except WidgetValueError:  # it does not go with the rest
+            continue
+        shown = repr(widget)
+        assert shown.startswith(f"{name}({field}=")
+        if "=<" not in shown:
+            assert eval(shown, vars(widgets)).state() == widget.state()
 
 
 # --- in the page ------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ const TEXT = {
   pair: (query, key, weight, distance) => `${query} gives ${key} the weight ${weight}${distance}.`,
   distance: (distance) => `, at distance ${distance}`,
   map: (title, habit, readout) => `Map of the weights, a row for each query, a column for each key. ${title}. ${habit} ${readout}`,
-  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number of the overview is underlined. The wider a line and the stronger a colour, the more weight (by its square root; lines from 0.01 on). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0.",
+  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number of the overview is underlined. The wider a line and the stronger a colour, the more weight (by its square root; lines from 0.01 on). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0. Of narrow columns only some have their names.",
   wrong: {
     sentences: "sentences must be a list of 1 to 12 sentences with their attention weights, as Python packs them.",
     sentence: "sentence must be the number of a sentence that is there.",
@@ -164,8 +164,23 @@ function render({ model, el }) {
     over = null;
   }
 
+  const pen = node("canvas").getContext("2d");
+
+  /** Writes tokens into spans, shortened to the pixels that there are; of what is read aloud, the whole token stays. */
+  function fit(spans, list, room, isQuery, isRead) {
+    const { fontSize, fontFamily } = getComputedStyle(spans[0]);
+    pen.font = `${isQuery ? 700 : 400} ${fontSize} ${fontFamily}`; // a chosen query is bold
+    spans.forEach((span, n) => {
+      let text = list[n], most = Array.from(text).length;
+      while (most > 3 && pen.measureText(text).width > room) text = shortened(list[n], --most);
+      if (text === list[n] || !isRead) putText(span, text);
+      else span.replaceChildren(node("i", { class: "plm-unseen" }, list[n]), node("i", { class: "plm-short", "aria-hidden": "true" }, text));
+    });
+  }
+
   function layOut() {
-    const [T, S] = texts().map(({ length }) => length), gutter = 96, width = Math.min(24, (map.clientWidth - gutter - 2) / S);
+    const [queries, keys] = texts(), [T, S] = [queries.length, keys.length], gutter = Math.min(96, Math.round(0.26 * map.clientWidth));
+    const width = Math.min(24, (map.clientWidth - gutter - 2) / S), rooms = [left.clientWidth - 10, right.clientWidth - 50, gutter - 10, 84];
     reach = drawing.clientWidth;
     narrow = overview.clientWidth / names.length < 64;
     rowHeight = Math.max(T, S) > 32 ? 16 : 20;
@@ -175,7 +190,10 @@ function render({ model, el }) {
     putAttribute(drawing, "viewBox", `0 0 ${reach} ${high}`);
     map.style.gridTemplateColumns = `${gutter}px ${width * S}px`;
     canvas.style.height = `${cell.height * T}px`;
-    top.hidden = width < 12;
+    const every = Math.ceil(11 / width); // of narrow columns, so many share the place of one name
+    [...top.children].forEach(({ firstChild }, n) => putHidden(firstChild, n % every > 0));
+    const inLines = [...right.children].map(({ firstChild }) => firstChild), inMap = [...top.children].map(({ firstChild }) => firstChild);
+    [[left.children, queries], [inLines, keys], [side.children, queries], [inMap, keys]].forEach(([spans, list], n) => fit([...spans], list, rooms[n], n % 2 === 0, n < 2));
     for (const [name, pixels] of [["row", rowHeight], ["cell", cell.height], ["width", width]]) form.style.setProperty(`--${name}`, `${pixels}px`);
     names.forEach((name, n) => putText(name, narrow ? n : `${TEXT.head} ${n}`));
   }

@@ -96,14 +96,20 @@ def _map(weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], query
     return document("".join(drawn), height), height
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of at most `most` signs, cut in its first half: sentinels (<extra_id_10>) differ only at their ends."""
+    front = most // 3
+    return text if len(text) <= most else f"{text[:front]}\u2026{text[1 + front - most :]}"
+
+
 def _label(token: str) -> str:
     """A token as text of a drawing: short, escaped, and without signs that XML cannot hold."""
-    short = token if len(token) <= 12 else token[:11] + "\u2026"
+    short = shortened(token, 12)
     return escape("".join("\ufffd" if _is_no_xml(sign) else sign for sign in short))
 
 
 def _is_no_xml(sign: str) -> bool:
-    return unicodedata.category(sign) in ("Cc", "Cs") or sign in "\ufffe\uffff"
+    return unicodedata.category(sign) == "Cc" or sign in "\ufffe\uffff"
 
 
 class _Sentences(Checked):
@@ -211,10 +217,9 @@ class AttentionViewer(LessonWidget):
         shape = (found["layers"], found["heads"], *map(len, self.texts()))
         return np.asarray(unpack(found["weights"], shape)[self.layer, self.head])
 
-    def __repr__(self) -> str:
-        shown = {field: repr(value) for field, value in self.state().items()}
-        shown["sentences"] = f"<{len(self.sentences)} sentences, (layers, heads) {shapes(self.sentences[0])}>"
-        return f"{type(self).__name__}({', '.join(f'{field}={value}' for field, value in shown.items())})"
+    def summary(self, field: str) -> str | None:
+        counted = f"<{len(self.sentences)} sentences, (layers, heads) {shapes(self.sentences[0])}>"
+        return counted if field == "sentences" else None
 
     def picture(self) -> str:
         weights, (queries, keys) = self.weights(), self.texts()

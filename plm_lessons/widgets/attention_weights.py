@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from plm_lessons.checks import check_text
+
 KINDS = ("encoder", "decoder", "cross")  # cross: the decoder's tokens look at the encoder's
 MOST_TOKENS, MOST_CHARACTERS, MOST_LAYERS, MOST_HEADS = 64, 64, 24, 16
 TOLERANCE = 1e-3  # of the sum of a row
@@ -103,15 +105,16 @@ def _checked_weights(kind: str, found: Any, queries: int, keys: int) -> np.ndarr
     if not 1 <= weights.shape[0] <= MOST_LAYERS or not 1 <= weights.shape[1] <= MOST_HEADS:
         limits = f"1 to {MOST_LAYERS} layers of 1 to {MOST_HEADS} heads"
         raise ValueError(f"{kind}: there must be {limits}, got {weights.shape[0]} of {weights.shape[1]}")
-    weights = weights.astype(np.float64)
-    sums = weights.sum(-1)
+    with np.errstate(over="ignore"):  # a sum that is infinite is refused below
+        weights = weights.astype(np.float64)
+        sums = weights.sum(-1)
     wrong = np.argwhere(~((weights >= 0).all(-1) & (abs(sums - 1) <= TOLERANCE)))  # also NaN
     if len(wrong):
         layer, head, query = wrong[0]
-        row = weights[layer, head, query]
+        least, total = weights[layer, head, query].min(), sums[layer, head, query]
         raise ValueError(
             f"{kind}, layer {layer}, head {head}, query {query}: the weights must be at least 0 and sum to 1 "
-            f"(within {TOLERANCE}), but the least is {row.min():g} and the sum {row.sum():g}"
+            f"(within {TOLERANCE}), but the least is {least:g} and the sum {total:g}"
         )
     return np.asarray(weights / sums[..., None])
 
@@ -120,9 +123,10 @@ def _checked_tokens(name: str, found: Any) -> list[str]:
     if not isinstance(found, (list, tuple)) or not 1 <= len(found) <= MOST_TOKENS:
         got = f"{len(found)} of them" if isinstance(found, (list, tuple)) else reprlib.repr(found)
         raise ValueError(f"{name} must be a list of 1 to {MOST_TOKENS} texts, got {got}")
-    for token in found:
+    for place, token in enumerate(found):
         if not isinstance(token, str) or not 1 <= len(token) <= MOST_CHARACTERS:
             raise ValueError(f"{name} must be texts of 1 to {MOST_CHARACTERS} characters, got {reprlib.repr(token)}")
+        check_text(f"{name}[{place}]", token)
     return list(found)
 
 
@@ -150,6 +154,7 @@ def pack_sentence(sentence: Any) -> PackedSentence:
     name = sentence.get("name", " ".join(tokens))
     if not isinstance(name, str) or not name:
         raise ValueError(f"name must be a text, got {reprlib.repr(name)}")
+    check_text("name", name)
     made = PackedSentence(name=name, tokens=tokens, target_tokens=target, attentions={})
     for kind in (kind for kind in KINDS if kind in kinds):
         weights = _checked_weights(kind, kinds[kind], *map(len, sides(made)[kind]))

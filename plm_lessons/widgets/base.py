@@ -13,7 +13,8 @@ Displayed, a widget offers three forms and the front end takes the richest that 
    same module as an inline `<script type="module">`, which finds the block on its page and brings it to life. Inline
    modules may keep their `export`s, so the text is not rewritten; nothing is fetched, evaluated or made into a blob, so
    that a page whose Content-Security-Policy allows inline scripts, or the hash of this one, need allow nothing more;
-3. `text/plain`: a call that would make the widget again.
+3. `text/plain`: a call that would make the widget again, with what differs from its defaults; long tables of numbers
+   and texts are only counted in it.
 
 Forms 2 and 3 hang on the traits alone (no ids, no addresses), so that nbval can compare them strictly.
 """
@@ -21,6 +22,7 @@ Forms 2 and 3 hang on the traits alone (no ids, no addresses), so that nbval can
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import numbers
 from collections.abc import Iterable
@@ -30,6 +32,8 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
+from plm_lessons.checks import check_text
+
 
 class WidgetValueError(traitlets.TraitError, ValueError):
     """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
@@ -38,6 +42,14 @@ class WidgetValueError(traitlets.TraitError, ValueError):
 def is_real(value: Any) -> bool:
     """Whether `value` is a real number of Python or numpy; True and False are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def told(value: Any) -> str:
+    """A refused value as a message has it, cut where it is long. Python does not write whole numbers of any length."""
+    try:
+        return f"{value!r:.300}"
+    except ValueError:
+        return f"what is too long to be written ({type(value).__name__})"
 
 
 class Checked(traitlets.TraitType):
@@ -51,7 +63,15 @@ class Checked(traitlets.TraitType):
         self.tag(sync=True)
 
     def refuse(self, obj: Any, value: Any) -> WidgetValueError:
-        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {value!r:.300}")
+        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {told(value)}")
+
+    @staticmethod
+    def need_whole_characters(where: str, text: str) -> None:
+        """Refuses a text with half a character in it, which no page can hold; `where` is its trait and place."""
+        try:
+            check_text(where, text)
+        except ValueError as error:
+            raise WidgetValueError(str(error)) from None
 
 
 class Number(Checked):
@@ -62,12 +82,10 @@ class Number(Checked):
         self.low, self.high = low, high
 
     def validate(self, obj: Any, value: Any) -> float:
-        if not is_real(value):
+        # Compared before it is made a float, for which it may be too large. Also refuses NaN.
+        if not is_real(value) or not self.low <= value <= self.high:
             raise self.refuse(obj, value)
-        number = float(value)
-        if not self.low <= number <= self.high:  # also refuses NaN
-            raise self.refuse(obj, value)
-        return number + 0.0  # -0.0 becomes 0.0
+        return float(value) + 0.0  # -0.0 becomes 0.0
 
 
 class Whole(Checked):
@@ -213,8 +231,20 @@ class LessonWidget(anywidget.AnyWidget):
             "</div>"
         )
 
+    def summary(self, field: str) -> str | None:
+        """What the `repr` says in place of a value that is too long to be read; None if it is not."""
+        return None
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in self.state().items())})"
+        arguments = inspect.signature(type(self)).parameters
+
+        def differs(field: str) -> bool:
+            default = self.traits()[field].validate(self, arguments[field].default)
+            return bool(getattr(self, field) != default)
+
+        parts = ((field, value) for field, value in self.state().items() if differs(field))
+        named = ", ".join(f"{field}={self.summary(field) or repr(value)}" for field, value in parts)
+        return f"{type(self).__name__}({named})"
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         # ipywidgets 7 has no such method: it shows the view by itself, and a stored notebook then holds nothing more.

@@ -37,6 +37,7 @@ const TEXT = {
     error: "Standard error, |x|·√(Φ(1 − Φ)/n)",
   },
   chance: (chance) => `Each mask m is 1 with chance Φ(x) = ${chance}, else 0. The band is two standard errors wide on either side. Dashed: the expected mean.`,
+  rare: (one, digit) => ` About one mask in ${one} is ${digit} here; nearer to x = 0 they differ more often.`,
   none: "none yet",
   plot: (view, x, values) => `Plot of ${view}, x from −4 to 4. At x = ${x}: ${values}.`,
   plotMasks: (count, mean, expected) => `Mean of m·x over ${count} masks: ${mean}, expected ${expected}.`,
@@ -196,7 +197,11 @@ function render({ model, el }) {
     if (luck.length !== draws || luck.seed !== seed) luck = Object.assign(mulberry32(seed, draws), { seed });
     const chance = Phi(x), expected = x * chance, kept = keptSoFar(luck, x), most = Math.max(10, draws);
     const spread = (n) => Math.abs(x) * Math.sqrt((chance * (1 - chance)) / n);
-    const y = [Math.floor(Math.min(-0.1, 1.08 * x)), Math.ceil(Math.max(0.1, 1.08 * x))];
+    const steps = [...new Set(Array.from({ length: 240 }, (_, i) => Math.round(most ** (i / 239))))];
+    const mean = steps.filter((n) => n <= draws).map((n) => [n, (x * kept[n - 1]) / n]), means = mean.map(([, y]) => y);
+    // As high as what is drawn: where nearly every mask is 0, the mean of few is already small beside x.
+    const reach = (sign) => roundUp(1.05 * Math.max(0.1, ...[expected + sign * 2 * spread(1), ...means].map((y) => sign * y)));
+    const y = [-reach(-1), reach(1)];
     scales = plotted({ width, height: width < 420 ? 260 : 320, x: [1, most], y, xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });
     if (scales.fresh) {
       scales.parts = { band: node("path", { class: "plm-band" }), wanted: node("path", { class: "plm-cursor" }), mean: node("path", { class: "plm-curve plm-0", "data-curve": "mean" }), mark: markAt(0, 0, 0) };
@@ -204,29 +209,28 @@ function render({ model, el }) {
       scales.inside.append(...Object.values(paths));
       scales.drawing.append(mark);
     }
-    const steps = [...new Set(Array.from({ length: 240 }, (_, i) => Math.round(most ** (i / 239))))];
     const edge = (sign) => steps.map((n) => [n, expected + sign * 2 * spread(n)]);
     const points = {
       band: [...edge(1), ...edge(-1).reverse()],
       wanted: [[1, expected], [most, expected]],
-      mean: steps.filter((n) => n <= draws).map((n) => [n, (x * kept[n - 1]) / n]),
+      mean,
     };
     for (const [name, through] of Object.entries(points)) putAttribute(scales.parts[name], "d", pathThrough(through, scales));
-    const mean = draws ? (x * kept[draws - 1]) / draws : NaN;
-    putMark(scales.parts.mark, scales, draws, draws, mean);
+    const last = draws ? (x * kept[draws - 1]) / draws : NaN, rarer = Math.min(chance, 1 - chance);
+    putMark(scales.parts.mark, scales, draws, draws, last);
     const written = (number) => (draws ? format(number) : TEXT.none);
     const told = {
       count: String(draws),
       last: draws ? kept.slice(-12).map((k, i, all) => k - (all[i - 1] ?? kept[draws - 13] ?? 0)).join(" ") : TEXT.none,
       kept: draws ? `${kept[draws - 1]} = ${((100 * kept[draws - 1]) / draws).toFixed(1)} %` : TEXT.none,
-      mean: written(mean),
+      mean: written(last),
       expected: format(expected),
-      gap: written(mean - expected),
+      gap: written(last - expected),
       error: written(spread(draws)),
     };
     for (const [name, text] of Object.entries(told)) putText(results[name], text);
-    putText(note, TEXT.chance(format(chance, 4)));
-    const summary = TEXT.plotMasks(draws, written(mean), format(expected));
+    putText(note, TEXT.chance(format(chance, 4)) + (rarer < 0.05 ? TEXT.rare(Math.round(1 / rarer), Number(x < 0)) : ""));
+    const summary = TEXT.plotMasks(draws, written(last), format(expected));
     putAttribute(scales.drawing, "aria-label", summary);
     say(TEXT.said(format(x, 2), summary));
   }

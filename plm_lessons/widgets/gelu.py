@@ -189,15 +189,17 @@ class GeluWidget(LessonWidget):
     def _masks(self) -> tuple[Drawing, list[tuple[str, str]]]:
         x, n, kept, chance = self.x, self.draws, self.kept_so_far(), normal_cdf(self.x)
         expected, most = x * chance, max(10, n)
-        room = 0.08 * abs(x) or 1.0
-        y_range = (min(0.0, x) - room, max(0.0, x) + room)
-        drawing = Drawing((1, most), y_range, TEXT["draws"], TEXT["axis"]["masks"], log_x=True)
         steps = sorted({round(most ** (i / 159)) for i in range(160)})
         spread = {k: 2 * abs(x) * math.sqrt(chance * (1 - chance) / k) for k in steps}
+        means = [(k, x * kept[k - 1] / k) for k in steps if k <= n]
+        # As high as what is drawn: where nearly every mask is 0, the mean of few is already small beside x.
+        heights = (-0.1, 0.1, expected - spread[1], expected + spread[1], *(mean for _, mean in means))
+        y_range = (1.08 * min(heights), 1.08 * max(heights))
+        drawing = Drawing((1, most), y_range, TEXT["draws"], TEXT["axis"]["masks"], log_x=True)
         band = [(k, expected + spread[k]) for k in steps] + [(k, expected - spread[k]) for k in reversed(steps)]
         drawing.curve(band, "band")
         drawing.curve([(1, expected), (most, expected)], "cursor")
-        drawing.curve([(k, x * kept[k - 1] / k) for k in steps if k <= n], "curve c0")
+        drawing.curve(means, "curve c0")
         if n:
             drawing.mark(n, x * kept[-1] / n, 0)
         rows = [

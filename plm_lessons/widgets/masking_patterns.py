@@ -108,8 +108,9 @@ class _Text(Checked):
     """What a tokenizer may be given. Whether its tokens suffice depends on the tokenizer."""
 
     def validate(self, obj: Any, value: Any) -> str:
-        if not isinstance(value, str) or len(value) > MOST_CHARACTERS or any("\ud800" <= c <= "\udfff" for c in value):
+        if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
             raise self.refuse(obj, value)
+        self.need_whole_characters(f"{self.refuse(obj, value)}; {self.name}", value)
         return value
 
 

@@ -32,7 +32,7 @@ const TEXT = {
   head: "head",
   heads: { none: "none (encoder with pooler)", masked_lm: "masked language modelling" },
   dropout: "dropout",
-  columns: { parts: ["Part", "parameters", "share", "multiply-adds per token"], memory: ["Part", "bytes", "share"] },
+  columns: { parts: ["Part", "parameters", "share", "multiply-adds per token"], memory: ["Part", "memory", "share"] },
   total: "Total",
   parameters: "parameters, in millions",
   work: "multiply-adds per token, in millions",
@@ -42,8 +42,8 @@ const TEXT = {
   bar: (name, total, parts) => `${name}: ${total}, of which ${parts}.`,
   plot: (here, others) => `Here: ${here}. ${others}.`,
   point: (name, parameters, work) => `${name}: ${parameters} parameters, ${work} multiply-adds per token`,
-  kept: (bytes) => `A step of training with B sequences keeps ${bytes} bytes in memory.`,
-  note: "Counted at sequence length S with the words scored at 15% of the positions if there is a head. One multiplication and addition count as one; the backward pass takes twice as many again. Memory: float32, Adam; no fused attention, dropout masks of one byte a place.",
+  kept: (bytes) => `A step of training with B sequences keeps ${bytes} in memory.`,
+  note: "Counted at sequence length S with the words scored at 15% of the positions if there is a head. One multiplication and addition count as one; the backward pass takes twice as many again. Memory: float32, Adam; no fused attention, dropout masks of one byte a place. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
   headsMoved: (heads, hidden) => `The heads must divide H: there are ${heads} of them at H = ${hidden}.`,
   lengthMoved: (length) => `S is at most the number of positions: it is ${length}.`,
   switch: "dropout must be true or false.",
@@ -73,8 +73,8 @@ const LADDERS = {
   sequence_length: [16, 32, 64, 128, 256, 384, 512, 1024, 2048, 4096],
   batch_size: powers(1, 8192),
 };
+const bytes = (count) => amount(count, "B");
 const divisors = (hidden) => Array.from({ length: Math.min(256, hidden) }, (_, i) => i + 1).filter((heads) => hidden % heads === 0);
-const millions = (count) => (count / 1e6 >= 100 ? (count / 1e6).toFixed(0) : (count / 1e6).toPrecision(3)) + " M";
 
 function render({ model, el }) {
   const { name: _, family: __, ...start } = PUBLISHED[7];
@@ -137,19 +137,22 @@ function render({ model, el }) {
     node("div", { class: "plm-row" }, ...Object.values(fields).map(({ element }) => element)), message, bar, plot, note, tables, kept, node("p", { class: "plm-quiet" }, TEXT.note),
   );
 
-  const fill = (i) => `plm-part-${i % 6}${i % 2 ? " plm-pale" : ""}`;
+  // Six colours for up to eight parts, neighbours of another strength: what has a colour again has the other one.
+  const fill = (i) => `plm-part-${i % 6}${i % 2 !== Number(i > 5) ? " plm-pale" : ""}`;
 
   /** One stacked bar; each part has a letter, the same as in the table. */
-  function drawBar(width, name, parts) {
+  function drawBar(width, name, parts, inBytes) {
     const all = sum(parts), drawing = node("svg", { width, height: 52, viewBox: `0 0 ${width} 52`, role: "img" });
-    let x = 0;
+    const written = inBytes ? bytes : amount;
+    let x = 0, last = -Infinity;
     Object.entries(parts).forEach(([part, count], i) => {
       const wide = (count / all) * width;
       if (wide > 0) drawing.append(node("rect", { class: fill(i), x: x.toFixed(2), y: 2, width: wide.toFixed(2), height: 30, "data-part": part }));
-      if (wide >= 12) drawing.append(node("text", { x: (x + wide / 2).toFixed(1), y: 48, "text-anchor": "middle" }, LETTERS[i]));
+      const middle = Math.max(4, x + wide / 2);
+      if (wide >= 2 && middle - last >= 9) drawing.append(node("text", { x: (last = middle).toFixed(1), y: 48, "text-anchor": "middle" }, LETTERS[i]));
       x += wide;
     });
-    drawing.setAttribute("aria-label", TEXT.bar(name, grouped(all), Object.entries(parts).filter(([, count]) => count).map(([part, count]) => `${part} ${grouped(count)}`).join(", ")));
+    drawing.setAttribute("aria-label", TEXT.bar(name, written(all), Object.entries(parts).filter(([, count]) => count).map(([part, count]) => `${part} ${written(count)}`).join(", ")));
     bar.replaceChildren(drawing);
   }
 
@@ -170,7 +173,7 @@ function render({ model, el }) {
     if (table.parentNode !== tables) tables.replaceChildren(table);
     for (const [name, cells] of Object.entries(lines)) {
       const count = name === TEXT.total ? all : values[name] ?? 0;
-      const written = [grouped(count), `${((100 * count) / all).toFixed(1)} %`, name in work ? grouped(work[name]) : "\u2013"];
+      const written = [kind === "memory" ? bytes(count) : amount(count), `${((100 * count) / all).toFixed(1)} %`, name in work ? amount(work[name]) : "\u2013"];
       cells.forEach((cell, i) => putText(cell, written[i]));
     }
   }
@@ -187,6 +190,7 @@ function render({ model, el }) {
       scales.parts = points.map(({ name, family }) => ({ mark: markAt(family, 0, 0, { "data-model": name }), label: node("text", { class: "plm-name" }, name) }));
       scales.drawing.append(...scales.parts.flatMap(({ mark, label }) => [mark, label]), here);
     }
+    const taken = [];
     points.forEach(({ name, family, p, w }, i) => {
       // Names stand where no other mark is, at any width: above the smallest model, left of BERT and of what is far right.
       const x = scales.toX(w), y = scales.toY(p), above = name === "ALBERT base", { mark, label } = scales.parts[i];
@@ -194,11 +198,16 @@ function render({ model, el }) {
       moveTo(mark, x, y);
       moveTo(label, x + { middle: 0, start: 9, end: -11 }[anchor], y + (above ? -9 : 4));
       putAttribute(label, "text-anchor", anchor);
+      // Far above them, a model of the reader's own presses the published ones together: then some names have no place.
+      const wide = 6.6 * name.length, left = x + { middle: -wide / 2, start: 9, end: -11 - wide }[anchor], box = [left, left + wide, y + (above ? -9 : 4)];
+      const isFree = taken.every(([from, to, at]) => box[1] < from || box[0] > to || Math.abs(box[2] - at) > 11);
+      if (isFree) taken.push(box);
+      putAttribute(label, "visibility", isFree ? "visible" : "hidden");
     });
     moveTo(here, scales.toX(own.w), scales.toY(own.p));
-    const told = ({ p, w }) => [millions(1e6 * p), millions(1e6 * w)];
+    const told = ({ p, w }) => [amount(1e6 * p), amount(1e6 * w)];
     putAttribute(scales.drawing, "aria-label", TEXT.plot(TEXT.point(TEXT.here, ...told(own)), points.map((point) => TEXT.point(point.name, ...told(point))).join("; ")));
-    putText(note, `+ ${TEXT.point(TEXT.here, grouped(1e6 * own.p), grouped(1e6 * own.w))}`);
+    putText(note, `+ ${TEXT.point(TEXT.here, ...told(own))}`);
   }
 
   function drawWidths(width) {
@@ -216,7 +225,7 @@ function render({ model, el }) {
     putAttribute(scales.parts[0], "d", pathThrough(points, scales));
     putAttribute(scales.parts[1], "d", pathThrough([[points[0][0], whole / 1e6], [most, whole / 1e6]], scales));
     moveTo(here, scales.toX(state.embedding_size), scales.toY(own / 1e6));
-    putText(note, TEXT.gain(state.embedding_size, grouped(whole), grouped(own)));
+    putText(note, TEXT.gain(grouped(state.embedding_size), amount(whole), amount(own)));
     putAttribute(scales.drawing, "aria-label", note.textContent);
   }
 
@@ -246,14 +255,14 @@ function render({ model, el }) {
     const memory = trainingBytes(state, B, S, predictionCount(S)), inMemory = view === "memory", shown = inMemory ? memory : parameters;
     putHidden(bar, view !== "parts" && !inMemory);
     for (const part of [plot, note]) putHidden(part, !bar.hidden);
-    if (!bar.hidden) drawBar(width, TEXT.views[view], shown);
+    if (!bar.hidden) drawBar(width, TEXT.views[view], shown, inMemory);
     else if (view === "models") drawModels(width, S);
     else drawWidths(width);
     const perToken = Object.fromEntries([...Object.entries(work), [TEXT.total, sum(work)]].map(([part, count]) => [part, count / S]));
     writeTable(inMemory ? "memory" : "parts", shown, perToken);
     putHidden(kept, inMemory);
-    putText(kept, TEXT.kept(grouped(sum(memory))));
-    say(`${grouped(sum(parameters))} ${TEXT.columns.parts[1]}, ${grouped(perToken[TEXT.total])} ${TEXT.columns.parts[3]}, ${grouped(sum(memory))} ${TEXT.columns.memory[1]}`);
+    putText(kept, TEXT.kept(bytes(sum(memory))));
+    say(`${amount(sum(parameters))} ${TEXT.columns.parts[1]}, ${amount(perToken[TEXT.total])} ${TEXT.columns.parts[3]}, ${bytes(sum(memory))} ${TEXT.columns.memory[1]}`);
   }
 
   return keepDrawn(model, Object.keys(allowed), form, draw);

@@ -71,5 +71,12 @@ export function trainingBytes(c, B, S, predicted) {
   return { weights: 4 * parameters, gradients: 4 * parameters, "Adam moments": 8 * parameters, activations: 4 * sum(kept) - 3 * kept["dropout masks"] };
 }
 
+/** An amount for reading: four digits and k, M, G or T for powers of a thousand; what is below a thousand is whole. */
+export function amount(count, unit = "") {
+  const rounded = count < 1000 ? Math.round(count) : Number(count.toPrecision(4));
+  const power = [1e3, 1e6, 1e9, 1e12].filter((step) => rounded >= step).length;
+  return `${power ? (rounded / 1000 ** power).toPrecision(4) : rounded}\u00a0${["", ..."kMGT"][power]}${unit}`.trim();
+}
+
 /** A count with thousands set apart by narrow spaces, whole. */
 export const grouped = (count) => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, "\u202f");

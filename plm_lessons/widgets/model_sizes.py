@@ -9,6 +9,7 @@ Letters: B batch, S sequence length, H hidden size, E embedding size.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import traitlets
@@ -27,7 +28,7 @@ TEXT: dict[str, Any] = {
     "here": "here",
     "total": "Total",
     "per token": "Multiply-adds per token",
-    "memory": "Bytes in training",
+    "memory": "Memory in training (1 GB is 10\u2079 bytes)",
     "live": "This picture shows the first state. Where scripts may run, every size can be changed.",
 }
 
@@ -102,9 +103,12 @@ def activation_bytes(sizes: Sizes, intermediate_size: int, head: str, batch: int
     return 4 * numbers + masks
 
 
-def grouped(count: float) -> str:
-    """A count as the page writes it: whole, with thousands set apart by narrow spaces."""
-    return f"{count:,.0f}".replace(",", "\u202f")
+def amount(count: float, unit: str = "") -> str:
+    """An amount as the page writes it: four digits and k, M, G or T; what is below a thousand is whole."""
+    rounded = float(f"{count:.3e}") if count >= 1000 else math.floor(count + 0.5)
+    power = sum(rounded >= 1000**power for power in (1, 2, 3, 4))
+    digits = f"{rounded / 1000**power:#.4g}" if power else str(rounded)
+    return f"{digits}\u00a0{('', *'kMGT')[power]}{unit}".strip()
 
 
 class _Switch(Checked):
@@ -241,10 +245,10 @@ class ModelSizesWidget(LessonWidget):
         drawing = Drawing(across, up, TEXT["work"], TEXT["parameters"], TEXT["key"], log_x=True)
         for kind, parameters, multiply_adds in marks:
             drawing.mark(multiply_adds, parameters, kind)
-        label = f"{TEXT['here']}: {grouped(total)} parameters, {grouped(work)} multiply-adds per token. " + "; ".join(
-            f"{name}: {grouped(sum(p.values()))}, {grouped(w)}" for name, (p, w) in points.items()
+        label = f"{TEXT['here']}: {amount(total)} parameters, {amount(work)} multiply-adds per token. " + "; ".join(
+            f"{name}: {amount(sum(p.values()))}, {amount(w)}" for name, (p, w) in points.items()
         )
-        rows = [(part, grouped(count)) for part, count in parts.items()]
-        rows += [(TEXT["total"], grouped(total)), (TEXT["per token"], grouped(work))]
-        rows.append((TEXT["memory"], grouped(self.training_bytes())))
+        rows = [(part, amount(count)) for part, count in parts.items()]
+        rows += [(TEXT["total"], amount(total)), (TEXT["per token"], amount(work))]
+        rows.append((TEXT["memory"], amount(self.training_bytes(), "B")))
         return figure(TEXT["title"], drawing.image(label), table(rows), TEXT["live"])

@@ -43,9 +43,9 @@ const TEXT = {
   staircase: "bucket by distance",
   rules: {
     num_buckets: "num_buckets must be an even number from 4 to 32.",
-    values: "values must be a list of at most 128 heads, each a list of the same even number of finite numbers, 4 to 32.",
-    absolute_scores: "absolute_scores must be a list of at most 128 heads, each 32 lists of 32 finite numbers.",
-    relative_key_scores: "relative_key_scores must be a list of at most 128 heads, each 12 lists of 23 finite numbers.",
+    values: "values must be a list of at most 128 heads, each a list of the same even number, 4 to 32, of finite numbers from −1e6 to 1e6.",
+    absolute_scores: "absolute_scores must be a list of at most 128 heads, each 32 lists of 32 finite numbers from −1e6 to 1e6.",
+    relative_key_scores: "relative_key_scores must be a list of at most 128 heads, each 12 lists of 23 finite numbers from −1e6 to 1e6.",
     head: "head must be a whole number below the number of heads.",
   },
 };
@@ -53,7 +53,7 @@ const TEXT = {
 const GUTTER = 62; // for the words at the map
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -LAST], End: [0, LAST] };
 const isEven = (v) => Number.isInteger(v) && v >= 4 && v <= 32 && v % 2 === 0;
-const isRow = (length) => (v) => Array.isArray(v) && v.length === length && v.every(Number.isFinite);
+const isRow = (length) => (v) => Array.isArray(v) && v.length === length && v.every((score) => Math.abs(score) <= 1e6 && typeof score === "number");
 const isHeads = (isTable) => (v) => Array.isArray(v) && v.length <= 128 && v.every(isTable);
 const isTable = (rows, columns) => isHeads((v) => Array.isArray(v) && v.length === rows && v.every(isRow(columns)));
 const { allowed, wrong } = rules({

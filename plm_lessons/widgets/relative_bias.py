@@ -26,6 +26,8 @@ MOST_SHIFT = 20
 TRAINED = {"t5": "values", "relative_key": "relative_key_scores", "absolute": "absolute_scores"}
 MOST_HEADS = 128
 MOST_BUCKETS = 32
+LARGEST = 1e6  # of a score: what is further from 0 has no room beside an axis
+SCORES = "finite numbers from -1e6 to 1e6"
 TEXT: dict[str, Any] = {
     "title": "Attention and position: three ways to score a pair",
     "rows": {
@@ -95,10 +97,10 @@ def distance_vector(r: int) -> list[float]:
 
 
 class HeadTables(Checked):
-    """A list of heads, each a list of `rows` lists of `columns` finite numbers. Kept as tuples."""
+    """A list of heads, each a list of `rows` lists of `columns` scores. Kept as tuples."""
 
     def __init__(self, rows: int, columns: int) -> None:
-        super().__init__((), f"a list of at most {MOST_HEADS} heads, each {rows} lists of {columns} finite numbers")
+        super().__init__((), f"a list of at most {MOST_HEADS} heads, each {rows} lists of {columns} {SCORES}")
         self.rows, self.columns = rows, columns
 
     def validate(self, obj: Any, value: Any) -> tuple[Any, ...]:
@@ -116,7 +118,7 @@ class BucketValues(Checked):
 
     def __init__(self) -> None:
         heads = f"a list of at most {MOST_HEADS} heads"
-        super().__init__((), f"{heads}, each a list of the same even number of finite numbers, 4 to {MOST_BUCKETS}")
+        super().__init__((), f"{heads}, each a list of the same even number, 4 to {MOST_BUCKETS}, of {SCORES}")
 
     def validate(self, obj: Any, value: Any) -> tuple[tuple[float, ...], ...]:
         if not _is_list(value) or len(value) > MOST_HEADS:
@@ -133,7 +135,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_row(value: Any) -> bool:
-    return _is_list(value) and all(is_real(number) and math.isfinite(number) for number in value)
+    return _is_list(value) and all(is_real(number) and -LARGEST <= number <= LARGEST for number in value)
 
 
 def _as_floats(row: Sequence[float]) -> tuple[float, ...]:
@@ -247,11 +249,8 @@ class RelativeBiasWidget(LessonWidget):
             pair = position_vector(self.shift + i), position_vector(self.shift + j)
         return sum(a * b for a, b in zip(*pair, strict=True)) / 2
 
-    def __repr__(self) -> str:
-        # The trained scores are too many to be read.
-        shown = {name: repr(value) for name, value in self.state().items()}
-        shown |= {name: f"<{len(heads)} heads>" for name in TRAINED.values() if (heads := getattr(self, name))}
-        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in shown.items())})"
+    def summary(self, field: str) -> str | None:
+        return f"<{len(getattr(self, field))} heads>" if field in TRAINED.values() else None
 
     def picture(self) -> str:
         i, r, last = self.query, self.distance, len(WORDS) - 1

@@ -15,7 +15,7 @@ from typing import Any
 
 import traitlets
 
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real, told
 from plm_lessons.widgets.picture import Drawing, figure, table
 from plm_lessons.widgets.sentence_pairs_maths import (
     READER,
@@ -142,17 +142,21 @@ class _Pairs(Checked):
         if not isinstance(pair, Mapping) or not set(FIELDS[:4]) <= set(pair) <= {*FIELDS, "probabilities"}:
             raise WidgetValueError(
                 f"{where} must be a dictionary with {', '.join(map(repr, FIELDS[:4]))}, and perhaps 'probabilities' "
-                f"and 'sources', got {pair!r:.300}"
+                f"and 'sources', got {told(pair)}"
             )
 
         def need(right: bool, part: str, value: Any, allowed: str) -> None:
             if not right:
-                raise WidgetValueError(f"{where}{part} must be {allowed}, got {value!r:.300}")
+                raise WidgetValueError(f"{where}{part} must be {allowed}, got {told(value)}")
+
+        def need_text(part: str, value: Any, kind: str, allowed: str, right: bool = True) -> None:
+            need(_is_text(value, kind) and right, part, value, allowed)
+            Checked.need_whole_characters(f"{where}{part}", value)
 
         need(pair["task"] in TASKS, "['task']", pair["task"], f"one of {TASKS}")
         for part in ("first", "second"):
             allowed = f"a text of 1 to {MOST_CHARACTERS[part]} characters, not all white space"
-            need(_is_text(pair[part], part), f"[{part!r}]", pair[part], allowed)
+            need_text(f"[{part!r}]", pair[part], part, allowed)
         need(_is_label(pair["label"]), "['label']", pair["label"], "0 (is next, in order) or 1")
         sources = pair.get("sources", ())
         are_titles = isinstance(sources, (list, tuple)) and len(sources) in (0, 2)
@@ -164,9 +168,11 @@ class _Pairs(Checked):
         )
         probabilities = pair.get("probabilities", {})
         need(isinstance(probabilities, Mapping), "['probabilities']", probabilities, "a dictionary")
+        for place, title in enumerate(sources):
+            Checked.need_whole_characters(f"{where}['sources'][{place}]", title)
         for name, probability in probabilities.items():
             allowed = f"named by 1 to {MOST_CHARACTERS['name']} characters other than {READER!r} and {RULE!r}"
-            need(_is_text(name, "name") and name not in (READER, RULE), "['probabilities']", name, allowed)
+            need_text("['probabilities']", name, "name", allowed, right=name not in (READER, RULE))
             in_range = is_real(probability) and 0 <= probability <= 1
             need(in_range, f"['probabilities'][{name!r}]", probability, "a number from 0 to 1")
         return {
@@ -240,12 +246,9 @@ class SentencePairs(LessonWidget):
         guessed = [(pair, guess) for pair, guess in zip(self.pairs, self.guesses, strict=False) if guess is not None]
         return {task: scores(guessed, task) for task in TASKS}
 
-    def __repr__(self) -> str:
+    def summary(self, field: str) -> str | None:
         guessed = sum(guess is not None for guess in self.guesses)
-        return (
-            f"{type(self).__name__}(pairs=<{len(self.pairs)} pairs>, seed={self.seed}, task={self.task!r}, "
-            f"guesses=<{guessed} guesses>)"
-        )
+        return {"pairs": f"<{len(self.pairs)} pairs>", "guesses": f"<{guessed} guesses>"}.get(field)
 
     def picture(self) -> str:
         tasks = [task for task in TASKS if any(pair["task"] == task for pair in self.pairs)]

@@ -278,6 +278,7 @@ def test_progress_bars_are_not_stored() -> None:
         nbformat.v4.new_output("stream", name="stderr", text="training:  10%|#         | 1/10 [00:01<00:09,  1.0it/s]"),
         nbformat.v4.new_output("stream", name="stdout", text="done: 10%\n"),
         nbformat.v4.new_output("stream", name="stderr", text="a warning\n"),
+        nbformat.v4.new_output("display_data", {"text/plain": "training:   0%|          | 0/10 [00:00<?, ?step/s]"}),
     ]
     assert [output.text for output in make_notebooks.normalised(notebook).cells[0].outputs] == [
         "done: 10%\n",

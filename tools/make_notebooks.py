@@ -112,7 +112,7 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
         count += bool(cell.source.strip())
         cell.execution_count = count if cell.source.strip() else None
         outputs = (normalised_output(output, cell.execution_count) for output in cell.outputs)
-        cell.outputs = [output for output in outputs if output.output_type != "stream" or output.text.strip()]
+        cell.outputs = [output for output in outputs if not is_left_over(output)]
     return result
 
 
@@ -125,6 +125,13 @@ def unique_id(cell: NotebookNode, taken: set[str]) -> str:
             break
     taken.add(candidate)
     return candidate
+
+
+def is_left_over(output: NotebookNode) -> bool:
+    """Return whether nothing is left of an output, or only the text that stands for a progress bar as it began."""
+    if output.output_type == "stream":
+        return not output.text.strip()
+    return bool(re.match(r".*\d%\|.*\|", output.get("data", {}).get("text/plain", "")))
 
 
 def without_progress_bars(text: str) -> str:

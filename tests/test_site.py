@@ -412,6 +412,26 @@ LEFT_BEHIND = """() => {
 }"""
 
 
+PICTURES = """pictures => pictures.map(picture => { const { left, top, width } = picture.getBoundingClientRect();
+  return { left, top, scale: width / picture.naturalWidth, alt: picture.alt }; })"""
+
+
+def test_a_telephone_shows_figures_with_letters_that_can_be_read(chapter_page: Page, chapter: str) -> None:
+    """Nearly as large as they were drawn. Those of one cell stand side by side where there is room."""
+    groups = chapter_page.locator("article .cell_output.figures")
+    assert groups.count() == {"bert": 1, "roberta": 4, "albert": 2, "t5": 2, "electra": 0}[chapter.partition("/")[2]]
+    for width in (390, 1280):
+        with as_wide_as(chapter_page, width):
+            alone = chapter_page.locator("article .cell_output:not(.figures) > img").evaluate_all(PICTURES)
+            assert all(picture["scale"] > 0.6 for picture in alone)
+            for group in groups.all():
+                pictures = group.locator("img").evaluate_all(PICTURES)
+                assert len({picture["alt"] for picture in pictures}) == len(pictures) > 1
+                assert all(picture["scale"] > 0.75 for picture in pictures), width
+                lefts, tops = ({round(picture[side]) for picture in pictures} for side in ("left", "top"))
+                assert (len(lefts), len(tops)) == ((1, len(pictures)) if width == 390 else (len(pictures), 1))
+
+
 # The distances between a cell's parts that are seen, and to what follows it.
 DISTANCES = """() => {
   const found = {}, seen = part => part.checkVisibility() && part.getBoundingClientRect().height > 0;
@@ -421,6 +441,7 @@ DISTANCES = """() => {
     const parts = [...cell.children].flatMap(inside).filter(seen);
     const next = [cell.nextElementSibling].filter(part => part && seen(part) && part.matches('div, p, blockquote'));
     [...parts, ...next].reduce((above, below) => {
+      if (above.matches('.figures > img') && top(above) === top(below)) return below; // beside it
       const distance = Math.round(top(below) - above.getBoundingClientRect().bottom);
       (found[distance] ??= []).push(above.className + ', ' + below.tagName + '.' + below.className);
       return below;
@@ -447,7 +468,9 @@ def test_text_and_what_stands_between_share_their_edges(chapter_page: Page) -> N
         article = chapter_page.locator("article")
         texts = article.locator("section > :is(p, blockquote, div.math)").evaluate_all(EDGES)
         blocks = article.locator("div.cell_input, .output.stream, .plm-block .plm-widget").evaluate_all(EDGES)
-        others = article.locator(".cell_output > img, .pst-scrollable-table-container > table").evaluate_all(EDGES)
+        others = article.locator(
+            ".cell_output:not(.figures) > img, .pst-scrollable-table-container > table"
+        ).evaluate_all(EDGES)
     assert len(texts) == len(blocks) == 1 and texts[0][0] == blocks[0][0], (texts, blocks)
     assert 650 < texts[0][1] - texts[0][0] < blocks[0][1] - blocks[0][0]
     assert {left for left, _ in others} == {blocks[0][0]}

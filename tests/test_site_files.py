@@ -19,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
 
 import book_facts
+import book_figures
 import book_reference
 import book_site
 import build_book
@@ -27,6 +28,8 @@ import make_notebooks
 import nbformat
 import pytest
 import yaml
+from docutils import nodes
+from docutils.utils import new_document
 from PIL import Image
 from sphinx.util.inventory import InventoryFile
 
@@ -131,6 +134,19 @@ def test_a_page_without_a_description_fails_the_build() -> None:
     assert book_site.description(App, "book/index") == "The first page."  # type: ignore[arg-type]
     with pytest.raises(book_site.ExtensionError, match="book/new"):
         book_site.description(App, "book/new")  # type: ignore[arg-type]
+
+
+def test_each_figure_of_a_cell_has_its_own_description_or_the_build_fails() -> None:
+    page = new_document("page")
+    pictures = [nodes.image(uri=name, alt="One thing. | Another.") for name in ("a.png", "b.png")]
+    page += nodes.container("", *pictures, classes=["cell_output"])
+    book_figures.lay_out_figures(None, page, "book/new")  # type: ignore[arg-type]
+    assert [picture["alt"] for picture in pictures] == ["One thing.", "Another."]
+    assert page[0]["classes"] == ["cell_output", "figures"]
+    for count in (0, 1):
+        page[0] += [nodes.image(uri="c.png", alt="")] * count
+        with pytest.raises(book_site.ExtensionError, match=f"book/new: a cell draws {2 + count} figures, .* 1 part"):
+            book_figures.lay_out_figures(None, page, "book/new")  # type: ignore[arg-type]
 
 
 def test_link_previews_are_complete() -> None:

@@ -420,7 +420,7 @@ def test_a_telephone_shows_figures_with_letters_that_can_be_read(chapter_page: P
     """Nearly as large as they were drawn. Those of one cell stand side by side where there is room."""
     groups = chapter_page.locator("article .cell_output.figures")
     assert groups.count() == {"bert": 1, "roberta": 4, "albert": 2, "t5": 2, "electra": 0}[chapter.partition("/")[2]]
-    for width in (390, 1280):
+    for width in (390, 1440):
         with as_wide_as(chapter_page, width):
             alone = chapter_page.locator("article .cell_output:not(.figures) > img").evaluate_all(PICTURES)
             assert all(picture["scale"] > 0.6 for picture in alone)

@@ -142,7 +142,7 @@ def test_each_figure_of_a_cell_has_its_own_description_or_the_build_fails() -> N
     page += nodes.container("", *pictures, classes=["cell_output"])
     book_figures.lay_out_figures(None, page, "book/new")  # type: ignore[arg-type]
     assert [picture["alt"] for picture in pictures] == ["One thing.", "Another."]
-    assert page[0]["classes"] == ["cell_output", "figures"]
+    assert page[0]["classes"] == ["cell_output", "figures", "figures-2"]
     for count in (0, 1):
         page[0] += [nodes.image(uri="c.png", alt="")] * count
         with pytest.raises(book_site.ExtensionError, match=f"book/new: a cell draws {2 + count} figures, .* 1 part"):

@@ -32,7 +32,7 @@ def lay_out_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 f"{page}: a cell draws {len(images)} figures, its alternative text has {len(parts)} parts"
             )
         if len(images) > 1:
-            output["classes"].append("figures")
+            output["classes"] += ["figures", f"figures-{len(images)}"]
         for image, part in zip(images, parts, strict=True):
             image["alt"] = part
 

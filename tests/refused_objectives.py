@@ -128,7 +128,7 @@ PARTS = [
         input_ids=BAD_IDS,
         candidates=BAD_CANDIDATES,
         epoch=WHOLE,
-        seed=WHOLE,
+        seed=[*WHOLE, (2**32, "4294967295")],
         copies=COUNTS,
     ),
     part(

@@ -145,6 +145,24 @@ def test_lengths_are_those_of_the_reference_code(inputs_length: int, length: int
     assert len(longer.inputs) > inputs_length
 
 
+def test_a_text_of_hardly_anything_but_noise_may_be_very_long() -> None:
+    length, targets_length = span_lengths(512, 0.999999, 1e9)
+    assert length == 510_500_000 and targets_length == 1 + 1 + round(length * 0.999999)
+    with pytest.raises(ValueError, match=r"noise_density=1\.0: must be below 1"):
+        span_lengths(512, 1.0, 1e9)
+
+
+@given(inputs_length=st.integers(3, 200), density=st.floats(0.01, 0.5), mean=st.floats(2, 9))
+def test_no_longer_text_fits_the_inputs(inputs_length: int, density: float, mean: float) -> None:
+    length, _ = span_lengths(inputs_length, density, mean)
+
+    def after(length: int) -> int:
+        tokens, spans = span_counts(length, density, mean)
+        return length - tokens + spans + 1
+
+    assert after(length) <= inputs_length < min(map(after, range(length + 1, length + 9)))
+
+
 def test_counts_are_rounded_with_at_least_one_token_on_either_side() -> None:
     assert span_counts(568) == (85, 28)
     assert span_counts(20) == (3, 1)

@@ -273,8 +273,8 @@ def test_each_merge_joins_the_most_frequent_pair(prefix: str) -> None:
 
 
 def test_a_piece_beside_itself_is_counted_once() -> None:
-    # Three in a row are one pair and one piece; the library counts two pairs.
-    (merge,) = training_merges({"aaa": 2}, 1, prefix="")
+    # Three in a row are one pair and one piece; the library counts two pairs, and so prefers them to "bc" here.
+    (merge,) = training_merges({"aaa": 2, "bc": 3}, 1, prefix="")
     assert (merge.merged, merge.count) == ("aa", 2)
 
 

@@ -99,12 +99,22 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
         The length of the text, and of the targets.
     """
     check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
-    length = inputs_length - 1
-    while True:
-        tokens, spans = span_counts(length + 1, noise_density, mean_span_length)
-        if length + 1 - tokens + spans + 1 > inputs_length:
-            break
-        length += 1
+    span_counts(inputs_length, noise_density, mean_span_length)
+    if noise_density == 1:
+        raise ValueError(f"noise_density={noise_density!r}: must be below 1, or no text fills the inputs")
+
+    def fits(length: int) -> bool:
+        tokens, spans = span_counts(length, noise_density, mean_span_length)
+        return length - tokens + spans + 1 <= inputs_length
+
+    # A longer text never leaves shorter inputs. Where hardly anything but noise is in it, it is longer by far: so the
+    # steps towards its end are doubled while it fits, and then halved.
+    length, step = inputs_length - 1, 1
+    while fits(length + step):
+        length, step = length + step, 2 * step
+    while step > 1:
+        step //= 2
+        length += step * fits(length + step)
     tokens, spans = span_counts(length, noise_density, mean_span_length)
     return length, tokens + spans + 1
 

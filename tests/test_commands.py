@@ -396,10 +396,13 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     (tmp_path / "file").touch()
     command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
     assert_refused([*command, "--max-length", "32"], "file/a", capsys)
+    if Path("/proc").is_dir():  # which not even root can write to
+        assert_refused([*command[:-1], "/proc"], "^error: /proc: ", capsys)
     monkeypatch.undo()
-    command[-1] = str(tmp_path / "a")
-    assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
-    assert not (tmp_path / "a").exists()
+    for folder in ("a", "made/for/it"):
+        command[-1] = str(tmp_path / folder)
+        assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
+    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "config.json", "file"}
 
 
 def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:

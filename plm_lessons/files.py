@@ -69,7 +69,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # neither JSON nor even text
+    except (ValueError, RecursionError) as error:  # neither JSON nor even text, or nested too deeply to be read
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold a JSON object, not a {type(content).__name__}")

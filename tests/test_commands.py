@@ -439,6 +439,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --set layers=3", "layers: not a field of BertConfig, which has vocab_size"),
         ("bert --set hidden_size", "hidden_size: must be FIELD=VALUE"),
         ("bert --set hidden_size=wide", "hidden_size='wide': must be a whole number"),
+        ("bert --set hidden_size=DEEP", r"hidden_size='\[+: must be a whole number"),
+        ("bert --config deep.json", "deep.json: not valid JSON"),
         ("bert --size roberta-base", "size='roberta-base': must be one of .*bert-mini"),
         ("t5 --size t5-11b --text empty.txt", "11,282,810,880 parameters need 90 GB .* the machine has 8"),
         ("bert --config nothing.json", "nothing.json: No such file"),
@@ -452,6 +454,7 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --steps 5 --warmup-steps 6", "warmup_steps=6: must be a whole number from 0 to 5"),
         ("bert --steps 100 --warmup-steps 60 --cooldown-steps 50", "cooldown_steps=50: .* 0 to 40"),
         ("bert --text articles.txt --short-length 16", "short_length=16: must not be given without short_epochs"),
+        ("t5 --max-length 2 --text articles.txt", "max_length=2: must be a whole number of at least 3"),
         ("bert --threads 0", "threads=0"),
         ("bert --save-minutes -1", "save_minutes=-1"),
         ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),
@@ -466,10 +469,11 @@ def test_what_cannot_be_pretrained_is_told_in_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Path("empty.txt").touch()
     Path("latin.txt").write_bytes("Köln".encode("latin-1"))
+    Path("deep.json").write_text("[" * 100_000, encoding="utf8")
     Path("list.json").write_text("[1]", encoding="utf8")
     Path("t5.json").write_text('{"model_type": "t5"}', encoding="utf8")
     shutil.copyfile(text, "articles.txt")
-    assert_refused(["pretrain", *options.split()], message, capsys)
+    assert_refused(["pretrain", *options.replace("DEEP", "[" * 100_000).split()], message, capsys)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -506,6 +510,10 @@ def test_folders_that_hold_no_such_model_are_refused(
     for name in ("epochs", "batch-size", "max-length", "examples"):
         assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
     assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
+    short = ["finetune", "topics", "--model", str(models / "bert"), "--max-length", "2"]
+    monkeypatch.chdir(tmp_path)
+    assert_refused(short, "max_length=2: must be larger, for .* of .* examples are longer", capsys)
+    assert not (tmp_path / "finetuned").exists()
 
 
 def test_a_tokenizer_with_more_words_than_the_model_is_refused(

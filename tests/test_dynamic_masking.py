@@ -144,10 +144,8 @@ def test_the_masks_are_the_same_everywhere() -> None:
     torch.testing.assert_close(numbers, torch.tensor([GOLDEN_NUMBERS], dtype=torch.float64), rtol=0, atol=1e-12)
     labels = mask(torch.arange(5, 37)[None], [3], epoch=2, seed=1).labels[0]
     assert (labels != IGNORE_INDEX).nonzero().flatten().tolist() == GOLDEN_POSITIONS
-    ids, arguments = (
-        torch.arange(5, 37)[None],
-        {"attention_mask": None, "mask_token_id": MASK, "vocab_size": VOCAB_SIZE},
-    )
+    ids = torch.arange(5, 37)[None]
+    arguments: dict[str, Any] = {"attention_mask": None, "mask_token_id": MASK, "vocab_size": VOCAB_SIZE}
     copy = static_copy(ids, ids != 0, epoch=13, seed=2, **arguments)
     drawn = mask_tokens(ids, ids != 0, generator=torch.Generator().manual_seed(23), **arguments)
     assert torch.equal(copy.labels, drawn.labels) and torch.equal(copy.input_ids, drawn.input_ids)

@@ -123,13 +123,14 @@ def test_masks_of_zeros_and_ones_and_sentinels_in_a_tensor_make_the_same_plain_l
     text, mask = list(range(100, 160)), torch.arange(60) % 5 == 4
     for corrupt in (corrupt_spans, mass_style, drop_tokens, bert_style):
 
-        def example(noise: Tensor, ids: Any, corrupt: Any = corrupt) -> TextToText:
+        def example(noise: Tensor, ids: Any, corrupt: Any = corrupt, tokens: Any = text) -> TextToText:
             more: dict[str, Any] = {"generator": seeded(), "random_token_ids": [17], "random_share": 0.5}
             more = more if corrupt is bert_style else {}
-            return corrupt(text, noise, sentinels=ids, eos_token_id=EOS, **more)
+            return corrupt(tokens, noise, sentinels=ids, eos_token_id=EOS, **more)
 
         found = example(mask.float(), torch.tensor(sentinel_ids()))
         assert found == example(mask, sentinel_ids())
+        assert found == example(mask, iter(sentinel_ids()), tokens=iter(text))
         assert {type(token) for part in found for token in part} == {int}
 
 

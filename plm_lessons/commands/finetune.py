@@ -160,6 +160,8 @@ def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Toke
     kept = fitting(task, examples, tokenizer, chosen.max_length)
     if len(kept) < len(examples):
         what = f"{len(examples) - len(kept)} of {len(examples)} {split.replace('_', '-')} examples"
+        if not kept:
+            raise ValueError(f"max_length={chosen.max_length}: must be larger, for {what} are longer")
         print(f"{what} are longer than {chosen.max_length} tokens and left out", file=sys.stderr)
     return kept
 

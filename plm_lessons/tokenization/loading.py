@@ -42,6 +42,27 @@ def check_whole_texts(tokenizer: Any) -> None:
         )
 
 
+def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The words of a text as the tokenizer sees them: normalised, and parted before any of them is cut into pieces."""
+    normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    if not tokenizer.pre_tokenizer:
+        return [normal]
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+
+def the_word(tokenizer: Tokenizer, word: str) -> str:
+    """A single word as the tokenizer sees it.
+
+    Raises:
+        ValueError: It sees none, or several.
+    """
+    check_text("word", word)
+    words = words_of(tokenizer, word)
+    if len(words) != 1:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(words)}")
+    return words[0]
+
+
 def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
     """Load a tokenizer of the book by its name, or any `tokenizer.json`.
 

@@ -18,6 +18,7 @@ CANDIDATES = torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]]).bool()
 DOCUMENTS = [[[1, 2, 3], [4, 5], [6]], [[7, 8], [9, 1]]]
 PAIR = objectives.SentencePair((1, 2), (3,), 0, 0, 0)
 ROW = objectives.PackedRow((1, 2), (0,))
+HALF: Any = 1.5  # no id
 EXAMPLE = objectives.TextToText([1, 2], [3])
 
 # No tensor; not two dimensions; no whole numbers.
@@ -218,8 +219,8 @@ PARTS = [
             (None, "list"),
             ([ROW], "pairs[0]", "SentencePair"),
             ([((1,), (2,), 0)], "pairs[0]"),
-            ([PAIR, PAIR._replace(second=(1.7,))], "pairs[1][4]=1.7", "whole number"),
-            ([PAIR._replace(label=0.7)], "label of pairs[0]=0.7", "whole number"),
+            ([PAIR, PAIR._replace(second=(HALF,))], "pairs[1][4]=1.5", "whole number"),
+            ([PAIR._replace(label=HALF)], "label of pairs[0]=1.5", "whole number"),
         ],
         cls_token_id=TOKENS,
         sep_token_id=TOKENS,
@@ -307,7 +308,7 @@ PARTS = [
             ([], "at least one"),
             (None, "list"),
             ([[1, 2]], "examples[0]", "TextToText"),
-            ([EXAMPLE, EXAMPLE._replace(inputs=[1.7])], "examples[1][0]=1.7", "whole number"),
+            ([EXAMPLE, EXAMPLE._replace(inputs=[HALF])], "examples[1][0]=1.5", "whole number"),
             ([EXAMPLE._replace(targets=[])], "examples[0]", "at least one id"),
         ],
         pad_token_id=TOKENS,

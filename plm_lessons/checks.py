@@ -10,12 +10,16 @@ from typing import Any
 LARGEST = 2**63 - 1  # that a tensor of whole numbers can hold
 
 
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, why: str = "") -> None:
-    """A whole number of Python or numpy, from `least` to `most` if there is a limit; True and False are none."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or not least <= value <= (LARGEST if most is None else most):
+    """A whole number from `least` to `most`, or where there is no limit to what a tensor can hold."""
+    if not is_whole(value) or not least <= value <= (LARGEST if most is None else most):
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
-        if most is None and is_whole and value > LARGEST:
+        if most is None and is_whole(value) and value > LARGEST:
             allowed += " and below 2**63"
         raise ValueError(f"{name}={value!r:.80}: must be a whole number {allowed}{why}")
 

@@ -242,6 +242,19 @@ def test_evaluation_needs_no_recipe_and_may_look_at_less(
     assert f"{some['model']['words']:,.0f} " in told
 
 
+def test_a_loss_whose_perplexity_is_beyond_all_numbers_is_told(
+    models: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = RobertaForMaskedLM.from_pretrained(models / "roberta")
+    biases = [weight for weight in model.parameters() if weight.shape == (model.config.vocab_size,)]
+    for bias in biases:
+        bias.data[0] = 1e5  # <s>, which no word is
+    model.save_pretrained(tmp_path)
+    shutil.copyfile(models / "roberta" / "tokenizer.json", tmp_path / "tokenizer.json")
+    assert main(["evaluate", str(tmp_path), "--text", str(text)]) == 0
+    assert re.search(r"^model +\d{5,6}\.\d+ +inf +0\.0%$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_a_model_without_a_head_for_words_is_not_asked_for_any(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

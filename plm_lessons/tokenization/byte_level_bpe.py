@@ -155,8 +155,10 @@ def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
     Raises:
         ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
     """
-    check_tokenizer(tokenizer, models.BPE)
-    if not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):  # GPT-4's cuts in two steps
+    check_tokenizer(tokenizer)
+    if not isinstance(tokenizer.model, models.BPE):
+        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be byte-level BPE")
+    if not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):  # GPT-4's parts words in another way
         found = f"tokenizer has the pre-tokenizer {type(tokenizer.pre_tokenizer).__name__}"
         raise ValueError(f"{found}; it must be byte-level BPE as in GPT-2, with ByteLevel and no other")
     ranks = {pair: rank for rank, pair in enumerate(merges_of(tokenizer))}

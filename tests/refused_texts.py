@@ -102,7 +102,7 @@ PARTS = [
         tokenizer=[
             *TOKENIZERS,
             (load_tokenizer("wordpiece"), "WordPiece", "BPE"),
-            (TWO_CUTS, "pre-tokenizer Sequence", "ByteLevel and no other"),
+            (TWO_CUTS, "pre-tokenizer ByteLevel alone", "Sequence"),
         ],
         word=[*TEXT, ("", "one word"), ("two words", "one word")],
     ),

@@ -156,11 +156,11 @@ def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
         ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
     """
     check_tokenizer(tokenizer)
-    if not isinstance(tokenizer.model, models.BPE):
-        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be byte-level BPE")
-    if not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):  # GPT-4's parts words in another way
-        found = f"tokenizer has the pre-tokenizer {type(tokenizer.pre_tokenizer).__name__}"
-        raise ValueError(f"{found}; it must be byte-level BPE as in GPT-2, with ByteLevel and no other")
+    model, parter = tokenizer.model, tokenizer.pre_tokenizer
+    if not isinstance(model, models.BPE) or not isinstance(parter, pre_tokenizers.ByteLevel):
+        # GPT-4's, too, works with bytes, but other rules part its words.
+        needed = f"byte-level BPE, with the pre-tokenizer ByteLevel alone, here it is {type(parter).__name__}"
+        raise ValueError(f"tokenizer has the model {type(model).__name__}; it must be {needed}")
     ranks = {pair: rank for rank, pair in enumerate(merges_of(tokenizer))}
     steps = [MergeStep(tuple(the_word(tokenizer, word)))]
     while True:

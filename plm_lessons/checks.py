@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+LARGEST = 2**63 - 1  # that a tensor of whole numbers can hold
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, of Python or numpy; True and False are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
 
 def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, why: str = "") -> None:
-    """A whole number of Python or numpy, from `least` to `most` if there is a limit; True and False are none."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or value < least or (most is not None and value > most):
+    """A whole number from `least` to `most`, or where there is no limit to what a tensor can hold."""
+    if not is_whole(value) or not least <= value <= (LARGEST if most is None else most):
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
+        if most is None and is_whole(value) and value > LARGEST:
+            allowed += " and below 2**63"
         raise ValueError(f"{name}={value!r:.80}: must be a whole number {allowed}{why}")
 
 
@@ -26,12 +35,19 @@ def check_number(
 ) -> None:
     """A finite number from `low` (if `above`, beyond it) to `high`; NaN is none, nor are True and False."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    is_number = is_number and -float("inf") < value < float("inf")
-    if not is_number or not low <= value <= high or (above and value == low):
+    if not is_number or not is_finite(value) or not low <= value <= high or (above and value == low):
         allowed = "" if low == -float("inf") else f" above {low:g}" if above else f" of at least {low:g}"
         if high < float("inf"):
             allowed = f"{allowed} and at most {high:g}" if above else f" from {low:g} to {high:g}"
         raise ValueError(f"{name}={value!r:.80}: must be a finite number{allowed}")
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a number can be computed with as a float, which a whole number of 400 digits cannot."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:

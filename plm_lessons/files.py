@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,16 @@ from typing import Any
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path`, making its folder: whoever reads the path sees the old file or the new, never a part.
 
-    A file that was there keeps its permissions; a new one gets those of any new file.
+    A file that was there keeps its permissions; a new one gets those of any new file. Where the path is a link, what it
+    leads to is written.
 
     Raises:
         OSError: The folder cannot be made or written to; a file that was there stays as it was.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    temporary = path.parent / f".{path.name[-50:]}.{secrets.token_hex(6)}"  # a long name has no room
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
             file.write(content)
@@ -32,6 +38,28 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder to write to; if what is done with it fails, what was made for it and is still empty is removed.
+
+    Raises:
+        OSError: It cannot be made or written to, which is found at once.
+    """
+    made = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(folder)) from None
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for part in made:
+                part.rmdir()
+        raise
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The contents of a JSON file, which must be an object.
 
@@ -41,7 +69,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # neither JSON nor even text
+    except (ValueError, RecursionError) as error:  # neither JSON nor even text, or nested too deeply to be read
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold a JSON object, not a {type(content).__name__}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import html
 import inspect
+import io
 import re
 import textwrap
+import tokenize
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,12 +36,24 @@ def show_source(*objects: Any) -> None:
             raise ValueError(
                 f"objects[{number}]={obj!r:.80}: must be a function or class in Python ({error})"
             ) from None
-        parts.append(_without_docstrings(re.sub(r"  # (?:type: ignore|noqa|fmt: ).*", "", source)))
-    display(Markdown("```python\n" + "\n\n".join(part.rstrip() for part in parts) + "\n```"))
+        parts.append(_without_docstrings(_without_notes_to_tools(source)).rstrip())
+    code = "\n\n".join(parts)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))  # longer than any in the code
+    display(Markdown(f"{fence}python\n{code}\n{fence}"))
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Display a table: the first column to the left, the others to the right.
+    """Display a table: see `markdown_table`."""
+    display(Markdown(markdown_table(header, rows)))
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right.
+
+    Args:
+        header: The names of the columns.
+        rows: Their cells. These may be Markdown, such as `**best**`, on one line: a line break in them becomes a blank.
+            They are never HTML: "<s>" is shown as it stands.
 
     Raises:
         ValueError: A row has not as many cells as the header, or is no list.
@@ -51,19 +66,44 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         if len(row) != len(header):
             raise ValueError(f"{name} has {len(row)} cells: must have {len(header)}, as the header")
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
-    cells = ([str(cell).replace("|", r"\|") for cell in line] for line in lines)  # a bare bar would end a cell
-    display(Markdown("\n".join("| " + " | ".join(line) + " |" for line in cells)))
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    text = " ".join(str(value).splitlines()).replace("|", r"\|")  # a bare bar would end the cell
+    # Between backticks everything is literal already, an escape, too.
+    return re.sub(r"(`+).*?\1|[&<]", lambda found: found[0] if found[1] else html.escape(found[0]), text)
+
+
+def _without_notes_to_tools(source: str) -> str:
+    """Cut out comments that only tools read."""
+    lines = source.split("\n")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            comment = re.sub(r"(^|  )# (type: ignore|noqa|fmt: ).*", "", token.string)
+            lines[row - 1] = (lines[row - 1][:column] + comment).rstrip()
+    return "\n".join(lines)
 
 
 def _without_docstrings(source: str) -> str:
-    """Cut out each string that stands alone, as the first statement of a class or function, with its lines."""
-    lines = source.splitlines()
+    """Cut out each string that stands alone, as the first statement of a class or function, with its lines.
+
+    Where nothing else stands there, it becomes "...".
+    """
+    lines: list[str | None] = [*source.split("\n")]
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-            docstring = node.body[0]
-            assert docstring.end_lineno is not None
-            for number in range(docstring.lineno - 1, docstring.end_lineno):
-                lines[number] = "\0"
-    kept = [line for line in lines if line != "\0"]
-    # An empty line after a class's docstring would now follow the class's first line.
-    return "\n".join(line for i, line in enumerate(kept) if line or not (i and kept[i - 1].rstrip().endswith(":")))
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if ast.get_docstring(node) is None:
+            continue
+        docstring = node.body[0]
+        start, end = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
+        before = (lines[start] or "").encode()[: docstring.col_offset].decode()
+        after = (lines[end - 1] or "").encode()[docstring.end_col_offset :].decode()
+        lines[start:end] = [None] * (end - start)
+        if len(node.body) == 1 or after.lstrip().startswith(";"):
+            lines[start] = f"{before}...{after}"
+        elif lines[end] == "":  # would now follow the first line of the definition
+            lines[end] = None
+    return "\n".join(line for line in lines if line is not None)

@@ -10,7 +10,7 @@ import torch
 from refusals import CAPS, COUNTS, GENERATORS, INF, NAN, SHARES, TEXTS, WHOLE, Values, first, generator, ids, part
 
 from plm_lessons import corpus, objectives
-from plm_lessons.objectives import mixing, text_to_text
+from plm_lessons.objectives import mixing, padding, text_to_text
 
 IDS = ids([0, 2, 3, 1], [0, 3, 1, 4])
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
@@ -18,6 +18,7 @@ CANDIDATES = torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]]).bool()
 DOCUMENTS = [[[1, 2, 3], [4, 5], [6]], [[7, 8], [9, 1]]]
 PAIR = objectives.SentencePair((1, 2), (3,), 0, 0, 0)
 ROW = objectives.PackedRow((1, 2), (0,))
+HALF: Any = 1.5  # no id
 EXAMPLE = objectives.TextToText([1, 2], [3])
 
 # No tensor; not two dimensions; no whole numbers.
@@ -49,7 +50,13 @@ MIN_PAIR: Values = [(value, "at least 5") for value in (4, -1, 16.0, "16", None)
 MIN_ROW: Values = [(value, "at least 3") for value in (2, -1, 16.0, "16", None)]
 NOISE = torch.tensor([False, True, True, False])
 BAD_NOISE: Values = [([0, 1], "tensor"), (NOISE[:2], "[2]", "[4]"), (NOISE * 2, "0 and 1")]
-SENTINELS: Values = [([], "at least one"), (None, "list"), (["<extra_id_0>"], "whole number")]
+SENTINELS: Values = [
+    ([], "at least one"),
+    (None, "list"),
+    (["<extra_id_0>"], "whole number"),
+    ([9, 9], "different"),
+    ([9, 10**400], "sentinels[1]", "below 2**63"),
+]
 
 
 def spans(**more: Any) -> Callable[[], dict[str, Any]]:
@@ -65,7 +72,7 @@ BAD_SPANS: dict[str, Values] = {
     ],
     "noise_mask": BAD_NOISE,
     "sentinels": SENTINELS,
-    "eos_token_id": TOKENS,
+    "eos_token_id": [*TOKENS, (9, "no sentinel")],
 }
 MASKING = {"attention_mask": MASK, "mask_token_id": 4, "vocab_size": 9}
 COUNTING: dict[str, Values] = {
@@ -128,7 +135,7 @@ PARTS = [
         input_ids=BAD_IDS,
         candidates=BAD_CANDIDATES,
         epoch=WHOLE,
-        seed=WHOLE,
+        seed=[*WHOLE, (2**32, "4294967295")],
         copies=COUNTS,
     ),
     part(
@@ -151,8 +158,8 @@ PARTS = [
     part(
         objectives.prediction_count,
         lambda: {"length": 10, "masking_rate": 0.15, "max_predictions": 3},
-        length=WHOLE,
-        masking_rate=SHARES,
+        length=[*WHOLE, (10**400, "below 2**63")],
+        masking_rate=[*SHARES, (10**400, "finite")],
         max_predictions=CAPS,
     ),
     part(objectives.ngram_probabilities, lambda: {"max_ngram": 3}, max_ngram=COUNTS),
@@ -212,6 +219,8 @@ PARTS = [
             (None, "list"),
             ([ROW], "pairs[0]", "SentencePair"),
             ([((1,), (2,), 0)], "pairs[0]"),
+            ([PAIR, PAIR._replace(second=(HALF,))], "pairs[1][4]=1.5", "whole number"),
+            ([PAIR._replace(label=HALF)], "label of pairs[0]=1.5", "whole number"),
         ],
         cls_token_id=TOKENS,
         sep_token_id=TOKENS,
@@ -226,6 +235,7 @@ PARTS = [
             (None, "list"),
             ([PAIR], "rows[0]", "PackedRow"),
             ([[1, 2]], "rows[0]", "PackedRow"),
+            ([ROW._replace(tokens=(1, 10**30))], "rows[0][2]=1000", "below 2**63"),
         ],
         cls_token_id=TOKENS,
         sep_token_id=TOKENS,
@@ -294,13 +304,42 @@ PARTS = [
     part(
         objectives.text_to_text_batch,
         lambda: {"examples": [EXAMPLE], "pad_token_id": 0},
-        examples=[([], "at least one"), (None, "list"), ([[1, 2]], "examples[0]", "TextToText")],
+        examples=[
+            ([], "at least one"),
+            (None, "list"),
+            ([[1, 2]], "examples[0]", "TextToText"),
+            ([EXAMPLE, EXAMPLE._replace(inputs=[HALF])], "examples[1][0]=1.5", "whole number"),
+            ([EXAMPLE._replace(targets=[])], "examples[0]", "at least one id"),
+        ],
         pad_token_id=TOKENS,
+    ),
+    part(
+        padding.pad_rows,
+        lambda: {"name": "rows", "rows": [[1, 2], [3]], "pad_token_id": 0, "max_length": 2},
+        rows=[
+            ([], "at least one row"),
+            (None, "list"),
+            (iter([[1]]), "list"),
+            ([[1], []], "rows[1]", "at least one id"),
+            ([[]], "rows[0]", "at least one id"),
+            ([[1, 1.7]], "rows[0][1]=1.7", "whole number"),
+            ([[True]], "rows[0][0]=True", "whole number"),
+            (["ab"], "rows[0]='ab'", "list"),
+        ],
+        pad_token_id=[(1.5, "whole number"), (-101, "-100"), ("[PAD]", "whole number")],
+        max_length=[(1, "at least 2", "rows[0]"), (2.0, "whole number")],
     ),
     part(
         mixing.mixing_rates,
         lambda: {"sizes": [1, 5], "limit": 3, "temperature": 2.0},
-        sizes=[([], "at least one"), ([0, 1], "sizes[0]"), ([1, 1.5], "sizes[1]"), (3, "list"), (None, "list")],
+        sizes=[
+            ([], "at least one"),
+            ([0, 1], "sizes[0]"),
+            ([1, 1.5], "sizes[1]"),
+            ([1, 10**400], "sizes[1]"),
+            (3, "list"),
+            (None, "list"),
+        ],
         limit=CAPS,
         temperature=[(value, "at least 1") for value in (0.5, -1, NAN, INF, "2", None)],
     ),

@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from refusals import COUNTS, TEXT, TEXTS, TOKENIZERS, WHOLE, Values, part, positional, tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from plm_lessons import corpus, corpus_cleaning, downstream, notebook, text_sources, tokenization
 from plm_lessons.downstream import splits
@@ -13,6 +14,11 @@ from plm_lessons.tokenization import load_tokenizer
 
 HUG = {"hug": 10, "pug": 5}
 SPLIT: Values = [("test", "'validation'"), (None, "'held_out'"), ("all", "'train'")]
+# As GPT-4's: words are parted by a pattern of its own, and then written in bytes.
+TWO_CUTS = Tokenizer(models.BPE())
+TWO_CUTS.pre_tokenizer = pre_tokenizers.Sequence(
+    [pre_tokenizers.Split(" ", "isolated"), pre_tokenizers.ByteLevel(use_regex=False)]
+)
 PARTS = [
     *(part(task.examples, lambda: {"split": "validation"}, split=SPLIT) for task in downstream.TASKS.values()),
     *(part(choose, lambda: {"split": "validation"}, split=SPLIT) for choose in (splits.articles, splits.reviews)),
@@ -82,12 +88,22 @@ PARTS = [
         tokenization.longest_match,
         lambda: {"tokenizer": tokenizer(), "word": "hugs"},
         tokenizer=[*TOKENIZERS, (load_tokenizer("unigram"), "Unigram", "WordPiece")],
-        word=[*TEXT, ("", "one word"), ("two words", "one word"), ("Hug", "one word"), ("x" * 101, "[UNK]")],
+        word=[
+            *TEXT,
+            ("", "one word", "here are 0"),
+            ("two words", "one word", "here are 2"),
+            ("Hug", "one word", "here 'hug'"),
+            ("x" * 101, "[UNK]"),
+        ],
     ),
     part(
         tokenization.merge_steps,
         lambda: {"tokenizer": tokenizer("byte_level_bpe"), "word": " hugs"},
-        tokenizer=[*TOKENIZERS, (load_tokenizer("wordpiece"), "WordPiece", "BPE")],
+        tokenizer=[
+            *TOKENIZERS,
+            (load_tokenizer("wordpiece"), "WordPiece", "BPE"),
+            (TWO_CUTS, "pre-tokenizer ByteLevel alone", "Sequence"),
+        ],
         word=[*TEXT, ("", "one word"), ("two words", "one word")],
     ),
     part(

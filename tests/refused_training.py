@@ -381,7 +381,7 @@ PARTS = [
         Question,
         lambda: {"question": "Which?", "context": "The cat.", "answer": "cat", "start": 4},
         answer=[("", "context"), ("dog", "context")],
-        start=[(3, "answer"), (-4, "answer")],
+        start=[(3, "answer"), (-4, "answer"), (1e308, "answer"), (10**400, "answer")],
     ),
     part(
         fine_tuning.length_buckets,

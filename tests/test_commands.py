@@ -242,6 +242,19 @@ def test_evaluation_needs_no_recipe_and_may_look_at_less(
     assert f"{some['model']['words']:,.0f} " in told
 
 
+def test_a_loss_whose_perplexity_is_beyond_all_numbers_is_told(
+    models: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = RobertaForMaskedLM.from_pretrained(models / "roberta")
+    biases = [weight for weight in model.parameters() if weight.shape == (model.config.vocab_size,)]
+    for bias in biases:
+        bias.data[0] = 1e5  # <s>, which no word is
+    model.save_pretrained(tmp_path)
+    shutil.copyfile(models / "roberta" / "tokenizer.json", tmp_path / "tokenizer.json")
+    assert main(["evaluate", str(tmp_path), "--text", str(text)]) == 0
+    assert re.search(r"^model +\d{5,6}\.\d+ +inf +0\.0%$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_a_model_without_a_head_for_words_is_not_asked_for_any(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -396,10 +409,13 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     (tmp_path / "file").touch()
     command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
     assert_refused([*command, "--max-length", "32"], "file/a", capsys)
+    if Path("/proc").is_dir():  # which not even root can write to
+        assert_refused([*command[:-1], "/proc"], "^error: /proc: ", capsys)
     monkeypatch.undo()
-    command[-1] = str(tmp_path / "a")
-    assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
-    assert not (tmp_path / "a").exists()
+    for folder in ("a", "made/for/it"):
+        command[-1] = str(tmp_path / folder)
+        assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
+    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "config.json", "file"}
 
 
 def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:
@@ -436,6 +452,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --set layers=3", "layers: not a field of BertConfig, which has vocab_size"),
         ("bert --set hidden_size", "hidden_size: must be FIELD=VALUE"),
         ("bert --set hidden_size=wide", "hidden_size='wide': must be a whole number"),
+        ("bert --set hidden_size=DEEP", r"hidden_size='\[+: must be a whole number"),
+        ("bert --config deep.json", "deep.json: not valid JSON"),
         ("bert --size roberta-base", "size='roberta-base': must be one of .*bert-mini"),
         ("t5 --size t5-11b --text empty.txt", "11,282,810,880 parameters need 90 GB .* the machine has 8"),
         ("bert --config nothing.json", "nothing.json: No such file"),
@@ -449,6 +467,7 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --steps 5 --warmup-steps 6", "warmup_steps=6: must be a whole number from 0 to 5"),
         ("bert --steps 100 --warmup-steps 60 --cooldown-steps 50", "cooldown_steps=50: .* 0 to 40"),
         ("bert --text articles.txt --short-length 16", "short_length=16: must not be given without short_epochs"),
+        ("t5 --max-length 2 --text articles.txt", "max_length=2: must be a whole number of at least 3"),
         ("bert --threads 0", "threads=0"),
         ("bert --save-minutes -1", "save_minutes=-1"),
         ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),
@@ -463,10 +482,11 @@ def test_what_cannot_be_pretrained_is_told_in_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     Path("empty.txt").touch()
     Path("latin.txt").write_bytes("Köln".encode("latin-1"))
+    Path("deep.json").write_text("[" * 100_000, encoding="utf8")
     Path("list.json").write_text("[1]", encoding="utf8")
     Path("t5.json").write_text('{"model_type": "t5"}', encoding="utf8")
     shutil.copyfile(text, "articles.txt")
-    assert_refused(["pretrain", *options.split()], message, capsys)
+    assert_refused(["pretrain", *options.replace("DEEP", "[" * 100_000).split()], message, capsys)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
@@ -503,6 +523,10 @@ def test_folders_that_hold_no_such_model_are_refused(
     for name in ("epochs", "batch-size", "max-length", "examples"):
         assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
     assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
+    short = ["finetune", "topics", "--model", str(models / "bert"), "--max-length", "2"]
+    monkeypatch.chdir(tmp_path)
+    assert_refused(short, "max_length=2: must be larger, for .* of .* examples are longer", capsys)
+    assert not (tmp_path / "finetuned").exists()
 
 
 def test_a_tokenizer_with_more_words_than_the_model_is_refused(

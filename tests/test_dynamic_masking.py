@@ -13,7 +13,15 @@ from chance import assert_plausible, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plm_lessons.objectives import IGNORE_INDEX, MaskedBatch, RowGenerators, choose_positions, dynamic_mask, static_copy
+from plm_lessons.objectives import (
+    IGNORE_INDEX,
+    MaskedBatch,
+    RowGenerators,
+    choose_positions,
+    dynamic_mask,
+    mask_tokens,
+    static_copy,
+)
 
 VOCAB_SIZE, MASK = 50, 4
 METHODS: list[dict[str, Any]] = [
@@ -116,12 +124,31 @@ def test_masks_met_in_forty_epochs() -> None:
         assert met == [distinct] * rows
 
 
+@pytest.mark.parametrize("copies", [1, 8, 10, 40])
+def test_seeds_that_are_far_apart_give_other_copies_too(copies: int) -> None:
+    """torch's generator looks at the last 32 bits of its seed only."""
+    ids = torch.randint(5, VOCAB_SIZE, (8, 128), generator=seeded())
+    arguments: dict[str, Any] = {"attention_mask": None, "mask_token_id": MASK, "vocab_size": VOCAB_SIZE}
+    seeds = (0, 2**29, 2**30, 2**31, 2**32 - 1)
+    labels = {
+        (seed, epoch): static_copy(ids, ids != 0, epoch=epoch, seed=seed, copies=copies, **arguments).labels
+        for seed in seeds
+        for epoch in range(min(copies, 2))
+    }
+    assert len({tuple(found.flatten().tolist()) for found in labels.values()}) == len(labels)
+
+
 def test_the_masks_are_the_same_everywhere() -> None:
     """On every machine and in every process; a change here changes every run that is made again."""
     numbers = RowGenerators(1, 2, [3]).uniform((1, 4))
     torch.testing.assert_close(numbers, torch.tensor([GOLDEN_NUMBERS], dtype=torch.float64), rtol=0, atol=1e-12)
     labels = mask(torch.arange(5, 37)[None], [3], epoch=2, seed=1).labels[0]
     assert (labels != IGNORE_INDEX).nonzero().flatten().tolist() == GOLDEN_POSITIONS
+    ids = torch.arange(5, 37)[None]
+    arguments: dict[str, Any] = {"attention_mask": None, "mask_token_id": MASK, "vocab_size": VOCAB_SIZE}
+    copy = static_copy(ids, ids != 0, epoch=13, seed=2, **arguments)
+    drawn = mask_tokens(ids, ids != 0, generator=torch.Generator().manual_seed(23), **arguments)
+    assert torch.equal(copy.labels, drawn.labels) and torch.equal(copy.input_ids, drawn.input_ids)
 
 
 @pytest.mark.parametrize(("length", "low", "share"), [(128, 19, 0.2), (3, 0, 0.45), (20, 3, 0.0)])

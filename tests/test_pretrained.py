@@ -448,3 +448,18 @@ def test_a_written_file_has_the_permissions_of_any_new_one_and_keeps_its_own(tmp
         assert os.stat(tmp_path / "file").st_mode & 0o777 == 0o604
     finally:
         os.umask(before)
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/file")
+    for content in (b"new", b"again"):
+        write_atomically(tmp_path / "link", content)
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_bytes() == content
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "\N{GRINNING FACE}" * 63])
+def test_a_file_may_have_the_longest_name(name: str, tmp_path: Path) -> None:
+    write_atomically(tmp_path / name, b"content")
+    assert [path.name for path in tmp_path.iterdir()] == [name]

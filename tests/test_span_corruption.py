@@ -123,13 +123,14 @@ def test_masks_of_zeros_and_ones_and_sentinels_in_a_tensor_make_the_same_plain_l
     text, mask = list(range(100, 160)), torch.arange(60) % 5 == 4
     for corrupt in (corrupt_spans, mass_style, drop_tokens, bert_style):
 
-        def example(noise: Tensor, ids: Any, corrupt: Any = corrupt) -> TextToText:
+        def example(noise: Tensor, ids: Any, corrupt: Any = corrupt, tokens: Any = text) -> TextToText:
             more: dict[str, Any] = {"generator": seeded(), "random_token_ids": [17], "random_share": 0.5}
             more = more if corrupt is bert_style else {}
-            return corrupt(text, noise, sentinels=ids, eos_token_id=EOS, **more)
+            return corrupt(tokens, noise, sentinels=ids, eos_token_id=EOS, **more)
 
         found = example(mask.float(), torch.tensor(sentinel_ids()))
         assert found == example(mask, sentinel_ids())
+        assert found == example(mask, iter(sentinel_ids()), tokens=iter(text))
         assert {type(token) for part in found for token in part} == {int}
 
 
@@ -143,6 +144,24 @@ def test_lengths_are_those_of_the_reference_code(inputs_length: int, length: int
     assert (len(example.inputs), len(example.targets)) == (inputs_length, targets_length)
     longer = corrupt_spans(range(100, 101 + length), span_mask(length + 1, generator=seeded()), **T5)
     assert len(longer.inputs) > inputs_length
+
+
+def test_a_text_of_hardly_anything_but_noise_may_be_very_long() -> None:
+    length, targets_length = span_lengths(512, 0.999999, 1e9)
+    assert length == 510_500_000 and targets_length == 1 + 1 + round(length * 0.999999)
+    with pytest.raises(ValueError, match=r"noise_density=1\.0: must be below 1"):
+        span_lengths(512, 1.0, 1e9)
+
+
+@given(inputs_length=st.integers(3, 200), density=st.floats(0.01, 0.5), mean=st.floats(2, 9))
+def test_no_longer_text_fits_the_inputs(inputs_length: int, density: float, mean: float) -> None:
+    length, _ = span_lengths(inputs_length, density, mean)
+
+    def after(length: int) -> int:
+        tokens, spans = span_counts(length, density, mean)
+        return length - tokens + spans + 1
+
+    assert after(length) <= inputs_length < min(map(after, range(length + 1, length + 9)))
 
 
 def test_counts_are_rounded_with_at_least_one_token_on_either_side() -> None:

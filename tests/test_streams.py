@@ -278,6 +278,13 @@ def test_a_text_that_is_too_short_is_told_what_it_lacks(family: str, text: list[
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_text_may_spell_special_tokens(family: str) -> None:
+    recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer)
+    texts: list[Sentences] = [["It was <extra_id_0> </s> there .", "And [SEP] <mask> then ."]] * 2
+    assert next(iter(BatchStream(Counted(texts), load_tokenizer(recipe.tokenizer), recipe)))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_single_held_out_document_is_enough_or_is_none(family: str, texts: list[Sentences]) -> None:
     """BERT has to take the second segment of a random pair from another one."""
     recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -272,8 +273,8 @@ def test_each_merge_joins_the_most_frequent_pair(prefix: str) -> None:
 
 
 def test_a_piece_beside_itself_is_counted_once() -> None:
-    # Three in a row are one pair and one piece; the library counts two pairs.
-    (merge,) = training_merges({"aaa": 2}, 1, prefix="")
+    # Three in a row are one pair and one piece; the library counts two pairs, and so prefers them to "bc" here.
+    (merge,) = training_merges({"aaa": 2, "bc": 3}, 1, prefix="")
     assert (merge.merged, merge.count) == ("aa", 2)
 
 
@@ -368,16 +369,21 @@ def test_a_word_that_is_counted_very_often_is_not_written_out_at_once() -> None:
         ("wordpiece", "what is a [MASK] or a [SEP] ?"),
         ("byte_level_bpe", "The <s>old</s> price <mask> fell."),
         ("unigram", "a [CLS] b"),
+        ("t5_unigram", "Thank <extra_id_0> you </s> for<pad><extra_id_99>."),
+        ("t5_unigram", "Thank \uff1cextra_id_0\uff1e you"),
     ],
 )
 def test_a_text_that_spells_a_special_token_has_none(name: str, text: str) -> None:
     tokenizer = load_tokenizer(name)
-    [[ids]] = encode_documents(tokenizer, [[text]])
-    named = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.content in text}
+    before = encode_documents(tokenizer, [[text.split()[0]]])
+    [[first], [ids, last]] = encode_documents(tokenizer, [[text.split()[0]], [text, text.split()[0]]])
+    assert [[first]] == [[last]] == before
+    plain = unicodedata.normalize("NFKC", text)  # as T5's normalizer
+    named = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.content in plain}
     assert named and not named & set(ids)
     if name == "byte_level_bpe":
         assert tokenizer.decode(ids) == text
-    assert named & set(tokenizer.encode(text).ids), "elsewhere they are what they were"
+    assert named & set(tokenizer.encode(plain).ids), "elsewhere they are what they were"
 
 
 def test_half_a_character_is_refused_by_place() -> None:

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from train_checkpoints import TITLES
+
 from plm_lessons.downstream import TASKS
 from plm_lessons.downstream.measured import current_runs
+from plm_lessons.notebook import markdown_table
 
-NAMES = {"": "counting words", "bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT"}
+NAMES = {"": "counting words"} | TITLES
 COUNTS = {
     "text": "TF-IDF of the words, logistic regression",
     "pair": "TF-IDF of the words that both texts have, logistic regression",
@@ -47,7 +50,7 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
         "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
         "nothing is drawn, a dash where nothing was measured.",
         _rates(entries, current),
-        _table(["task", "figure", "learnt from", *map(_title, columns)], rows),
+        markdown_table(["task", "figure", "learnt from", *map(_title, columns)], rows),
         "Counting words: "
         + "; ".join(f"{', '.join(t for t in sizes if TASKS[t].kind == kind)}: {what}" for kind, what in COUNTS.items()
                     if any(TASKS[task].kind == kind for task in sizes)) + ".",
@@ -60,7 +63,7 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
                      for size in found]  # fmt: skip
             parts += [
                 f"## {task}: {figure.replace('_', ' ')} by the number of labelled examples",
-                _table(["learnt from", *map(_title, measured)], curve),
+                markdown_table(["learnt from", *map(_title, measured)], curve),
             ]
     return "\n\n".join(parts) + "\n"
 
@@ -105,8 +108,3 @@ def _text(found: Sequence[dict[str, float]] | None, figure: str) -> str:
         return "–"
     values = [100 * figures[figure] for figures in found]
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, [":--", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

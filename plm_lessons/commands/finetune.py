@@ -7,7 +7,6 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from plm_lessons import T5ForConditionalGeneration
 from plm_lessons.checks import check_choice, check_whole
 from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.downstream import TASKS, Task
-from plm_lessons.files import write_atomically
+from plm_lessons.files import made_folder, write_atomically
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.fine_tuning import fine_tune
@@ -85,10 +84,7 @@ def run(chosen: argparse.Namespace) -> None:
         check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
     out = chosen.out or Path("finetuned") / chosen.task
-    refuse_finished(out)
-    for name in (STATE, "config.json"):
-        if (out / name).exists():
-            raise ValueError(f"{out} holds the {name} of another model: name another folder, or remove it first")
+    refuse_finished(out, STATE, "config.json")
     folder, family = find_model(chosen.model)
     check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
     if family == "t5" and chosen.max_length is not None:
@@ -97,16 +93,10 @@ def run(chosen: argparse.Namespace) -> None:
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
-    # Where nothing can be written is found before the training, not after it.
-    out.mkdir(parents=True, exist_ok=True)
-    try:
+    with made_folder(out):  # before the training, not after it
         model, tokenizer, measure = train(chosen, folder, family)
-    except BaseException:
-        with suppress(OSError):
-            out.rmdir()  # if it is empty
-        raise
-    write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
-    model.save_pretrained(out)
+        write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
+        model.save_pretrained(out)
     print(f"model: {out}")
     figures, asked = measure()
     print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, of {asked:,} examples")
@@ -170,6 +160,8 @@ def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Toke
     kept = fitting(task, examples, tokenizer, chosen.max_length)
     if len(kept) < len(examples):
         what = f"{len(examples) - len(kept)} of {len(examples)} {split.replace('_', '-')} examples"
+        if not kept:
+            raise ValueError(f"max_length={chosen.max_length}: must be larger, for {what} are longer")
         print(f"{what} are longer than {chosen.max_length} tokens and left out", file=sys.stderr)
     return kept
 

@@ -173,7 +173,7 @@ def _field(entry: str) -> tuple[str, Any]:
         raise ValueError(f"--set {entry}: must be FIELD=VALUE")
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be read
         return name, value
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from plm_lessons.checks import is_whole
 from plm_lessons.corpus import TOPICS, Document
 from plm_lessons.downstream.splits import articles
 
@@ -42,7 +43,8 @@ class Question:
     start: int
 
     def __post_init__(self) -> None:
-        if not self.answer or self.context[self.start : self.end] != self.answer or self.start < 0:
+        is_place = is_whole(self.start) and self.start >= 0
+        if not is_place or not self.answer or self.context[self.start : self.end] != self.answer:
             raise ValueError(f"answer={self.answer!r}: must stand in the context from start={self.start} on")
 
     @property

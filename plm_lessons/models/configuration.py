@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from plm_lessons.checks import check_choice, check_sizes
+from plm_lessons.checks import check_choice, check_sizes, is_whole
 from plm_lessons.files import read_object, write_atomically
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -180,8 +180,7 @@ class ModelConfig:
         """Each of the fields must be None or an id of the vocabulary."""
         for name in names:
             value = getattr(self, name)
-            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if value is None or (whole and 0 <= value < self.vocab_size):
+            if value is None or (is_whole(value) and 0 <= value < self.vocab_size):
                 continue
             raise ValueError(
                 f"{name}={value!r}: must be None or an id from 0 to vocab_size - 1 = {self.vocab_size - 1}"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from plm_lessons.checks import check_number, check_whole
+from plm_lessons.checks import LARGEST, check_number, check_whole
 
 
 def check_share(name: str, value: Any) -> None:
@@ -79,8 +79,8 @@ def whole_numbers(name: str, values: Any, least: int = 0) -> list[int]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name}={values!r:.80}: must be a list of whole numbers")
     numbers = list(values)
-    if set(map(type, numbers)) <= {int} and min(numbers, default=least) >= least:  # the usual case, quickly
-        return numbers
+    if set(map(type, numbers)) <= {int} and (not numbers or (min(numbers) >= least and max(numbers) <= LARGEST)):
+        return numbers  # the usual case, quickly
     for number, value in enumerate(numbers):
         check_whole(f"{name}[{number}]", value, least)
     return list(map(int, numbers))

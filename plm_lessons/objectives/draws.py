@@ -20,6 +20,7 @@ from torch import Tensor
 from plm_lessons.checks import check_whole
 from plm_lessons.objectives.checks import whole_numbers
 
+SEEDS = 2**32  # a seed is below that
 _APART = 2**32  # numbers between the starts of two draws from one stream; a row is never that long
 
 
@@ -42,7 +43,7 @@ class RowGenerators:
     def __init__(self, seed: int, epoch: int, indices: Sequence[int] | Tensor) -> None:
         places = whole_numbers("indices", indices)
         for name, number in (("seed", seed), ("epoch", epoch), ("indices", max(places, default=0))):
-            check_whole(name, number, 0, 2**32 - 1)  # the limit within which SeedSequence keeps the three apart
+            check_whole(name, number, 0, SEEDS - 1)  # the limit within which SeedSequence keeps the three apart
         self._streams = [np.random.PCG64((seed, epoch, place)) for place in places]
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
@@ -59,6 +60,21 @@ class RowGenerators:
 
 Generator = torch.Generator | RowGenerators
 """A source of randomness for a batch."""
+
+
+def check_seed(seed: Any) -> None:
+    """A seed is a whole number in [0, 2**32)."""
+    check_whole("seed", seed, most=SEEDS - 1)
+
+
+def seeded(number: int) -> torch.Generator:
+    """A torch generator for a whole number made from a seed, which may be larger than a seed.
+
+    Of that, torch would look at the last 32 bits only; so all bits are mixed into them first.
+    """
+    if number >= SEEDS:
+        number = int(np.random.SeedSequence(int(number)).generate_state(1)[0])
+    return torch.Generator().manual_seed(int(number))
 
 
 def check_generator(generator: Any, kind: Any = Generator) -> None:

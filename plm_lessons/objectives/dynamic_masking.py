@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from plm_lessons.checks import check_whole
-from plm_lessons.objectives.draws import RowGenerators
+from plm_lessons.objectives.draws import RowGenerators, check_seed, seeded
 from plm_lessons.objectives.masking import MaskedBatch, mask_tokens
 
 
@@ -41,7 +41,7 @@ def static_copy(
         input_ids: [B, S] the whole data set: a row's masks depend on its place in it.
         candidates: [B, S] bool.
         epoch: from 0 up; epochs 0, 10, 20, ... see the same masks when `copies` is 10.
-        seed: other seeds give other copies.
+        seed: in [0, 2**32); other seeds give other copies.
         copies: number of distinct copies, at least 1.
         **masking: the other arguments of `mask_tokens`, save `generator`.
 
@@ -50,10 +50,15 @@ def static_copy(
     """
     check_whole("copies", copies, least=1)
     check_whole("epoch", epoch)
-    check_whole("seed", seed)
-    # Not `seed + copy`: copy 1 of seed 0 would then be copy 0 of seed 1.
-    generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
+    generator = generator_of_copy(seed, copies, epoch)
     return mask_tokens(input_ids, candidates, generator=generator, **masking)
+
+
+def generator_of_copy(seed: int, copies: int, epoch: int) -> torch.Generator:
+    """What draws the copy whose turn it is in an epoch; arguments as for `static_copy`."""
+    check_seed(seed)
+    # Not `seed + copy`: copy 1 of seed 0 would then be copy 0 of seed 1.
+    return seeded(int(seed) * copies + epoch % copies)
 
 
 def dynamic_mask(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from plm_lessons.checks import check_whole
+from plm_lessons.objectives.checks import check_list, whole_numbers
+from plm_lessons.objectives.masking import IGNORE_INDEX
 
 
 def pad_rows(
@@ -22,16 +24,21 @@ def pad_rows(
 
     Args:
         name: what the rows are called where there is an error.
-        rows: at least one.
-        pad_token_id: id of [PAD].
+        rows: at least one, each with at least one id.
+        pad_token_id: id of [PAD]; of labels `IGNORE_INDEX`.
         max_length: S. None: the longest row decides. A row that does not fit is an error, never cut here.
 
     Returns:
         input_ids [B, S] and attention_mask [B, S] (1 on tokens, 0 on padding), both int64.
     """
+    check_list(name, rows, of="rows")
     if not rows:
         raise ValueError(f"{name} must hold at least one row, got none")
+    check_whole("pad_token_id", pad_token_id, least=IGNORE_INDEX)
+    rows = [whole_numbers(f"{name}[{number}]", row) for number, row in enumerate(rows)]
     lengths = [len(row) for row in rows]
+    if not min(lengths):
+        raise ValueError(f"{name}[{lengths.index(0)}] must hold at least one id, got none")
     longest = max(lengths)
     width = longest if max_length is None else max_length
     check_whole("max_length", width)

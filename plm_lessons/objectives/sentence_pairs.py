@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from plm_lessons.checks import check_whole
-from plm_lessons.objectives.checks import check_items, check_list, check_share, check_token_ids
+from plm_lessons.objectives.checks import check_items, check_list, check_share, check_token_ids, whole_numbers
 from plm_lessons.objectives.draws import SingleDraws
 from plm_lessons.objectives.padding import pad_rows
 
@@ -142,7 +142,7 @@ def pair_batch(
         input_ids,
         token_type_ids=attention_mask * in_second,
         attention_mask=attention_mask,
-        labels=torch.tensor([pair.label for pair in pairs]),
+        labels=torch.tensor(whole_numbers("label of pairs", [pair.label for pair in pairs])),
     )
 
 

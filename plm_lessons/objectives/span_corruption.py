@@ -99,12 +99,22 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
         The length of the text, and of the targets.
     """
     check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
-    length = inputs_length - 1
-    while True:
-        tokens, spans = span_counts(length + 1, noise_density, mean_span_length)
-        if length + 1 - tokens + spans + 1 > inputs_length:
-            break
-        length += 1
+    span_counts(inputs_length, noise_density, mean_span_length)
+    if noise_density == 1:
+        raise ValueError(f"noise_density={noise_density!r}: must be below 1, or no text fills the inputs")
+
+    def fits(length: int) -> bool:
+        tokens, spans = span_counts(length, noise_density, mean_span_length)
+        return length - tokens + spans + 1 <= inputs_length
+
+    # A longer text never leaves shorter inputs. Where hardly anything but noise is in it, it is longer by far: so the
+    # steps towards its end are doubled while it fits, and then halved.
+    length, step = inputs_length - 1, 1
+    while fits(length + step):
+        length, step = length + step, 2 * step
+    while step > 1:
+        step //= 2
+        length += step * fits(length + step)
     tokens, spans = span_counts(length, noise_density, mean_span_length)
     return length, tokens + spans + 1
 
@@ -248,7 +258,7 @@ def bert_style(
     if not random_token_ids:
         raise ValueError("random_token_ids must hold at least one id")
     masked = mass_style(tokens, noise_mask, sentinels=sentinels, eos_token_id=eos_token_id)
-    shape = (1, len(tokens))
+    shape = (1, len(noise_mask))
     is_random = noise_mask.bool() & (uniform(shape, generator, CPU)[0] < random_share)
     drawn = integers(len(random_token_ids), shape, generator, CPU)[0]
     for place in is_random.nonzero().flatten().tolist():
@@ -261,7 +271,7 @@ def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence
     sentinels = whole_numbers("sentinels", sentinels)
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     inputs = [token for is_noise, run in runs for token in ([sentinels[0]] * len(run) if is_noise else run)]
-    return TextToText([*inputs, eos_token_id], [*map(int, tokens), eos_token_id])
+    return TextToText([*inputs, eos_token_id], [*(token for _, run in runs for token in run), eos_token_id])
 
 
 def drop_tokens(
@@ -289,9 +299,14 @@ def _runs(
     ids = whole_numbers("tokens", tokens)
     flags = as_bool("noise_mask", noise_mask, torch.Size([len(ids)])).tolist()
     check_token_ids(eos_token_id=eos_token_id)
-    reserved = set(whole_numbers("sentinels", sentinels))
+    sentinels = whole_numbers("sentinels", sentinels)
+    reserved = set(sentinels)
     if not reserved:
         raise ValueError("sentinels must hold at least one id")
+    if len(reserved) < len(sentinels):
+        raise ValueError(f"sentinels={sentinels!r:.80}: must be all different")
+    if eos_token_id in reserved:
+        raise ValueError(f"eos_token_id={eos_token_id}: must be no sentinel")
     for token in ids:
         if token in reserved:
             raise ValueError(f"tokens must hold no sentinel, got {token}")

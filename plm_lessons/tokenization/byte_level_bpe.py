@@ -22,7 +22,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from plm_lessons.checks import check_text, check_whole, each_text
-from plm_lessons.tokenization.loading import check_tokenizer
+from plm_lessons.tokenization.loading import check_tokenizer, the_word
 from plm_lessons.tokenization.merges import join, merges_of, train_pieces
 
 # Their ids are their places, as in RoBERTa: <s> = 0 ... <unk> = 3; `MASK` is the last piece. <unk> is never needed.
@@ -156,14 +156,13 @@ def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
         ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
     """
     check_tokenizer(tokenizer)
-    check_text("word", word)
-    if not isinstance(tokenizer.model, models.BPE) or not isinstance(tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel):
-        raise ValueError(f"tokenizer has the model {type(tokenizer.model).__name__}; it must be byte-level BPE")
-    parts = [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(word)]
-    if len(parts) != 1:
-        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(parts)}")
+    model, parter = tokenizer.model, tokenizer.pre_tokenizer
+    if not isinstance(model, models.BPE) or not isinstance(parter, pre_tokenizers.ByteLevel):
+        # GPT-4's, too, works with bytes, but other rules part its words.
+        needed = f"byte-level BPE, with the pre-tokenizer ByteLevel alone, here it is {type(parter).__name__}"
+        raise ValueError(f"tokenizer has the model {type(model).__name__}; it must be {needed}")
     ranks = {pair: rank for rank, pair in enumerate(merges_of(tokenizer))}
-    steps = [MergeStep(tuple(parts[0]))]
+    steps = [MergeStep(tuple(the_word(tokenizer, word)))]
     while True:
         pieces = steps[-1].pieces
         possible = [pair for pair in itertools.pairwise(pieces) if pair in ranks]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from plm_lessons.checks import check_text, each_text
 from plm_lessons.corpus import DATA, Document
@@ -39,6 +40,27 @@ def check_whole_texts(tokenizer: Any) -> None:
         raise ValueError(
             "tokenizer has truncation or padding switched on; it must have neither (no_truncation(), no_padding())"
         )
+
+
+def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
+    """The words of a text as the tokenizer sees them: normalised, and parted before any of them is cut into pieces."""
+    normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
+    if not tokenizer.pre_tokenizer:
+        return [normal]
+    return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+
+def the_word(tokenizer: Tokenizer, word: str) -> str:
+    """A single word as the tokenizer sees it.
+
+    Raises:
+        ValueError: It sees none, or several.
+    """
+    check_text("word", word)
+    words = words_of(tokenizer, word)
+    if len(words) != 1:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(words)}")
+    return words[0]
 
 
 def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
@@ -80,8 +102,7 @@ def encode_documents(
 ) -> list[list[list[int]]]:
     """Token ids of documents, without special tokens: document -> sentence -> ids.
 
-    Where a text spells one, such as "[MASK]" or "<s>", it is cut like any other word. (In T5's vocabulary they are
-    pieces like others, and found.)
+    Where a text spells one, such as "[MASK]" or "<extra_id_0>", it is cut like any other word.
 
     Args:
         tokenizer: any; its truncation and padding, if set, are not allowed here.
@@ -110,10 +131,32 @@ def encode_documents(
     flat = list(itertools.chain.from_iterable(sentences))
     before, tokenizer.encode_special_tokens = tokenizer.encode_special_tokens, True
     try:
-        ids = iter([encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)])
+        rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(flat, add_special_tokens=False)]
     finally:
         tokenizer.encode_special_tokens = before
+    if isinstance(tokenizer.model, models.Unigram):
+        _spell_out(tokenizer, flat, rows)
+    ids = iter(rows)
     return [[sentence for sentence in itertools.islice(ids, len(part)) if sentence] for part in sentences]
+
+
+def _spell_out(tokenizer: Tokenizer, texts: Sequence[str], rows: list[list[int]]) -> None:
+    """Encode again what holds a special token, for in a Unigram vocabulary they are pieces, too, and found as such.
+
+    A blank in front hides them, for no word holds one. (<unk> comes back where a sign is unknown.)
+    """
+    special = {number: token.content for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    found = [number for number, row in enumerate(rows) if not special.keys().isdisjoint(row)]
+    if not found:
+        return
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
+    vocabulary, names = content["model"]["vocab"], set(special.values())
+    content["model"]["vocab"] = [(" " * (piece in names) + piece, score) for piece, score in vocabulary]
+    spelling = Tokenizer.from_str(json.dumps(content))
+    encodings = spelling.encode_batch_fast([texts[number] for number in found], add_special_tokens=False)
+    for number, encoding in zip(found, encodings, strict=True):
+        rows[number] = encoding.ids
 
 
 def token_id(tokenizer: Tokenizer, *tokens: str) -> int:

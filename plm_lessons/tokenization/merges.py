@@ -22,7 +22,11 @@ PORTION = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """One step of training: `left` and `right`, side by side `count` times, become the new piece `merged`."""
+    """One step of training: `left` and `right`, side by side, become the new piece `merged`, `count` times.
+
+    Only where a piece stands beside itself is that less than what the trainer compares: it counts "aaa" as two pairs,
+    of which one can be joined.
+    """
 
     left: str
     right: str
@@ -126,7 +130,7 @@ def merges_of(tokenizer: Tokenizer) -> list[tuple[str, str]]:
 
 
 def training_merges(words: Mapping[str, int], steps: int, prefix: str = "##") -> list[Merge]:
-    """How training makes pieces of a short list of words: the merges in order, each with the count that won.
+    """How training makes pieces of a short list of words: the merges in order, each with its count.
 
     Args:
         words: how often each word occurs, say `{"hug": 10, "pug": 5, "hugs": 5}`.
@@ -134,8 +138,8 @@ def training_merges(words: Mapping[str, int], steps: int, prefix: str = "##") ->
         prefix: marks a piece that goes on with a word: "##" in WordPiece, nothing ("") in byte-pair encoding.
 
     Returns:
-        One `Merge` a step. Each joins the pair that is most frequent at that point; of equals, the one whose pieces
-        have the lower ids.
+        One `Merge` a step. Each joins the pair that is most frequent at that point ("aaa" holds two pairs); of equals,
+        the one whose pieces have the lower ids.
 
     Raises:
         ValueError: if a word is empty or has white space in it, or a number is impossible.

@@ -24,8 +24,8 @@ from operator import itemgetter
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from plm_lessons.checks import check_text, check_whole, each_text
-from plm_lessons.tokenization.loading import check_tokenizer
+from plm_lessons.checks import check_whole, each_text
+from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
 from plm_lessons.tokenization.merges import without_rare
 from plm_lessons.tokenization.unigram_training import train_scores
 
@@ -71,17 +71,10 @@ def _with_marked_spaces(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def _words(tokenizer: Tokenizer, text: str) -> list[str]:
-    normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
-    return (
-        [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [normal]
-    )
-
-
 def _count_units(scratch: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     units: Counter[str] = Counter()
     for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
-        for word in _words(scratch, raw):
+        for word in words_of(scratch, raw):
             for unit in _UNIT.findall(word):
                 units[unit] += count
     return units
@@ -178,12 +171,8 @@ def segmentations(tokenizer: Tokenizer, word: str, top: int = 5) -> list[tuple[t
             alphabet, or `top` is less than 1.
     """
     check_tokenizer(tokenizer, models.Unigram)
-    check_text("word", word)
     check_whole("top", top, least=1)
-    parts = _words(tokenizer, word)
-    if len(parts) != 1:
-        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(parts)}")
-    (normal,) = parts
+    normal = the_word(tokenizer, word)
     scores: dict[str, float] = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
     for character in normal:
         if character not in scores:

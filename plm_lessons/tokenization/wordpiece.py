@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from plm_lessons.checks import check_text, check_whole, each_text
-from plm_lessons.tokenization.loading import check_tokenizer
+from plm_lessons.checks import check_whole, each_text
+from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
 from plm_lessons.tokenization.merges import alphabet, train_pieces, without_rare
 
 # Their ids are their places: [PAD] = 0 ... [MASK] = 4.
@@ -71,7 +71,7 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
     words: Counter[str] = Counter()
     # No word reaches across white space, so each different stretch without it is cut once.
     for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
-        for word, _ in scratch.pre_tokenizer.pre_tokenize_str(scratch.normalizer.normalize_str(raw)):
+        for word in words_of(scratch, raw):
             words[word] += count
     kept = without_rare(words, min_character_count)
     pieces, _ = train_pieces(kept, vocab_size, [*SPECIAL_TOKENS, *alphabet(kept, PREFIX)], PREFIX)
@@ -104,13 +104,8 @@ def longest_match(tokenizer: Tokenizer, word: str) -> list[MatchStep]:
             unseen), or changed by the normalizer or pre-tokenizer.
     """
     check_tokenizer(tokenizer, models.WordPiece)
-    check_text("word", word)
-    normal = tokenizer.normalizer.normalize_str(word) if tokenizer.normalizer else word
-    parts = (
-        [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)] if tokenizer.pre_tokenizer else [word]
-    )
-    if parts != [word]:
-        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, such as {parts[:1]}")
+    if (seen := the_word(tokenizer, word)) != word:
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here {seen!r}")
     if len(word) > tokenizer.model.max_input_chars_per_word:
         limit = tokenizer.model.max_input_chars_per_word
         raise ValueError(f"word has {len(word)} characters; longer than {limit} is [UNK] without a search")

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from plm_lessons.checks import check_sizes, check_whole
 from plm_lessons.objectives.checks import check_kind
+from plm_lessons.objectives.draws import seeded
+from plm_lessons.objectives.dynamic_masking import generator_of_copy
 from plm_lessons.objectives.masking import MaskedBatch, candidate_positions, gather_masked, mask_tokens
 from plm_lessons.objectives.sentence_pairs import (
     Document,
@@ -132,11 +134,9 @@ def rows_of_copies(
         batch_size, seed, copies, epochs: As for `bert_batches`.
     """
     check_sizes(batch_size=batch_size, copies=copies)
-    check_whole("seed", seed)
     for epoch in epoch_numbers(epochs):
-        generator = torch.Generator().manual_seed(seed * copies + epoch % copies)
-        pairs, masked = make_copy(generator)
-        order = torch.randperm(len(pairs.labels), generator=generator.manual_seed(seed + epoch))
+        pairs, masked = make_copy(generator_of_copy(seed, copies, epoch))
+        order = torch.randperm(len(pairs.labels), generator=seeded(seed + epoch))
         for rows in order.split(batch_size):
             yield pairs, masked, rows
 

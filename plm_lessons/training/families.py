@@ -13,6 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from plm_lessons.checks import check_whole
 from plm_lessons.models.albert import AlbertConfig, AlbertForPreTraining
 from plm_lessons.models.bert import BertConfig, BertForPreTraining
 from plm_lessons.models.pretrained import PretrainedModel
@@ -216,6 +217,7 @@ class T5(Family):
 
     def _spans(self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe) -> SpanExamples:
         """All documents in a random order, one after the other."""
+        check_whole("max_length", recipe.max_length, least=3, why=" (a token, a sentinel, an end token)")
         order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(recipe.seed)).tolist()
         text = [list(chain.from_iterable(documents[place])) for place in order]
         return SpanExamples(text, tokenizer, recipe.max_length)

@@ -23,6 +23,7 @@ from plm_lessons.models.checks import check_ids, check_labels, check_mask
 from plm_lessons.models.heads import sequence_loss
 from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import QuestionAnsweringModel, SequenceClassificationModel, TokenClassificationModel
+from plm_lessons.objectives.draws import check_seed
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.optimization import adamw, check_finite, mixed_precision, warmup_then_decay
 
@@ -103,7 +104,7 @@ def fine_tune(
             raise ValueError(f"{name} has {len(values)} rows: must have one for each of {count} inputs")
     check_sizes(epochs=epochs, batch_size=batch_size)
     check_number("learning_rate", learning_rate, low=0)
-    check_whole("seed", seed)
+    check_seed(seed)
     _check_examples(model, inputs, targets)
     steps = epochs * math.ceil(count / batch_size)
     optimizer = adamw(model, learning_rate, weight_decay)

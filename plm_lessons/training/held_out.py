@@ -62,4 +62,5 @@ def _named_alike(figures: dict[str, float]) -> dict[str, float]:
     """Whatever the task is called: `loss`, `perplexity` and `accuracy`, and then the others."""
     names = {"masked_lm_loss": "loss", "masked_lm_accuracy": "accuracy", "masked_words": "words", "tokens": "words"}
     alike = {names.get(name, name): value for name, value in figures.items()}
-    return {"loss": alike["loss"], "perplexity": math.exp(alike["loss"])} | alike
+    loss = alike["loss"]
+    return {"loss": loss, "perplexity": math.exp(loss) if loss < 709 else math.inf} | alike  # beyond all floats

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from plm_lessons.checks import check_whole
 from plm_lessons.objectives.checks import check_kind
+from plm_lessons.objectives.draws import check_seed, seeded
 from plm_lessons.objectives.dynamic_masking import dynamic_mask
 from plm_lessons.objectives.input_formats import PackedBatch, full_sentences, packed_batch
 from plm_lessons.objectives.masking import candidate_positions, gather_masked
@@ -32,8 +33,8 @@ def roberta_rows(documents: Sequence[Document], tokenizer: Tokenizer, max_length
         seed: Fixes the order of the documents, and so which of them share a row.
     """
     check_documents(documents)  # in the caller's order, so that an error names the right one
-    check_whole("seed", seed)
-    order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(seed)).tolist()
+    check_seed(seed)
+    order = torch.randperm(len(documents), generator=seeded(seed)).tolist()
     begin, end = token_id(tokenizer, "<s>"), token_id(tokenizer, "</s>")
     rows = full_sentences([documents[index] for index in order], max_length=max_length, sep_token_id=end)
     padding = token_id(tokenizer, "<pad>")
@@ -68,7 +69,7 @@ def roberta_batches(
     check_whole("batch_size", batch_size, least=1)
     if copies is not None:
         check_whole("copies", copies, least=1)
-    check_whole("seed", seed)
+    check_seed(seed)
     special = [token_id(tokenizer, token) for token in ("<s>", "<pad>", "</s>", "<unk>")]
     candidates = candidate_positions(rows.input_ids, special, rows.attention_mask)
     settings = {
@@ -78,7 +79,7 @@ def roberta_batches(
         "random_token_ids": torch.tensor([i for i in range(tokenizer.get_vocab_size()) if i not in special]),
     }
     for epoch in epoch_numbers(epochs):
-        order = torch.randperm(len(rows.input_ids), generator=torch.Generator().manual_seed(seed + epoch))
+        order = torch.randperm(len(rows.input_ids), generator=seeded(seed + epoch))
         for chosen in order.split(batch_size):
             input_ids, attention_mask = rows.input_ids[chosen], rows.attention_mask[chosen]
             # A static mask is the dynamic one of an earlier epoch, met again.

@@ -231,14 +231,19 @@ class Run:
             part.unlink()
 
 
-def refuse_finished(folder: Path) -> None:
+def refuse_finished(folder: Path, *others: str) -> None:
     """Says no where a model would be written over.
+
+    Args:
+        others: The names of other files that must not be there.
 
     Raises:
         ValueError: There is one.
     """
-    if (folder / WEIGHTS).exists():
-        raise ValueError(f"{folder} holds a finished model: name another folder, or remove it first")
+    for name in (WEIGHTS, *others):
+        if (folder / name).exists():
+            found = "a finished model" if name == WEIGHTS else f"the {name} of another model"
+            raise ValueError(f"{folder} holds {found}: name another folder, or remove it first")
 
 
 @contextmanager

@@ -149,6 +149,8 @@ def encode_questions(
     """
     whole = without_limits(tokenizer)
     check_items("questions", questions, Question)
+    if not questions:
+        raise ValueError("questions: must hold at least one question")
     check_whole("max_length", max_length, least=1)
     check_whole("overlap", overlap)
     for number, encoding in enumerate(whole.encode_batch([(asked.question, "") for asked in questions])):

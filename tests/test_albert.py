@@ -315,7 +315,7 @@ def test_each_parameter_is_drawn_once_from_the_generator_alone() -> None:
     matrices = [parameter for parameter in model.parameters() if parameter.dim() == 2]
     generator.manual_seed(1)
     for matrix in matrices:
-        torch.nn.init.trunc_normal_(torch.empty(matrix.shape), a=-2.0, b=2.0, generator=generator)
+        model.draw_matrix("any", matrix.shape, generator)
     assert torch.equal(generator.get_state(), end)
     assert torch.equal(torch.random.get_rng_state(), global_state)
     assert len(matrices) == 4 + 6 + 1 + 1 + 1  # tables and map, one layer, pooler, two heads

@@ -110,3 +110,8 @@ def test_a_cell_of_a_table_may_be_markdown_but_is_no_html_and_has_one_line(shown
     ]
     kinds = {token.type for tokens in inline for token in tokens}
     assert {"strong_open", "code_inline"} <= kinds
+
+
+def test_a_formula_in_a_cell_stays_as_it_is() -> None:
+    table = notebook.markdown_table(["claim", "cost"], [["$E < H$, not E < V", "$5"], [r"$x \& y$ & z", "a < b"]])
+    assert table.splitlines()[2:] == ["| $E < H$, not E &lt; V | $5 |", r"| $x \& y$ &amp; z | a &lt; b |"]

@@ -10,6 +10,14 @@ from typing import Any
 LARGEST = 2**63 - 1  # that a tensor of whole numbers can hold
 
 
+def told(value: Any, most: int = 80) -> str:
+    """A refused value as a message has it, cut where it is long. Python does not write whole numbers of any length."""
+    try:
+        return f"{value!r:.{most}}"
+    except ValueError:
+        return f"what is too long to be written ({type(value).__name__})"
+
+
 def is_whole(value: Any) -> bool:
     """Whether it is a whole number, of Python or numpy; True and False are none."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
@@ -21,7 +29,7 @@ def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, 
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
         if most is None and is_whole(value) and value > LARGEST:
             allowed += " and below 2**63"
-        raise ValueError(f"{name}={value!r:.80}: must be a whole number {allowed}{why}")
+        raise ValueError(f"{name}={told(value)}: must be a whole number {allowed}{why}")
 
 
 def check_sizes(**sizes: Any) -> None:
@@ -39,7 +47,7 @@ def check_number(
         allowed = "" if low == -float("inf") else f" above {low:g}" if above else f" of at least {low:g}"
         if high < float("inf"):
             allowed = f"{allowed} and at most {high:g}" if above else f" from {low:g} to {high:g}"
-        raise ValueError(f"{name}={value!r:.80}: must be a finite number{allowed}")
+        raise ValueError(f"{name}={told(value)}: must be a finite number{allowed}")
 
 
 def is_finite(value: Any) -> bool:
@@ -53,18 +61,18 @@ def is_finite(value: Any) -> bool:
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
     """One of several names."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}={value!r:.80}: must be one of {', '.join(map(repr, choices))}")
+        raise ValueError(f"{name}={told(value)}: must be one of {', '.join(map(repr, choices))}")
 
 
 def check_text(name: str, value: Any) -> None:
     """A string of whole characters: half a surrogate pair is none, and no tokenizer or file takes it."""
     if not isinstance(value, str):
-        raise ValueError(f"{name}={value!r:.80}: must be a text (str)")
+        raise ValueError(f"{name}={told(value)}: must be a text (str)")
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name}={value!r:.80}: must be a text of whole characters, and at place {error.start} is half a character"
+            f"{name}={told(value)}: must be a text of whole characters, and at place {error.start} is half a character"
         ) from None
 
 

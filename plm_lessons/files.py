@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -19,10 +20,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     leads to is written.
 
     Raises:
-        OSError: The folder cannot be made or written to; a file that was there stays as it was.
+        OSError: The folder cannot be made or written to, or links lead in a circle; a file that
+            was there stays as it was.
     """
     if path.is_symlink():
         path = Path(os.path.realpath(path))
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[-50:]}.{secrets.token_hex(6)}"  # a long name has no room
     try:
@@ -54,8 +58,8 @@ def made_folder(folder: Path) -> Iterator[None]:
             raise OSError(error.errno, error.strerror, str(folder)) from None
         yield
     except BaseException:
-        with suppress(OSError):
-            for part in made:
+        for part in made:
+            with suppress(OSError):
                 part.rmdir()
         raise
 

@@ -72,8 +72,9 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
 def _cell(value: object) -> str:
     text = " ".join(str(value).splitlines()).replace("|", r"\|")  # a bare bar would end the cell
     # In code and formulas everything is literal already, an escape, too.
-    literal = r"(`+).*?\1|\$[^$]+\$"
-    return re.sub(f"{literal}|[&<]", lambda part: html.escape(part[0]) if part[0] in "&<" else part[0], text)
+    code = r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)"
+    formula = r"(?<!\\)\$(?!\s)[^$]+(?<![\s\\])\$(?!\d)"
+    return re.sub(f"{code}|{formula}|[&<]", lambda part: html.escape(part[0]) if part[0] in "&<" else part[0], text)
 
 
 def _without_notes_to_tools(source: str) -> str:

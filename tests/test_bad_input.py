@@ -32,6 +32,7 @@ from plm_lessons import (
     widgets,
 )
 from plm_lessons.models.pretrained import PretrainedModel
+from plm_lessons.objectives import span_counts
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.widgets.base import WidgetValueError
 
@@ -284,3 +285,11 @@ def test_where_everything_is_hidden_all_tokens_count_alike(name: str) -> None:
     torch.testing.assert_close(weights[0], torch.full_like(weights[0], 0.25))
     logits = output.logits if output.prediction_logits is None else output.prediction_logits
     assert logits.isfinite().all()
+
+
+def test_a_number_that_python_does_not_write_is_refused_by_name() -> None:
+    for number in (10**5000, -(10**5000)):
+        with pytest.raises(ValueError, match="length=what is too long to be written .int.: must be a whole number"):
+            span_counts(number)
+        with pytest.raises(ValueError, match="mean_span_length=what is too long to be written"):
+            span_counts(9, 0.15, number)

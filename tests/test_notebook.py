@@ -92,6 +92,7 @@ def test_source_is_shown_without_docstrings_and_notes_to_tools(tmp_path: Path, s
 
 def test_a_cell_of_a_table_may_be_markdown_but_is_no_html_and_has_one_line(shown: list[Any]) -> None:
     cells = ["<s>", "a < b & c", "two\nlines", "a | b", "&lt;", "**6.5**", "`<s> &amp; |`", "d_model", "`open <b>"]
+    cells += ["$5 <s> $6", r"\$<b>\$", r"\`<s>\`", "`a <b> ``"]
     notebook.show_table(["value", "cell <i>"], [[number, cell] for number, cell in enumerate(cells)])
     inline = [token.children for token in shown if token.type == "inline"]
     assert not [token for tokens in inline for token in tokens if token.type == "html_inline"]
@@ -107,6 +108,10 @@ def test_a_cell_of_a_table_may_be_markdown_but_is_no_html_and_has_one_line(shown
         "<s> &amp; |",
         "d_model",
         "`open <b>",
+        "$5 <s> $6",
+        "$<b>$",
+        "`<s>`",
+        "`a <b> ``",
     ]
     kinds = {token.type for tokens in inline for token in tokens}
     assert {"strong_open", "code_inline"} <= kinds

@@ -27,7 +27,7 @@ from plm_lessons import (
     BertForTokenClassification,
     BertModel,
 )
-from plm_lessons.files import write_atomically
+from plm_lessons.files import made_folder, write_atomically
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -457,6 +457,19 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> N
         write_atomically(tmp_path / "link", content)
         assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_bytes() == content
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["file"]
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="circle"):
+        write_atomically(tmp_path / "circle", b"content")
+    assert (tmp_path / "circle").is_symlink()
+
+
+def test_of_a_folder_that_cannot_be_made_nothing_is_left(tmp_path: Path) -> None:
+    for parts in (("a", "b", "x" * 300), ("a", "x" * 300, "b")):
+        with pytest.raises(OSError), made_folder(tmp_path.joinpath(*parts)):
+            raise AssertionError("it was made")
+    with pytest.raises(KeyError), made_folder(tmp_path / "a" / ".." / "b"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "\N{GRINNING FACE}" * 63])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from chance import assert_plausible
@@ -141,3 +142,12 @@ def test_texts_are_framed_and_padded_as_the_tokenizer_does(tokenizer: Tokenizer)
     inputs = encode_texts(tokenizer, ["A cat.", "The cat sat on the mat."], max_length=12)
     assert (inputs["input_ids"][0] == 1).sum() == (inputs["attention_mask"][0] == 0).sum() > 0
     assert inputs["input_ids"][:, 0].tolist() == [0, 0] and not inputs["token_type_ids"].any()
+
+
+def test_a_seed_of_numpy_is_the_same_seed(rows: PackedBatch, tokenizer: Tokenizer) -> None:
+    """Also the largest, to which the number of the epoch is added."""
+    seeds: list[Any] = [2**32 - 1, np.uint32(2**32 - 1)]
+    ours, numpys = (
+        next(roberta_batches(rows, tokenizer, batch_size=ROWS, seed=seed, epochs=range(1, 2))) for seed in seeds
+    )
+    assert torch.equal(ours["input_ids"], numpys["input_ids"])

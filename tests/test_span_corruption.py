@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections import Counter
 from itertools import combinations
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from chance import assert_plausible, seeded
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -153,15 +155,25 @@ def test_a_text_of_hardly_anything_but_noise_may_be_very_long() -> None:
         span_lengths(512, 1.0, 1e9)
 
 
-@given(inputs_length=st.integers(3, 200), density=st.floats(0.01, 0.5), mean=st.floats(2, 9))
+@given(inputs_length=st.integers(3, 200), density=st.floats(0.01, 0.95), mean=st.floats(1, 9))
+@example(4, 0.6, 1.5)
+@example(6, 0.6642288416239932, 2.0)
+@example(166, 0.8572553220969008, 6.005515124555745)
 def test_no_longer_text_fits_the_inputs(inputs_length: int, density: float, mean: float) -> None:
-    length, _ = span_lengths(inputs_length, density, mean)
+    """It is refused only if its own spans find no room, whatever shorter and longer ones do."""
 
     def after(length: int) -> int:
-        tokens, spans = span_counts(length, density, mean)
-        return length - tokens + spans + 1
+        tokens = min(max(round(length * density), 1), length - 1)
+        return length - tokens + max(round(tokens / mean), 1) + 1
 
-    assert after(length) <= inputs_length < min(map(after, range(length + 1, length + 9)))
+    expected = next(length for length in itertools.count(2) if after(length + 1) > inputs_length)
+    try:
+        counts = span_counts(expected, density, mean)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            span_lengths(inputs_length, density, mean)
+    else:
+        assert span_lengths(inputs_length, density, mean) == (expected, sum(counts) + 1)
 
 
 def test_counts_are_rounded_with_at_least_one_token_on_either_side() -> None:

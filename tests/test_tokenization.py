@@ -386,6 +386,13 @@ def test_a_text_that_spells_a_special_token_has_none(name: str, text: str) -> No
     assert named & set(tokenizer.encode(plain).ids), "elsewhere they are what they were"
 
 
+def test_a_special_token_is_spelled_out_where_words_are_not_parted_before() -> None:
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), *((sign, -1.0) for sign in "a </s>")]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer.add_special_tokens(["</s>"])
+    assert encode_documents(tokenizer, [["a </s> a"]]) == [[[tokenizer.token_to_id(sign) for sign in "a </s> a"]]]
+
+
 def test_half_a_character_is_refused_by_place() -> None:
     with pytest.raises(ValueError, match=r"word='caf\\udce9': .+ at place 3 is half a character"):
         longest_match(load_tokenizer("wordpiece"), "caf\udce9")

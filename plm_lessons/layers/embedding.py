@@ -26,7 +26,10 @@ class SmallEmbedding(nn.Embedding):
 
 
 def one_hot_product(rows: Tensor, table: Tensor, padding_idx: int | None = None) -> Tensor:
-    """[...] and [V, H] -> [..., H]: the rows of a table, in its own precision; that of padding learns nothing."""
+    """[...] and [V, H] -> [..., H]: the rows of a table, in its own precision; that of padding learns nothing.
+
+    A number in the table that is not finite reaches all rows that are looked up.
+    """
     numbers = torch.arange(len(table), device=table.device)
     if padding_idx is not None:
         table = torch.where(numbers[:, None] == padding_idx, table.detach(), table)

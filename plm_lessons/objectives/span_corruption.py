@@ -72,17 +72,22 @@ def span_counts(length: int, noise_density: float = 0.15, mean_span_length: floa
     Raises:
         ValueError: an argument is impossible, or there would be more spans than tokens between them.
     """
-    check_share("noise_density", noise_density)
     check_whole("length", length, least=2, why=" (one token of noise and one that is none)")
-    check_number("mean_span_length", mean_span_length, low=1)
-    tokens = min(max(round(length * noise_density), 1), length - 1)
-    spans = max(round(tokens / mean_span_length), 1)
+    tokens, spans = _rounded_counts(length, noise_density, mean_span_length)
     if spans > length - tokens:
         raise ValueError(
             f"mean_span_length={mean_span_length!r} gives {spans} spans: must be at most the {length - tokens} "
             f"other tokens at noise_density={noise_density!r}, for one at least stands between two spans"
         )
     return tokens, spans
+
+
+def _rounded_counts(length: int, noise_density: float, mean_span_length: float) -> tuple[int, int]:
+    """As `span_counts`, also where the spans find no room."""
+    check_share("noise_density", noise_density)
+    check_number("mean_span_length", mean_span_length, low=1)
+    tokens = min(max(round(length * noise_density), 1), length - 1)
+    return tokens, max(round(tokens / mean_span_length), 1)
 
 
 def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_length: float = 3.0) -> tuple[int, int]:
@@ -99,12 +104,11 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
         The length of the text, and of the targets.
     """
     check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
-    span_counts(inputs_length, noise_density, mean_span_length)
     if noise_density == 1:
         raise ValueError(f"noise_density={noise_density!r}: must be below 1, or no text fills the inputs")
 
     def fits(length: int) -> bool:
-        tokens, spans = span_counts(length, noise_density, mean_span_length)
+        tokens, spans = _rounded_counts(length, noise_density, mean_span_length)
         return length - tokens + spans + 1 <= inputs_length
 
     # A longer text never leaves shorter inputs. Where hardly anything but noise is in it, it is longer by far: so the

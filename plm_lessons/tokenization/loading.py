@@ -143,7 +143,7 @@ def encode_documents(
 def _spell_out(tokenizer: Tokenizer, texts: Sequence[str], rows: list[list[int]]) -> None:
     """Encode again what holds a special token, for in a Unigram vocabulary they are pieces, too, and found as such.
 
-    A blank in front hides them, for no word holds one. (<unk> comes back where a sign is unknown.)
+    A sign in front hides them that no text has (U+FFFF is none). (<unk> comes back where a sign is unknown.)
     """
     special = {number: token.content for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     found = [number for number, row in enumerate(rows) if not special.keys().isdisjoint(row)]
@@ -152,7 +152,7 @@ def _spell_out(tokenizer: Tokenizer, texts: Sequence[str], rows: list[list[int]]
     content = json.loads(tokenizer.to_str())
     content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
     vocabulary, names = content["model"]["vocab"], set(special.values())
-    content["model"]["vocab"] = [(" " * (piece in names) + piece, score) for piece, score in vocabulary]
+    content["model"]["vocab"] = [("\uffff" * (piece in names) + piece, score) for piece, score in vocabulary]
     spelling = Tokenizer.from_str(json.dumps(content))
     encodings = spelling.encode_batch_fast([texts[number] for number in found], add_special_tokens=False)
     for number, encoding in zip(found, encodings, strict=True):

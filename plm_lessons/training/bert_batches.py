@@ -136,7 +136,7 @@ def rows_of_copies(
     check_sizes(batch_size=batch_size, copies=copies)
     for epoch in epoch_numbers(epochs):
         pairs, masked = make_copy(generator_of_copy(seed, copies, epoch))
-        order = torch.randperm(len(pairs.labels), generator=seeded(seed + epoch))
+        order = torch.randperm(len(pairs.labels), generator=seeded(int(seed) + epoch))
         for rows in order.split(batch_size):
             yield pairs, masked, rows
 

@@ -164,11 +164,12 @@ def encode_questions(
         in_text = [sequence == 1 for sequence in encoding.sequence_ids]
         spans = [span if inside else (-1, -1) for span, inside in zip(encoding.offsets, in_text, strict=True)]
         tokens = list(zip(encoding.ids, encoding.type_ids, spans, strict=True))
-        text = [place for place, inside in enumerate(in_text) if inside]
-        room = max_length - len(tokens) + len(text)
-        for start in range(0, max(1, len(text) - overlap), room - overlap):
-            left_out = {*text[:start], *text[start + room :]}
-            rows.append([token for place, token in enumerate(tokens) if place not in left_out])
+        length = sum(in_text)  # of the text, whose tokens stand together
+        first = in_text.index(True) if length else len(tokens)
+        before, text, after = tokens[:first], tokens[first : first + length], tokens[first + length :]
+        room = max_length - len(before) - len(after)
+        for start in range(0, max(1, length - overlap), room - overlap):
+            rows.append(before + text[start : start + room] + after)
             examples.append(number)
     ids, type_ids, places = zip(*(zip(*row, strict=True) for row in rows), strict=True)
     inputs = _padded(tokenizer, "questions", ids, type_ids, max_length)

@@ -105,6 +105,7 @@ def fine_tune(
     check_sizes(epochs=epochs, batch_size=batch_size)
     check_number("learning_rate", learning_rate, low=0)
     check_seed(seed)
+    seed = int(seed)  # torch takes none of numpy
     _check_examples(model, inputs, targets)
     steps = epochs * math.ceil(count / batch_size)
     optimizer = adamw(model, learning_rate, weight_decay)

@@ -63,4 +63,4 @@ def _named_alike(figures: dict[str, float]) -> dict[str, float]:
     names = {"masked_lm_loss": "loss", "masked_lm_accuracy": "accuracy", "masked_words": "words", "tokens": "words"}
     alike = {names.get(name, name): value for name, value in figures.items()}
     loss = alike["loss"]
-    return {"loss": loss, "perplexity": math.exp(loss) if loss < 709 else math.inf} | alike  # beyond all floats
+    return {"loss": loss, "perplexity": math.inf if loss >= 709 else math.exp(loss)} | alike  # beyond all floats

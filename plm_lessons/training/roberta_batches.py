@@ -79,7 +79,7 @@ def roberta_batches(
         "random_token_ids": torch.tensor([i for i in range(tokenizer.get_vocab_size()) if i not in special]),
     }
     for epoch in epoch_numbers(epochs):
-        order = torch.randperm(len(rows.input_ids), generator=seeded(seed + epoch))
+        order = torch.randperm(len(rows.input_ids), generator=seeded(int(seed) + epoch))
         for chosen in order.split(batch_size):
             input_ids, attention_mask = rows.input_ids[chosen], rows.attention_mask[chosen]
             # A static mask is the dynamic one of an earlier epoch, met again.

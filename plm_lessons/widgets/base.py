@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from plm_lessons.checks import check_text
+from plm_lessons.checks import check_text, told
 
 
 class WidgetValueError(traitlets.TraitError, ValueError):
@@ -42,14 +42,6 @@ class WidgetValueError(traitlets.TraitError, ValueError):
 def is_real(value: Any) -> bool:
     """Whether `value` is a real number of Python or numpy; True and False are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def told(value: Any) -> str:
-    """A refused value as a message has it, cut where it is long. Python does not write whole numbers of any length."""
-    try:
-        return f"{value!r:.300}"
-    except ValueError:
-        return f"what is too long to be written ({type(value).__name__})"
 
 
 class Checked(traitlets.TraitType):
@@ -63,7 +55,7 @@ class Checked(traitlets.TraitType):
         self.tag(sync=True)
 
     def refuse(self, obj: Any, value: Any) -> WidgetValueError:
-        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {told(value)}")
+        return WidgetValueError(f"{type(obj).__name__}.{self.name} must be {self.allowed}, got {told(value, 300)}")
 
     @staticmethod
     def need_whole_characters(where: str, text: str) -> None:

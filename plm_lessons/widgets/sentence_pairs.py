@@ -15,7 +15,8 @@ from typing import Any
 
 import traitlets
 
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real, told
+from plm_lessons.checks import told
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
 from plm_lessons.widgets.picture import Drawing, figure, table
 from plm_lessons.widgets.sentence_pairs_maths import (
     READER,
@@ -142,12 +143,12 @@ class _Pairs(Checked):
         if not isinstance(pair, Mapping) or not set(FIELDS[:4]) <= set(pair) <= {*FIELDS, "probabilities"}:
             raise WidgetValueError(
                 f"{where} must be a dictionary with {', '.join(map(repr, FIELDS[:4]))}, and perhaps 'probabilities' "
-                f"and 'sources', got {told(pair)}"
+                f"and 'sources', got {told(pair, 300)}"
             )
 
         def need(right: bool, part: str, value: Any, allowed: str) -> None:
             if not right:
-                raise WidgetValueError(f"{where}{part} must be {allowed}, got {told(value)}")
+                raise WidgetValueError(f"{where}{part} must be {allowed}, got {told(value, 300)}")
 
         def need_text(part: str, value: Any, kind: str, allowed: str, right: bool = True) -> None:
             need(_is_text(value, kind) and right, part, value, allowed)

@@ -763,6 +763,10 @@ def test_a_chapter_prints_whole_in_dark_ink_and_without_what_only_a_screen_needs
         if (getComputedStyle(at).breakInside !== 'auto') return true;
     }).length"""
     assert page.evaluate(held_together) == 0, "code that does not fit leaves an empty frame behind"
+    page.set_viewport_size({"width": 1009, "height": 700})  # A4 across: text may be longer than on a screen
+    widths = "parts => [...new Set(parts.map(part => Math.round(part.getBoundingClientRect().width)))]"
+    assert page.locator("article section > :is(p, div.math)").evaluate_all(widths) == [1009]
+    page.set_viewport_size({"width": 720, "height": 1000})
     pdf = page.pdf(format="A4")
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 5
     page.evaluate("dispatchEvent(new Event('afterprint'))")

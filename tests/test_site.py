@@ -242,6 +242,20 @@ def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage)
     expect(page.locator("#search-results")).to_contain_text("did not match any documents", timeout=15_000)
 
 
+def test_widgets_of_a_page_that_the_search_leads_to_are_whole(book_site: str, open_page: OpenPage) -> None:
+    """The words that were sought are marked on it, and these stand in the widgets' style sheets and data, too."""
+    page = open_page(f"{book_site}/search.html?q=weight+attention")
+    page.locator("#search-results a[href*='/bert.html']").first.click(timeout=15_000)
+    page.wait_for_url("**/bert.html*")
+    expect(page.locator("span.highlighted").first).to_be_attached()
+    for block in page.locator(".plm-block").all():
+        block.scroll_into_view_if_needed()
+        widget = block.locator(".plm-widget:not(.plm-static)")
+        expect(widget).to_be_visible()
+        assert widget.evaluate("box => getComputedStyle(box).borderTopStyle") == "solid"
+        assert block.locator(":is(style, script) .highlighted").count() == 0
+
+
 def test_the_buttons_of_a_chapter(chapter_page: Page, chapter: str) -> None:
     """Download gives the notebook itself; Colab, edit and issue links lead to this chapter in the repository."""
     notebook, page = ROOT / f"{chapter}.ipynb", chapter_page

@@ -211,7 +211,7 @@ def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
         widgets = [match.start() for match in re.finditer('<div class="plm-block" data-plm-widget=', html)]
         assert len(found) == bool(widgets), page.path
         if widgets:
-            assert found[0] > html.rindex('<script type="module">') > widgets[-1], page.path
+            assert found[0] > html.rindex('type="module">') > widgets[-1], page.path
             waited += 1
     assert waited >= 4 and (SITE / "_static" / "after_widgets.js").is_file()
 

@@ -235,7 +235,7 @@ CHECKED = "root => [...root.querySelectorAll('input, select')].map((control) => 
 def test_broken_state_leaves_the_picture(name: str, tmp_path: Path, browser: Browser) -> None:
     bare(tmp_path, make(name))
     path = tmp_path / "page.html"
-    path.write_text(path.read_text().replace('<script type="application/json">{', '<script type="application/json">{{'))
+    path.write_text(path.read_text().replace('type="application/json">{', 'type="application/json">{{'))
     page = browser.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))

@@ -48,7 +48,9 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT_SECONDS = 3600  # what the records of experiments lack is done first
 WIDGET_BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="(\w+)">')
 # What of a stored widget is the package's and not the run's.
-WIDGET_CODE = re.compile(r'(?<=<style>\n).*?(?=</style>)|(?<=<script type="module">\n).*?(?=</script>)', re.DOTALL)
+WIDGET_CODE = re.compile(
+    r'<style\b.*?</style>|<script\b[^>]*type="application/json">|<script\b[^>]*type="module">.*?</script>', re.DOTALL
+)
 
 
 def repository() -> tuple[str, str]:
@@ -170,7 +172,7 @@ def normalised_output(output: NotebookNode, execution_count: int | None) -> Note
 
 @cache
 def widget_code(name: str) -> tuple[str, ...]:
-    """Return the style and the script of the widget of this name, as they stand in a page."""
+    """Return the style and the script of the widget of this name, as they stand in a page, and the tag of its state."""
     kind = next((kind for kind in map(vars(widgets).get, widgets.__all__) if kind and kind.name == name), None)
     return tuple(WIDGET_CODE.findall(kind().html())) if kind else ()
 

@@ -34,6 +34,10 @@ import traitlets
 
 from plm_lessons.checks import check_text, told
 
+# Whoever comes to a page of Sphinx from its search finds the words that were sought marked in every text, even in style
+# sheets and data, which then no longer work. Elements of this class are left alone.
+UNMARKED = "nohighlight"
+
 
 class WidgetValueError(traitlets.TraitError, ValueError):
     """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
@@ -216,10 +220,10 @@ class LessonWidget(anywidget.AnyWidget):
         module = inert(f"{self._esm}\nmount({json.dumps(self.name)}, render);\n", "script")
         return (
             f'<div class="plm-block" data-plm-widget="{self.name}">\n'
-            f"<style>\n{inert(self._css, 'style')}</style>\n"
-            f'<script type="application/json">{state}</script>\n'
+            f'<style class="{UNMARKED}">\n{inert(self._css, "style")}</style>\n'
+            f'<script class="{UNMARKED}" type="application/json">{state}</script>\n'
             f'<div class="plm-view">\n{self.picture()}\n</div>\n'
-            f'<script type="module">\n{module}</script>\n'
+            f'<script class="{UNMARKED}" type="module">\n{module}</script>\n'
             "</div>"
         )
 

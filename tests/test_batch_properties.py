@@ -69,7 +69,9 @@ def test_the_model_takes_every_batch_and_has_something_to_learn(
     recipe = Recipe(family, TOKENIZERS[family], SHAPES[family], batch_size=batch_size, max_length=20)
     tokenizer = cached(recipe.tokenizer)
     model = FAMILIES[family].model(recipe, tokenizer)
-    for batch in FAMILIES[family].batches(documents, tokenizer, recipe, epoch):
+    batches = list(FAMILIES[family].batches(documents, tokenizer, recipe, epoch))
+    assert batches
+    for batch in batches:
         assert batch["input_ids"].shape[1] <= recipe.max_length
         assert torch.isfinite(model(**batch).loss)
         asked = (batch["labels"] != -100).sum()

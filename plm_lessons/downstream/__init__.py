@@ -20,10 +20,10 @@ attributions stand in `plm_lessons/data`.
 """
 
 from plm_lessons.downstream.capitals import LabelledWords
-from plm_lessons.downstream.measured import held_out_figures
+from plm_lessons.downstream.measured import recorded_figures
 from plm_lessons.downstream.pairs import LabelledPair
 from plm_lessons.downstream.questions import Question
 from plm_lessons.downstream.splits import SPLITS
 from plm_lessons.downstream.tasks import TASKS, Task
 
-__all__ = ["SPLITS", "TASKS", "LabelledPair", "LabelledWords", "Question", "Task", "held_out_figures"]
+__all__ = ["SPLITS", "TASKS", "LabelledPair", "LabelledWords", "Question", "Task", "recorded_figures"]

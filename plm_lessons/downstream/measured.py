@@ -33,7 +33,7 @@ def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entry for entry in now if settings(entry["run"]) == last[cell(entry["run"])]]
 
 
-def held_out_figures() -> dict[tuple[str, int, str, str], list[float]]:
+def recorded_figures() -> dict[tuple[str, int, str, str], list[float]]:
     """The first figure of each task on held-out examples, in percent, one for each seed.
 
     Returns:

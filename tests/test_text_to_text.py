@@ -226,6 +226,20 @@ def test_rows_of_span_corruption_are_full_and_hold_all_of_the_text() -> None:
     assert sum(len(batch["labels"]) for batch in batches) == len(examples) == -(-len(text) // 70)
 
 
+@pytest.mark.parametrize("count", [9, 120])
+def test_there_are_as_many_sentinels_as_the_tokenizer_has(count: int) -> None:
+    small = train_t5_unigram(["Ab ab. " * 12], vocab_size=count + 20, min_character_count=3, num_sentinels=count)
+    size = small.get_vocab_size()
+    words, noise = [size - count - 1] * 1000, {"noise_density": 0.3, "mean_span_length": 1.0}
+    example = SpanExamples([words], small, 3 * count, **noise).example(0, torch.Generator().manual_seed(0))
+    found = [token for token in example.inputs if token >= size - count]
+    assert found == list(sentinel_ids(size, count))[: len(found)] and len(found) > 0.8 * count
+    with pytest.raises(ValueError, match=f"holds {size - count}: must be below {size - count}, where sentinels begin"):
+        SpanExamples([[*words, size - count]], small, 20)
+    with pytest.raises(ValueError, match=f"gives .* spans: must be at most {count}, one for each sentinel"):
+        SpanExamples([words], small, 4 * count, **noise)
+
+
 def test_a_last_row_of_one_token_is_none() -> None:
     assert [len(SpanExamples([[5] * count], tokenizer(), 64)) for count in (70, 71, 72, 140)] == [1, 1, 2, 2]
 

@@ -12,7 +12,7 @@ commit e081111, t5/data/preprocessors.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import count, takewhile
 from typing import Protocol
 
 from tokenizers import Tokenizer
@@ -24,7 +24,6 @@ from plm_lessons.objectives.mixing import draw_examples
 from plm_lessons.objectives.span_corruption import (
     TextToText,
     corrupt_spans,
-    sentinel_ids,
     span_counts,
     span_lengths,
     span_mask,
@@ -100,16 +99,17 @@ class SpanExamples:
         length, _ = span_lengths(inputs_length, noise_density, mean_span_length)
         _, spans = span_counts(length, noise_density, mean_span_length)
         self.eos = token_id(tokenizer, "</s>")
-        self.sentinels = sentinel_ids(token_id(tokenizer, "<extra_id_0>") + 1)
+        names = takewhile(lambda name: tokenizer.token_to_id(name) is not None, map("<extra_id_{}>".format, count(1)))
+        self.sentinels = [token_id(tokenizer, name) for name in ("<extra_id_0>", *names)]
+        lowest = min(self.sentinels)
         if spans > len(self.sentinels):
             allowed = f"at most {len(self.sentinels)}, one for each sentinel"
             raise ValueError(f"inputs_length={inputs_length} gives {spans} spans: must be {allowed}")
         tokens: list[int] = []
         for number, document in enumerate(documents):
             ids = whole_numbers(f"documents[{number}]", document)
-            if max(ids, default=0) >= self.sentinels[-1]:
-                found, limit = max(ids), self.sentinels[-1]
-                raise ValueError(f"documents[{number}] holds {found}: must be below {limit}, where sentinels begin")
+            if max(ids, default=0) >= lowest:
+                raise ValueError(f"documents[{number}] holds {max(ids)}: must be below {lowest}, where sentinels begin")
             tokens += ids
         self.rows = [tokens[start : start + length] for start in range(0, len(tokens) - 1, length)]
         self.noise = {"noise_density": noise_density, "mean_span_length": mean_span_length}

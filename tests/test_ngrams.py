@@ -104,7 +104,15 @@ def test_with_fewer_than_ten_rows_nothing_is_fitted() -> None:
     assert [each[1:].tolist() for each in model.weights] == [[0.5] * 63] * 2
 
 
-@pytest.mark.parametrize("rows", [[], [[]], [[1, V]], [[-1]]])
+@pytest.mark.parametrize("empty", [range(9, 10), range(9)])
+def test_nothing_is_fitted_either_where_the_words_are_all_on_one_side(empty: range) -> None:
+    rows = [[] if number in empty else row for number, row in enumerate(some_rows(2)[:10])]
+    model = NgramModel(rows, V)
+    assert [each[1:].tolist() for each in model.weights] == [[0.5] * 63] * 2
+    assert model.probabilities(np.arange(V)[:, None]).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[]] * 10, [[1, V]], [[-1]]])
 def test_rows_that_cannot_be_counted_are_refused(rows: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="rows"):
         NgramModel(rows, V)

@@ -34,7 +34,7 @@ class NgramModel:
 
     Args:
         rows: Token ids of stretches of text; no n-gram reaches from one into the next. Every tenth row, from the tenth
-            on, fits the weights, which are all 0.5 if there are fewer. Then all rows are counted.
+            on, fits the weights, which are all 0.5 if those or the others hold no word. Then all rows are counted.
         vocab_size: V.
         order: n, at least 1.
 
@@ -47,9 +47,10 @@ class NgramModel:
             raise ValueError(f"order={order}: must be at least 1, and (vocab_size + 1) ** order less than 2 ** 63")
         self.vocab_size, self.order = vocab_size, order
         self.weights = [np.append(0.0, np.full(LEVELS - 1, 0.5)) for _ in range(order - 1)]
-        if len(rows) >= 10:
-            self._count(self._ngrams([row for number, row in enumerate(rows, 1) if number % 10]))
-            self._fit_weights(self._ngrams(rows[9::10]))
+        fitted, others = rows[9::10], [row for number, row in enumerate(rows, 1) if number % 10]
+        if any(map(len, fitted)) and any(map(len, others)):
+            self._count(self._ngrams(others))
+            self._fit_weights(self._ngrams(fitted))
         self._count(self._ngrams(rows))
 
     def probabilities(self, ngrams: Ids) -> Floats:

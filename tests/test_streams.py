@@ -174,6 +174,12 @@ def test_a_stream_goes_on_at_any_batch(family: str, texts: list[Sentences]) -> N
     assert not equal(batches[0], batches[positions.index(Position(1, 0, 1)) - 1]), "each epoch has draws of its own"
 
 
+def test_the_largest_seed_is_one_for_every_shard(texts: list[Sentences]) -> None:
+    recipe = dataclasses.replace(RECIPE, seed=2**31 - 1)
+    stream = BatchStream(Counted(texts), load_tokenizer("byte_level_bpe"), recipe, shard_characters=6000)
+    assert {stream.position.shard for _ in islice(stream, 60)} > {0, 1}
+
+
 @pytest.mark.parametrize("characters", [10**9, 3000])
 def test_every_token_is_read_once_an_epoch(characters: int, texts: list[Sentences]) -> None:
     tokenizer = load_tokenizer("byte_level_bpe")

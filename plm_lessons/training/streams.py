@@ -63,7 +63,7 @@ class BatchStream:
             for shard, documents in only or self._shards(start.shard if epoch == start.epoch else 0):
                 only = [(shard, documents)] if shard == 0 else []
                 recipe = self.recipe.of_epoch(epoch)
-                recipe = dataclasses.replace(recipe, seed=recipe.seed + shard)  # draws of its own
+                recipe = dataclasses.replace(recipe, seed=(recipe.seed + shard) % 2**31)  # draws of its own
                 batches = family.batches(documents, self.tokenizer, recipe, epoch) if documents else iter(())
                 done = start.batch if (epoch, shard) == start[:2] else 0
                 for number, batch in enumerate(islice(batches, done, None), done + 1):

@@ -17,6 +17,7 @@ import hashlib
 import json
 import lzma
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -229,12 +230,12 @@ def split_sentences(text: str) -> list[str]:
 
 def _sentence_ends(line: str) -> Iterator[int]:
     # Brackets and quotations after which the sentence runs on: 'The rule (it was old. It was bad.) was dropped'.
-    inside = [match.span() for match in _ENCLOSED.finditer(line) if not _closes_sentence(line, match.end())]
+    inside = deque(match.span() for match in _ENCLOSED.finditer(line) if not _closes_sentence(line, match.end()))
     start = 0
     for match in _STOP.finditer(line):
         end = match.end(2)
         while inside and inside[0][1] <= end:
-            inside.pop(0)
+            inside.popleft()
         if inside and inside[0][0] < end:
             continue
         # The last 80 characters before the stop are plenty, and bound the work in a text without sentences.

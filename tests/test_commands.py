@@ -401,7 +401,8 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plm_lessons.commands.finetune.fine_tune", None)  # would be an error
-    for name in ("state.safetensors", "config.json"):  # of a run that can go on, of a model of other files
+    # Of a run that can go on, of a model of other files, of whoever trained it.
+    for name in ("state.safetensors", "config.json", "tokenizer.json"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).write_bytes(b"")
         command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / name)]
@@ -415,7 +416,7 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     for folder in ("a", "made/for/it"):
         command[-1] = str(tmp_path / folder)
         assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
-    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "config.json", "file"}
+    assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "config.json", "tokenizer.json", "file"}
 
 
 def test_more_examples_hold_those_of_fewer_and_all_is_fixed_by_the_seed(models: Path, tmp_path: Path) -> None:

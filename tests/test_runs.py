@@ -263,6 +263,31 @@ def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: p
     assert (tmp_path / "model.safetensors").read_bytes() == weights
 
 
+def test_a_model_in_other_files_and_a_tokenizer_are_not_written_over(text: Path, tmp_path: Path) -> None:
+    source = FileText((text,))
+    for name in ("config.json", "tokenizer.json"):  # the weights may be in parts, or pickled
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_bytes(b"{}")
+        with pytest.raises(ValueError, match=f"holds the {name} of another model: name another folder"):
+            Run(ROBERTA, tmp_path / name, source).execute(progress=False)
+        assert [path.name for path in (tmp_path / name).iterdir()] == [name]
+        assert (tmp_path / name / name).read_bytes() == b"{}"
+    for path in ("a", "b/tokenizer.json"):
+        folder = tmp_path / path[0]
+        folder.mkdir()
+        load_tokenizer(ROBERTA.tokenizer).save(str(folder / "tokenizer.json"))
+        recipe = dataclasses.replace(ROBERTA, tokenizer=str(tmp_path / path))  # its own
+        Run(recipe, folder, source).execute(progress=False)
+        assert (folder / "model.safetensors").is_file()
+
+
+def test_the_log_is_none_of_the_files_that_the_run_writes_itself(tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "recipe.json", "state.safetensors"):
+        with pytest.raises(ValueError, match=f"log_path='.*{name}': must be another file"):
+            Run(ROBERTA, tmp_path / "a", log_path=tmp_path / "b" / ".." / "a" / name)
+        Run(ROBERTA, tmp_path / "a", log_path=tmp_path / name)
+
+
 def test_a_text_is_known_by_what_it_was_when_the_run_began(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

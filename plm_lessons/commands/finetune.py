@@ -27,7 +27,7 @@ from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
-from plm_lessons.training.runs import STATE, refuse_finished
+from plm_lessons.training.runs import CONFIG, STATE, TOKENIZER, refuse_finished
 from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
@@ -84,7 +84,7 @@ def run(chosen: argparse.Namespace) -> None:
         check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
     out = chosen.out or Path("finetuned") / chosen.task
-    refuse_finished(out, STATE, "config.json")
+    refuse_finished(out, STATE, CONFIG, TOKENIZER)
     folder, family = find_model(chosen.model)
     check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
     if family == "t5" and chosen.max_length is not None:
@@ -95,7 +95,7 @@ def run(chosen: argparse.Namespace) -> None:
     train = _text_to_text if family == "t5" else _labels
     with made_folder(out):  # before the training, not after it
         model, tokenizer, measure = train(chosen, folder, family)
-        write_atomically(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
+        write_atomically(out / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
         model.save_pretrained(out)
     print(f"model: {out}")
     figures, asked = measure()

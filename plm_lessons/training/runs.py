@@ -46,6 +46,7 @@ if sys.platform != "win32":
     import fcntl
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # with the weights, the model
 
 
 class Stopped(Exception):
@@ -95,6 +96,12 @@ class Run:
         check_number("save_minutes", self.save_minutes, 0)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("family", self.recipe.family, FAMILIES)
+        if self.log_file.resolve() in [
+            (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER)
+        ]:
+            raise ValueError(
+                f"log_path={str(self.log_path)!r}: must be another file, for the run writes this one itself"
+            )
         has_tasks = self.recipe.task_share or self.recipe.late_task_share
         if has_tasks and not (isinstance(self.source, CorpusText) and self.shard_characters >= SHARD):
             raise ValueError("task_share and late_task_share must be 0 with a text of your own or in several shards")
@@ -123,8 +130,8 @@ class Run:
             The model in evaluation mode; it has been saved.
 
         Raises:
-            ValueError: The folder holds another run, or a finished one, or another process trains there; or training
-                fails: see `training_steps`.
+            ValueError: The folder holds another run, a model or a tokenizer, or another process trains there; or
+                training fails: see `training_steps`.
             Stopped: It was asked to stop, and the same call goes on with it.
             OSError: A file cannot be written. What was there before stays whole.
         """
@@ -195,7 +202,7 @@ class Run:
                 write_entry(evaluate=True)
         model.eval()
         if rank == 0:
-            write_atomically(self.folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode("utf-8"))
+            write_atomically(self.folder / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
             model.save_pretrained(self.folder)
             state.unlink(missing_ok=True)
         return model
@@ -206,6 +213,8 @@ class Run:
         if self.log_file.exists() and self._place_of_log() not in self._own_logs():
             raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
         if not (self.folder / STATE).is_file():
+            own = Path(self.recipe.tokenizer).resolve() in [(self.folder / name).resolve() for name in ("", TOKENIZER)]
+            refuse_finished(self.folder, CONFIG, *[TOKENIZER] * (not own))
             return None
         about = read_about(self.folder / STATE)
         if about["settings"] != settings:

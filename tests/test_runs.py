@@ -35,7 +35,7 @@ from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.optimization import adamw
 from plm_lessons.training.recipes import SHIPPED, Recipe
 from plm_lessons.training.runs import Run, Stopped
-from plm_lessons.training.states import read_about
+from plm_lessons.training.states import load_state, read_about
 from plm_lessons.training.streams import BatchStream, held_out_batches
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -286,6 +286,48 @@ def test_the_log_is_none_of_the_files_that_the_run_writes_itself(tmp_path: Path)
         with pytest.raises(ValueError, match=f"log_path='.*{name}': must be another file"):
             Run(ROBERTA, tmp_path / "a", log_path=tmp_path / "b" / ".." / "a" / name)
         Run(ROBERTA, tmp_path / "a", log_path=tmp_path / name)
+
+
+def test_the_log_may_be_on_another_drive(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Windows, where no path leads from one to the other."""
+
+    def fail(path: Path, start: Path) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("plm_lessons.training.runs.os.path.relpath", fail)
+    run = Run(ROBERTA, tmp_path / "a", FileText((text,)), tmp_path / "log.jsonl")
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("plm_lessons.training.runs._stop_signal", lambda *_: signal.SIGTERM)
+        run.execute(progress=False)
+    run.execute(progress=False)
+    assert [entry["step"] for entry in log_of(tmp_path, "log.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_step_may_be_shorter_than_the_tick_of_a_clock(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Windows that of `time.monotonic` is 15.6 milliseconds."""
+    monkeypatch.setattr(time, "monotonic", lambda: 3.0)
+    Run(ROBERTA, tmp_path, FileText((text,)), save_minutes=0).execute(progress=False)
+    assert len(log_of(tmp_path)) == 6
+
+
+def test_a_run_that_goes_on_does_not_hold_the_file_of_its_state(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows replaces none that is mapped into memory."""
+    if not hasattr(psutil.Process, "memory_maps"):
+        pytest.skip("the system does not tell which files are mapped")
+    source, state = FileText((text,)), tmp_path / "state.safetensors"
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("plm_lessons.training.runs._stop_signal", lambda *_: signal.SIGTERM)
+        Run(ROBERTA, tmp_path, source).execute(progress=False)
+    model = FAMILIES["roberta"].model(ROBERTA, load_tokenizer("byte_level_bpe"))
+    optimizer = FAMILIES["roberta"].optimizer(model, ROBERTA)
+    load_state(state, model, optimizer)
+    assert optimizer.state_dict()["state"] and str(state) not in {
+        mapped.path for mapped in psutil.Process().memory_maps()
+    }
 
 
 def test_a_text_is_known_by_what_it_was_when_the_run_began(

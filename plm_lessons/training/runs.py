@@ -177,14 +177,14 @@ class Run:
             seed=recipe.seed,
             precision=self.precision,
         )
-        saved = began = time.monotonic()
+        saved = began = time.perf_counter()  # the finest clock: on Windows others tick 64 times a second
         with (
             _stop_requests() as asked,
             tqdm(total=recipe.steps, initial=done, unit="step", disable=not progress or rank > 0) as bar,
         ):
             for entry in entries:
                 done = int(entry["step"])
-                waiting.add(entry, time.monotonic() - began)
+                waiting.add(entry, time.perf_counter() - began)
                 bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
                 bar.update()
                 last, stop = done == recipe.steps, _stop_signal(asked, device)
@@ -192,12 +192,12 @@ class Run:
                     evaluate = self.evaluate_every > 0 and done % self.evaluate_every == 0
                     if not last and (evaluate or done % self.log_every == 0):
                         write_entry(evaluate)
-                    if last or stop or time.monotonic() - saved > 60 * self.save_minutes:
+                    if last or stop or time.perf_counter() - saved >= 60 * self.save_minutes:
                         save()
-                        saved = time.monotonic()
+                        saved = time.perf_counter()
                 if stop and not last:
                     raise Stopped(done, stop)
-                began = time.monotonic()
+                began = time.perf_counter()
             if rank == 0:  # if this fails, no step is lost
                 write_entry(evaluate=True)
         model.eval()
@@ -222,8 +222,11 @@ class Run:
         return about
 
     def _place_of_log(self) -> str:
-        """From the folder on, so that both can be moved together."""
-        return os.path.relpath(self.log_file, self.folder)
+        """From the folder on, so that both can be moved together; on another drive of Windows, the whole path."""
+        try:
+            return os.path.relpath(self.log_file, self.folder)
+        except ValueError:
+            return os.path.abspath(self.log_file)
 
     def _own_logs(self) -> set[str]:
         """Where this run, if it was begun, has put its log."""

@@ -63,7 +63,8 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
                 weights[name] = file.get_tensor(full_name)
             else:
                 number, name = name.split(".", 1)
-                memory.setdefault(int(number), {})[name] = file.get_tensor(full_name)
+                # Copied, for the optimiser keeps it: Windows replaces no file that is still mapped into memory.
+                memory.setdefault(int(number), {})[name] = file.get_tensor(full_name).clone()
     try:
         model.load_state_dict(weights)
         optimizer.load_state_dict(optimizer.state_dict() | {"state": memory})

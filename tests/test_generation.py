@@ -272,6 +272,14 @@ def test_tokens_are_drawn_with_their_probabilities(options: dict[str, Any]) -> N
             assert_plausible(count, trials, probability, checks=6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("options", [{"temperature": 1e-38}, {"temperature": 5e-324}, {"top_p": 1e-300}])
+def test_what_is_all_but_impossible_is_left_to_the_likeliest(options: dict[str, Any], dtype: torch.dtype) -> None:
+    logits = torch.tensor([[-3.0, 5.0, 4.5, 0.0], [-9.0, -7.0, -2.0, -8.0], [-1.0, -2.0, -3.0, 0.0]], dtype=dtype)
+    for more in ({}, {"top_k": 3}, {"top_p": 0.9}):
+        assert sample(logits, seeded(), **(more | options)).tolist() == [1, 2, 3]
+
+
 def test_a_sampled_text_follows_from_the_generator_alone() -> None:
     ours, inputs = model(), batch(3, 6, 5)
     state = torch.random.get_rng_state()

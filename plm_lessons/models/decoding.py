@@ -100,7 +100,10 @@ def sample(
         top_p: See `keep_top_p`; applied after `top_k`.
     """
     check_sampling(temperature, top_k, top_p)
-    logits = logits / temperature
+    scaled = logits / temperature
+    if not scaled.amax(dim=-1).isfinite().all():  # so cold that there is no such number: only differences count
+        scaled = (logits - logits.amax(dim=-1, keepdim=True)) / max(temperature, torch.finfo(logits.dtype).tiny)
+    logits = scaled
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None:
@@ -122,8 +125,9 @@ def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     sorted_logits, order = logits.sort(dim=-1, descending=True)
     probabilities = sorted_logits.softmax(dim=-1)
     of_likelier = probabilities.cumsum(dim=-1) - probabilities
-    outside = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, of_likelier >= top_p)
-    return logits.masked_fill(outside, -torch.inf)
+    outside = of_likelier >= top_p
+    outside[..., 0] = False  # nor is the likeliest where `top_p` is too small for the type
+    return logits.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), -torch.inf)
 
 
 def beam_search(

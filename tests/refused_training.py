@@ -148,6 +148,7 @@ BAD_INPUTS: Values = [
         ({**ENCODED, "attention_mask": mask}, INSIDE, f"attention_mask has shape {tuple(mask.shape)}", "(2, 4)")
         for mask in (torch.ones(2, 4, 4), ONES[:, :3], ONES[0])
     ),
+    ({**ENCODED, "attention_mask": ONES * torch.tensor([[1], [0]])}, INSIDE, "attention_mask[1]", "must have a token"),
 ]
 SCHEDULE: dict[str, Values] = {
     "warmup_steps": [*WHOLE, (9, "0 to 4")],

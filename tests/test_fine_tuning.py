@@ -28,6 +28,7 @@ from plm_lessons.training.question_answering import answer_f1, answer_figures, b
 TOKENIZERS = ("wordpiece", "byte_level_bpe", "unigram")
 FAMILIES = (("Bert", "wordpiece"), ("Roberta", "byte_level_bpe"), ("Albert", "unigram"))
 CPU = torch.device("cpu")
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 
 
 @cache
@@ -232,12 +233,14 @@ ANIMALS, VERBS = ("cat", "dog", "horse", "cow"), ("runs", "sleeps")
 ORDERS = [list(order) for order in itertools.permutations(ANIMALS, 3)]
 
 
-def test_fine_tuning_learns_a_class_for_each_text() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_fine_tuning_learns_a_class_for_each_text(device: str) -> None:
+    """Wherever the model and the examples are."""
     texts = [f"{animal} {verb}" for animal, verb in itertools.product(ANIMALS, VERBS)] * 8
     labels = torch.tensor([int("sleeps" in text) for text in texts])
-    inputs = encode_texts(tokenizer(), texts, max_length=12)
-    model = small_model("SequenceClassification")
-    losses = fine_tune(model, inputs, labels, epochs=12, learning_rate=1e-2, batch_size=16, progress=False)
+    inputs = {name: value.to(device) for name, value in encode_texts(tokenizer(), texts, max_length=12).items()}
+    model = small_model("SequenceClassification").to(device)
+    losses = fine_tune(model, inputs, labels.to(device), epochs=12, learning_rate=1e-2, batch_size=16, progress=False)
     assert len(losses) == 12 * 4 and losses[-1] < 0.1 < losses[0]
     assert (predict_logits(model, inputs).argmax(-1) == labels).all()
     assert not model.training
@@ -312,6 +315,22 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
         model.classifier.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="the loss is nan at step 1"):
         fine_tune(model, inputs, labels, **settings)  # type: ignore[arg-type]
+
+
+def test_an_answer_behind_its_row_is_refused_whatever_the_batch() -> None:
+    """There is padding in a batch with a longer row, and nothing in a batch without."""
+    inputs = encode_texts(tokenizer(), ["a", "the cat sat on the mat"], max_length=12)
+    model = small_model("QuestionAnswering")
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    inside, behind = torch.tensor([2, 7]), torch.tensor([3, 7])
+    for size in (1, 2):
+        settings: dict[str, Any] = {"epochs": 1, "learning_rate": 1e-3, "batch_size": size, "progress": False}
+        for name in ("start_positions", "end_positions"):
+            labels = {"start_positions": inside, "end_positions": inside, name: behind}
+            with pytest.raises(ValueError, match=f"^{name} holds 3 in row 0: must be from 0 to 2, its last token, or"):
+                fine_tune(model, inputs, labels, **settings)
+        assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    fine_tune(model, inputs, dict.fromkeys(labels, inside), **settings)
 
 
 def test_a_gradient_without_end_is_found_before_it_spoils_the_weights() -> None:

@@ -59,6 +59,7 @@ def length_buckets(lengths: Tensor, batch_size: int, generator: torch.Generator,
         The rows of each batch; all have `batch_size` of them but one, which has what is left.
     """
     check_sizes(batch_size=batch_size, pool=pool)
+    lengths = lengths.cpu()  # where the generator is
     batches: list[Tensor] = []
     for rows in torch.randperm(len(lengths), generator=generator).split(pool * batch_size):
         batches += rows[lengths[rows].argsort(stable=True)].split(batch_size)
@@ -149,6 +150,8 @@ def _check_inputs(inputs: Batch) -> None:
         raise ValueError(f"attention_mask has shape {found}: must be [N, S], that of input_ids, {allowed}")
     if (mask[:, 1:] > mask[:, :-1]).any():
         raise ValueError("attention_mask has a token behind padding: rows must begin with their tokens")
+    if (empty := mask.sum(dim=1) == 0).any():
+        raise ValueError(f"attention_mask[{int(empty.int().argmax())}] is of padding alone: must have a token")
 
 
 def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) -> None:
@@ -166,8 +169,13 @@ def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) 
         return
     is_token = isinstance(model, TokenClassificationModel)
     shape, classes = (ids.shape, config.num_labels) if is_token else (ids.shape[:1], ids.shape[1])
+    lengths = mask.sum(dim=1)
     for name, values in targets.items():
         check_labels(name, values, shape, classes, ids.device)
+        if not is_token and (behind := values >= lengths).any():
+            row = int(behind.int().argmax())
+            allowed = f"from 0 to {int(lengths[row]) - 1}, its last token, or -100 to be ignored"
+            raise ValueError(f"{name} holds {int(values[row])} in row {row}: must be {allowed}")
 
 
 def predict_logits(
@@ -187,7 +195,7 @@ def _scores(model: Model, inputs: Batch, names: Sequence[str], batch_size: int) 
     """Some results of the model, in the order of the inputs; they are read by length, to save padding."""
     _check_inputs(inputs)
     check_whole("batch_size", batch_size, least=1)
-    order = inputs["attention_mask"].sum(dim=1).argsort(stable=True)
+    order = inputs["attention_mask"].sum(dim=1).cpu().argsort(stable=True)
     found: list[list[Tensor]] = [[] for _ in names]
     for rows in order.split(batch_size):
         with evaluation_mode(model):

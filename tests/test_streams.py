@@ -351,6 +351,25 @@ def test_late_steps_of_t5_have_another_share_of_tasks(texts: list[Sentences], mo
     assert sum(of_tasks[20:]) / 20 == pytest.approx(0.75, abs=0.06)
 
 
+def test_late_steps_of_t5_are_the_last_also_after_short_epochs(
+    texts: list[Sentences], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = TASKS["topic"].examples("held_out")[:50]
+    monkeypatch.setattr(families, "TASKS", {"topic": Task("", "", None, lambda split: iter(pairs))})
+    tokenizer = load_tokenizer("t5_unigram")
+    shares: dict[str, Any] = {"late_task_share": 1.0, "late_steps": 8, "short_epochs": 2, "short_length": 8}
+    recipe = Recipe("t5", "t5_unigram", steps=100, warmup_steps=0, batch_size=5, max_length=64, **shares)
+    stream = BatchStream(Counted(texts), tokenizer, recipe)
+    batches, epochs = [], Counter[int]()
+    for batch in islice(stream, 100):
+        batches.append(batch)
+        epochs[stream.position.epoch] += 1
+    assert epochs[0] == epochs[1] > epochs[2] > 0, "a short row holds less beside its sentinels"
+    first = token_id(tokenizer, "<extra_id_0>")
+    is_task = [bool((batch["labels"][:, 0] != first).all()) for batch in batches]
+    assert is_task == [False] * 92 + [True] * 8
+
+
 # --- Recipes ---------------------------------------------------------------------------------------------------------
 
 

@@ -203,9 +203,13 @@ class T5(Family):
         has_tasks = recipe.task_share or recipe.late_task_share
         tasks = _tasks(tokenizer) if has_tasks else []
         rates = mixing_rates([len(task) for task in tasks], limit=recipe.task_limit) if tasks else []
-        count = -(-len(spans) // recipe.batch_size)
+        count, more = -(-len(spans) // recipe.batch_size), 0
+        if recipe.short_epochs and has_tasks:  # those before this one had some batches more, or less
+            short = recipe.of_epoch(0)
+            short_count = -(-len(self._spans(documents, tokenizer, short)) // short.batch_size)
+            more = recipe.short_epochs * (short_count - count)
         for number in range(epoch * count, (epoch + 1) * count):
-            late = number // recipe.accumulation_steps >= recipe.steps - recipe.late_steps
+            late = (number + more) // recipe.accumulation_steps >= recipe.steps - recipe.late_steps
             share = recipe.late_task_share if late else recipe.task_share
             mixture = [1 - share, *(share * rate for rate in rates)]
             settings = {"batch_size": recipe.batch_size, "seed": recipe.seed, "start": number}

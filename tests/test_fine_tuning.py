@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from functools import cache
 from typing import Any
 
@@ -177,6 +178,26 @@ def test_a_window_without_the_whole_answer_points_to_its_beginning() -> None:
     assert sum(start > 0 for start in starts) == 1 and len(starts) > 2
     with pytest.raises(ValueError, match=r"max_length=11 leaves questions\[0\] room for 7 tokens .* overlap=7"):
         encode_questions(tokenizer(), [question], max_length=11, overlap=7)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_tokens_leave_out_at_the_ends_of_an_answer_does_not_count(name: str) -> None:
+    """An accent that is a character of its own, white space, a character without width."""
+    text = unicodedata.normalize("NFD", "It is Le Café. \u200bZoé ran it in Orléans, à Zoé")
+
+    def answer_read(answer: str) -> str:
+        place = text.index(unicodedata.normalize("NFD", answer))
+        question = Question("which", text, unicodedata.normalize("NFD", answer), place)
+        windows = encode_questions(tokenizer(name), [question], max_length=60)
+        first, last = (int(positions) for positions in windows.labels.values())
+        return text[windows.offsets[0, first, 0] : windows.offsets[0, last, 1]]
+
+    for answer in ("Café", "Le Café", " Le ", "\u200bZoé", "Orléans, à Zoé", "in"):
+        read = unicodedata.normalize("NFD", answer_read(answer))
+        letters = [character for character in unicodedata.normalize("NFD", answer) if character.isalpha()]
+        assert [character for character in read if character.isalpha()] == letters
+    if name != "byte_level_bpe":  # which leaves nothing out
+        assert answer_read("\u0301") == ""
 
 
 def test_encoding_leaves_the_tokenizer_and_its_settings_alone() -> None:

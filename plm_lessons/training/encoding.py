@@ -159,7 +159,7 @@ def encode_questions(
             raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
                              f"must be more than overlap={overlap}")  # fmt: skip
     # Cut here, for some versions of tokenizers lose the last windows (0.23.0 to 0.23.2; huggingface/tokenizers#2091).
-    rows, examples = [], []
+    rows, examples, answers = [], [], []
     for number, encoding in enumerate(whole.encode_batch([(asked.question, asked.context) for asked in questions])):
         in_text = [sequence == 1 for sequence in encoding.sequence_ids]
         spans = [span if inside else (-1, -1) for span, inside in zip(encoding.offsets, in_text, strict=True)]
@@ -168,17 +168,26 @@ def encode_questions(
         first = in_text.index(True) if length else len(tokens)
         before, text, after = tokens[:first], tokens[first : first + length], tokens[first + length :]
         room = max_length - len(before) - len(after)
+        answer = _in_tokens(questions[number], [span for _, _, span in text])
         for start in range(0, max(1, length - overlap), room - overlap):
             rows.append(before + text[start : start + room] + after)
             examples.append(number)
+            answers.append(answer)
     ids, type_ids, places = zip(*(zip(*row, strict=True) for row in rows), strict=True)
     inputs = _padded(tokenizer, "questions", ids, type_ids, max_length)
     offsets = torch.full((*inputs["input_ids"].shape, 2), -1)
     for row, spans in zip(offsets, places, strict=True):
         row[: len(spans)] = torch.tensor(spans)
-    starts = torch.tensor([questions[number].start for number in examples])
-    ends = torch.tensor([questions[number].end for number in examples])
+    starts, ends = torch.tensor(answers).unbind(1)
     return QuestionWindows(inputs, span_labels(offsets, starts, ends), torch.tensor(examples), offsets)
+
+
+def _in_tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Where an answer begins and ends, without what no token holds at its ends: a blank, an accent left out."""
+    held = [span for span in spans if span[0] < question.end and question.start < span[1]]
+    if not held:
+        return question.start, question.end
+    return max(question.start, min(start for start, _ in held)), min(question.end, max(end for _, end in held))
 
 
 def span_labels(offsets: Tensor, starts: Tensor, ends: Tensor) -> Batch:

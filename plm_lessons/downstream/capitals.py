@@ -12,7 +12,10 @@ from plm_lessons.corpus import opening
 from plm_lessons.downstream.splits import articles
 
 CASES = ("lower", "capitalised", "other")
-"""All letters small; the first letter large; all else: large throughout (`NASA`) or mixed (`McCartney`)."""
+"""All letters small; the first letter large; all else: large throughout (`NASA`) or mixed (`McCartney`).
+
+(Of `İzmir` and `İsmâil`, too, which the small letters do not bring back: Python's `i̇` is two characters.)
+"""
 
 
 @dataclass(frozen=True, slots=True)

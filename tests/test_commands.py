@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import re
+import runpy
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -146,13 +149,14 @@ def test_a_configuration_gets_the_vocabulary_of_the_tokenizer(text: Path, tmp_pa
 @pytest.mark.parametrize(
     ("error", "told"),
     [
+        (MemoryError(), True),
         (torch.OutOfMemoryError("CUDA out of memory."), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."), True),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
 def test_what_there_is_no_memory_for_is_told_in_one_line(
-    error: RuntimeError, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -277,6 +281,20 @@ def test_fill_mask_prints_words_and_probabilities(models: Path, capsys: pytest.C
     assert main(["fill-mask", str(models / "bert"), "A [MASK] and [MASK]", "--top", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[0] == "mask 1" and lines[3] == "mask 2"
+
+
+def test_a_word_that_the_output_cannot_spell_is_written_with_its_number(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file on Windows is of 256 characters."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    monkeypatch.setattr(sys, "argv", ["plm_lessons", "fill-mask", str(models / "albert"), "A [MASK].", "--top", "8192"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("plm_lessons", run_name="__main__")
+    sys.stdout.flush()
+    lines = written.getvalue().splitlines()
+    assert ended.value.code == 0 and len(lines) == 8192 and any(b"\\u2581" in line for line in lines)
 
 
 # --- finetune --------------------------------------------------------------------------------------------------------

@@ -48,8 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"error: {place}{error.strerror or error}", 2)
     except (ValueError, ModuleNotFoundError) as error:
         return _say(f"error: {error}", 2)
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):  # as the CPU says it
+    except (MemoryError, RuntimeError) as error:
+        of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not of_memory and "allocate memory" not in str(error):  # as PyTorch says it of the CPU's
             raise
         return _say("error: out of memory: choose a smaller batch, length or model", 2)
     return 0

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -39,6 +40,7 @@ TINY = BertConfig(
     intermediate_size=50,
     max_position_embeddings=16,
 )
+SIZES = [field.name for field in dataclasses.fields(TINY) if getattr(TINY, field.name) != field.default]
 CLASSES = [
     getattr(plm_lessons, name) for name in plm_lessons.__all__ if name.startswith("Bert") and name != "BertConfig"
 ]
@@ -232,6 +234,34 @@ def test_heads_of_other_tasks_are_left_aside_and_named(saved: Path) -> None:
     for name in ("bert.pooler.dense.weight", "cls.predictions.bias", "cls.seq_relationship.weight"):
         assert name in told
     assert "not used by BertForTokenClassification" in told
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "Albert"])
+@pytest.mark.parametrize(("task", "other"), [("Sequence", "Token"), ("Token", "Sequence")])
+def test_the_classifier_of_another_task_is_left_aside_in_every_family(
+    family: str, task: str, other: str, tmp_path: Path
+) -> None:
+    """Also where it would fit: only `architectures` tells BERT's two apart."""
+    saved, wanted = (getattr(plm_lessons, f"{family}For{name}Classification") for name in (task, other))
+    model = saved(saved.config_class(**{name: getattr(TINY, name) for name in SIZES}))
+    fill(model)
+    model.save_pretrained(tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        loaded = wanted.from_pretrained(tmp_path)
+    told = [str(warning.message) for warning in caught]
+    assert any(re.search("has no .*classifier.*: drawn anew", message) for message in told)
+    assert any(re.search(r"also has classifier\..* of another task.*: not used", message) for message in told)
+    fresh, before = ({key: value for key, value in each.named_parameters() if key.startswith("classifier.")}
+                     for each in (loaded, model))  # fmt: skip
+    assert not any(key in before and torch.equal(value, before[key]) for key, value in fresh.items())
+    assert torch.equal(
+        loaded.encoder.embeddings.word_embeddings.weight, model.encoder.embeddings.word_embeddings.weight
+    )
+    assert same(saved.from_pretrained(tmp_path), model)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for told_so in (None, [f"{family}Model"]):  # a class of one's own, which is not known here
+        (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": told_so}))
+        assert same(saved.from_pretrained(tmp_path), model)
 
 
 def test_a_missing_pooler_is_drawn_anew(saved: Path) -> None:

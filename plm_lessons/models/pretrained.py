@@ -16,12 +16,15 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from plm_lessons.files import write_atomically
+from plm_lessons.files import read_object, write_atomically
 from plm_lessons.layers.normalization import RMSNorm
 from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder, read_tensors
 from plm_lessons.models.configuration import ModelConfig
 
 Model = TypeVar("Model", bound="PretrainedModel")
+
+CLASSIFIERS = "ForSequenceClassification", "ForTokenClassification", "ForMultipleChoice"
+"""Tasks whose heads have the same name in a checkpoint, `classifier`."""
 
 
 @contextmanager
@@ -158,6 +161,14 @@ class PretrainedModel(nn.Module):
     def _head_of(cls, name: str) -> str | None:
         return next((head for head in cls.head_names if name.startswith(head)), None)
 
+    @classmethod
+    def _has_other_head(cls, folder: Path) -> bool:
+        """Whether what the checkpoint calls `classifier` is that of another task."""
+        written = str(read_object(folder / "config.json").get("architectures"))
+        tasks = [task for task in CLASSIFIERS if task in written]
+        known = bool(tasks) and "classifier." in cls.head_names
+        return known and not any(task in base.__name__ for task in tasks for base in cls.__mro__)
+
     # --- loading ---
 
     @classmethod
@@ -165,7 +176,8 @@ class PretrainedModel(nn.Module):
         """Build a model from a folder in the layout of `transformers` (`config.json`, `model.safetensors`).
 
         The encoder must fit tensor by tensor. A head that the checkpoint lacks, such as the classifier that
-        fine-tuning adds, is drawn anew (seed 0), and heads of other tasks are left aside, both with a warning.
+        fine-tuning adds, is drawn anew (seed 0), and heads of other tasks are left aside, both with a warning. (Whether
+        a classifier is one of sequences or of tokens only `architectures` in `config.json` tells.)
 
         Args:
             folder_or_hub_name: A folder, or a model's name on the Hugging Face hub, which is fetched with
@@ -207,12 +219,15 @@ class PretrainedModel(nn.Module):
             if repeats and name not in wanted:
                 del found[name]
 
+        others = [name for name in found if name.startswith("classifier.")] if self._has_other_head(folder) else []
+        found = {name: tensor for name, tensor in found.items() if name not in others}
         heads_found = {self._head_of(name) for name in found}
         missing = [name for name in wanted if name not in found]
         fresh = [name for name in missing if self._head_of(name) and self._head_of(name) not in heads_found]
         heads_wanted = {self._head_of(name) for name in wanted}
         unexpected = [name for name in found if name not in wanted]
         left_aside = [name for name in unexpected if self._head_of(name) and self._head_of(name) not in heads_wanted]
+        told = [*(f"{name} of another task" for name in others), *left_aside]
 
         parameters = dict(self.named_parameters())
         problems = [f"missing {name}" for name in missing if name not in fresh]
@@ -230,8 +245,8 @@ class PretrainedModel(nn.Module):
 
         if fresh:
             warnings.warn(f"{folder} has no {', '.join(fresh)}: drawn anew, to be trained", stacklevel=4)
-        if left_aside:
-            warnings.warn(f"{folder} also has {', '.join(left_aside)}: not used by {type(self).__name__}", stacklevel=4)
+        if told:
+            warnings.warn(f"{folder} also has {', '.join(told)}: not used by {type(self).__name__}", stacklevel=4)
         for name in wanted.keys() & found.keys():
             parameters[wanted[name]].copy_(found[name])
         return {wanted[name] for name in fresh}

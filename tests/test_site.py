@@ -256,6 +256,40 @@ def test_widgets_of_a_page_that_the_search_leads_to_are_whole(book_site: str, op
         assert block.locator(":is(style, script) .highlighted").count() == 0
 
 
+@pytest.mark.parametrize(("name", "word"), [("book/index", "bert"), ("book/bert", "gelu")])
+def test_sought_words_are_marked_in_the_text_alone_and_can_be_read(
+    book_site: str, open_page: OpenPage, name: str, word: str
+) -> None:
+    """Not in the map, in formulas and in widgets; and the link above the text takes the marks away."""
+    page = open_page(f"{book_site}/{name}.html?highlight={word}")
+    page.evaluate(STOP_TRANSITIONS)
+    expect(page.locator("span.highlighted").first).to_be_attached()
+    assert page.locator(":is(svg, .katex, .plm-block) .highlighted").count() == 0
+    for theme in ("dark", "light"):
+        set_theme(page, theme)
+        ratio, where = page.evaluate(CONTRAST)
+        assert ratio >= 4.5, f"{theme}: contrast {ratio:.2f} of {where}"
+    page.get_by_role("link", name="Hide Search Matches").click()
+    expect(page.locator(".highlighted")).to_have_count(0)
+
+
+def test_the_number_of_results_is_told_and_they_fit_on_a_telephone(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/search.html?q=num_attention_heads", width=320)
+    results = page.locator("#search-results")
+    expect(results.get_by_role("status")).to_contain_text("found", timeout=15_000)
+    found = results.locator("ul.search > li").count()
+    expect(results.get_by_role("status")).to_contain_text(f"found {found} page(s)")
+    expect(results.locator("p.context").first).to_be_visible()
+    assert page.evaluate(TOO_WIDE) == []
+
+
+def test_an_excerpt_has_each_formula_once_and_nothing_of_widgets(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/search.html?q=zzzyzzx")
+    html = """<main role="main"><p>Of <span class="katex"><span class="katex-mathml"><math><mi>H</mi></math></span><span
+      class="katex-html">H</span></span> numbers.</p><div class="plm-block"><p>Query</p></div></main>"""
+    assert page.evaluate("html => Search.htmlToText(html)", html) == "Of H numbers."
+
+
 def test_the_buttons_of_a_chapter(chapter_page: Page, chapter: str) -> None:
     """Download gives the notebook itself; Colab, edit and issue links lead to this chapter in the repository."""
     notebook, page = ROOT / f"{chapter}.ipynb", chapter_page

@@ -216,6 +216,35 @@ def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
     assert waited >= 4 and (SITE / "_static" / "after_widgets.js").is_file()
 
 
+def test_no_page_has_an_id_twice() -> None:
+    for page in pages():
+        html = re.sub(r"<(script|style)\b.*?</\1>", "", page.path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        ids = re.findall(r'<[a-z][^<>]*?\sid="([^"]+)"', html)
+        assert [one for one in set(ids) if ids.count(one) > 1] == [], page.path
+
+
+def test_a_script_that_is_no_longer_the_one_that_is_changed_fails_the_build(tmp_path: Path) -> None:
+    class App:
+        outdir = tmp_path
+        builder = type("Builder", (), {"name": "html"})
+
+    for name, changes in book_site.CHANGES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("; ".join(changes), encoding="utf-8")
+        assert not [old for old, new in changes.items() if old in new]
+    for _ in range(2):  # a build that finds the files as the last one left them
+        book_site.change_scripts(App, None)  # type: ignore[arg-type]
+        for name, changes in book_site.CHANGES.items():
+            assert (tmp_path / name).read_text(encoding="utf-8") == "; ".join(changes.values())
+            assert all(new in (SITE / name).read_text(encoding="utf-8") for new in changes.values())
+    for name in book_site.CHANGES:
+        kept = (tmp_path / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(kept[1:], encoding="utf-8")
+        with pytest.raises(book_site.ExtensionError, match=name):
+            book_site.change_scripts(App, None)  # type: ignore[arg-type]
+        (tmp_path / name).write_text(kept, encoding="utf-8")
+
+
 # The policy
 
 

@@ -2,7 +2,7 @@
 
 - Each page gets a description (`page_descriptions` in _config.yml) and the tags from which a link preview is made.
 - `404.html`, `sitemap.xml` and `robots.txt`.
-- The theme's script measures no code when a page is read, and waits for the widgets with the rest of its work.
+- The theme's script waits for the widgets with its work; what does not suit the book in it and in Sphinx's is changed.
 - `_headers`, which says which Content-Security-Policy the site works under. Hosts such as Netlify and Cloudflare Pages
   read that file; tools/build_book.py serves the book with it, so that the tests run under it.
 
@@ -184,31 +184,47 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
     (out / "_headers").write_text(f"/*\n  Content-Security-Policy: {policy(built)}\n", encoding="utf-8")
 
 
-# The theme's script
+# Scripts of the theme and of Sphinx
 
-THEME_SCRIPT = "_static/scripts/pydata-sphinx-theme.js"
-MEASURED_BY_THEME = '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"'
-MEASURED_BY_BOOK = '".measured-by-book-js"'
+# What is replaced in them, and by what. Nothing may hold what it replaces: see `change_scripts`.
+CHANGES = {
+    # The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code
+    # at once, when a page is read and again after every change on it, such as a widget's, and makes changes in
+    # between: a chapter is laid out dozens of times. With a selector that nothing matches it measures nothing,
+    # and book.js does it, once each time a block is laid out.
+    "_static/scripts/pydata-sphinx-theme.js": {
+        '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"': '".measured-by-book-js"',
+    },
+    # A page that the search leads to has the sought words marked. In a drawing the marks are bright boxes over
+    # other words, in a formula they part its signs, and a widget's text is not theirs to change.
+    "_static/sphinx_highlight.js": {
+        '"button, select, textarea"': '"button, select, textarea, svg, .katex, .plm-block"',
+    },
+    # An excerpt of a page is text: of a formula, which is there twice, what screen readers get; of widgets nothing.
+    # The number of results is told to those who listen.
+    "_static/searchtools.js": {
+        '[".headerlink", "script", "style"]': '[".headerlink", "script", "style", ".katex-html", ".plm-block"]',
+        'searchSummary.innerText = "";': 'searchSummary.setAttribute("role", "status");',
+    },
+}
 
 
-def leave_measuring_to_the_book(app: Sphinx, exception: Exception | None) -> None:
-    """Take the theme's own measuring of code out of its script.
-
-    The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code
-    at once, when a page is read and again after every change on it, such as a widget's, and makes changes in
-    between: a chapter is laid out dozens of times. With a selector that nothing matches it measures nothing,
-    and book.js does it, once each time a block is laid out.
+def change_scripts(app: Sphinx, exception: Exception | None) -> None:
+    """Change what does not suit this book in scripts that come with the theme and with Sphinx.
 
     Raises:
-        ExtensionError: the theme's script is another than the one that this was written for.
+        ExtensionError: a script is another than the one that the change was written for.
     """
     if exception is not None or app.builder.name != "html":
         return
-    path = Path(app.outdir) / THEME_SCRIPT
-    script = path.read_text(encoding="utf-8")
-    if script.count(MEASURED_BY_THEME) + script.count(MEASURED_BY_BOOK) != 1:
-        raise ExtensionError(f"{THEME_SCRIPT} has changed: see how it measures code, and correct MEASURED_BY_THEME")
-    path.write_text(script.replace(MEASURED_BY_THEME, MEASURED_BY_BOOK), encoding="utf-8")
+    for name, changes in CHANGES.items():
+        path = Path(app.outdir) / name
+        script = path.read_text(encoding="utf-8")
+        for old, new in changes.items():
+            if script.count(old) + script.count(new) != 1:  # or an earlier build has changed it already
+                raise ExtensionError(f"{name} has changed: see what it does now, and correct CHANGES: {old}")
+            script = script.replace(old, new)
+        path.write_text(script, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -217,5 +233,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
     app.connect("html-page-context", let_widgets_come_first)
     app.connect("build-finished", write_files)
-    app.connect("build-finished", leave_measuring_to_the_book)
+    app.connect("build-finished", change_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

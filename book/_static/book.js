@@ -40,3 +40,10 @@ addEventListener("DOMContentLoaded", () => {
   const others = document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container, .text_html");
   for (const part of [...others, ...formulas]) observer.observe(part);
 });
+
+// Sphinx's link that takes the marks of a search away is itself a script, which the policy of the site forbids.
+document.addEventListener("click", (event) => {
+  if (!event.target.closest(".highlight-link a")) return;
+  event.preventDefault();
+  SphinxHighlight.hideSearchWords();
+});

@@ -684,6 +684,101 @@ def test_a_formula_whose_font_comes_late_scrolls_without_a_mouse(browser: Browse
     page.close()
 
 
+def test_a_copy_button_can_be_seen_tells_that_it_worked_and_keeps_the_focus(
+    book_site: str, open_page: OpenPage
+) -> None:
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=390, has_touch=True, is_mobile=True)
+    button = page.locator("button.copybtn").nth(1)
+    expect(button).to_have_css("opacity", "1")
+    expect(page.get_by_role("status").last).to_have_text("")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").last).to_have_text("Copied!")
+    expect(button).to_be_focused()
+    covered = """() => [...document.querySelectorAll('pre:has(+ .copybtn)')].filter((part) => {
+      if (!part.checkVisibility()) return false;
+      const range = document.createRange();
+      range.selectNodeContents(part);
+      part.scrollLeft = part.scrollWidth;
+      return range.getBoundingClientRect().right > part.nextElementSibling.getBoundingClientRect().left;
+    }).map((part) => part.textContent)"""
+    assert page.evaluate(covered) == [], "the end of a line cannot be scrolled out from under the button"
+
+
+# How a reader gets about
+
+
+DRAWERS = """() => ['primary', 'secondary'].map((name) => [
+  document.querySelector(`button.${name}-toggle`).getAttribute('aria-expanded'),
+  getComputedStyle(document.querySelector(`.bd-sidebar-${name}`)).visibility,
+])"""
+CLOSED, OPEN = ["false", "hidden"], ["true", "visible"]
+
+
+@pytest.fixture
+def telephone(book_site: str, open_page: OpenPage) -> Page:
+    """A chapter on a screen where the sidebars are drawers."""
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=390, height=800, has_touch=True, is_mobile=True)
+    page.evaluate(STOP_TRANSITIONS)
+    return page
+
+
+@pytest.mark.parametrize("name", ["primary", "secondary"])
+def test_what_an_open_drawer_covers_is_out_of_reach_and_escape_closes_it(telephone: Page, name: str) -> None:
+    page, button = telephone, telephone.locator(f"button.{name}-toggle")
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
+    button.tap()
+    assert page.evaluate(DRAWERS) == [OPEN if name == one else CLOSED for one in ("primary", "secondary")]
+    inside = f"() => document.activeElement.closest('.bd-sidebar-{name}') !== null"
+    page.wait_for_function(inside)
+    links = page.locator(f".bd-sidebar-{name} :is(a, button, summary)").count()
+    for _ in range(links + 3):  # beyond the last entry, the browser itself has its turn
+        page.keyboard.press("Tab")
+        assert page.evaluate(inside) or page.evaluate("document.activeElement === document.body")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Escape")
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
+    expect(button).to_be_focused()
+    button.tap()
+    page.wait_for_function(inside)
+    page.touchscreen.tap(8 if name == "secondary" else 382, 400)  # beside the drawer
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
+    expect(button).to_be_focused()
+    assert page.locator("[inert]").count() == 0
+
+
+def test_a_drawer_closes_over_what_was_asked_for_in_it(telephone: Page) -> None:
+    page = telephone
+    page.locator("button.secondary-toggle").tap()
+    page.locator(".bd-sidebar-secondary a").nth(3).tap()
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED] and page.evaluate("scrollY") > 800
+
+
+def test_no_drawer_is_open_on_the_way_back(telephone: Page) -> None:
+    """Whether a link in it led away, or another way."""
+    page = telephone
+    link = page.locator(".bd-sidebar-primary a[href$='t5.html']")
+    for leave in (link.tap, lambda: page.goto(page.url.replace(CHAPTERS[0], "book/t5"))):
+        page.locator("button.primary-toggle").tap()
+        assert page.evaluate(DRAWERS) == [OPEN, CLOSED]
+        leave()
+        page.wait_for_url("**/t5.html")
+        page.go_back()
+        page.wait_for_url(f"**/{CHAPTERS[0]}.html")
+        assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
+
+
+def test_beside_the_page_the_button_of_a_sidebar_says_whether_it_is_there(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=1280)
+    page.evaluate(STOP_TRANSITIONS)
+    assert page.evaluate(DRAWERS) == [OPEN, OPEN]
+    page.locator("button.primary-toggle").click()
+    assert page.evaluate(DRAWERS) == [CLOSED, OPEN] and page.locator("[inert]").count() == 0
+    page.set_viewport_size({"width": 390, "height": 800})  # as when the reader zooms in
+    page.evaluate(TWO_FRAMES)
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
+
+
 def test_code_is_whole_and_still_in_colour(chapter_page: Page, chapter: str) -> None:
     page = chapter_page
     cells = json.loads((ROOT / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
@@ -775,6 +870,9 @@ def test_a_missing_page_is_said_to_be_missing_and_leads_back(browser: Browser, b
     assert response is not None and response.status == 404
     expect(page.locator("h1")).to_have_text("There is no such page")
     assert page.evaluate("getComputedStyle(document.querySelector('article')).paddingLeft") != "0px", "it has no style"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # "Skip to main content"
+    assert page.url == f"{book_site}/no/such/page.html#main-content"
     page.get_by_role("link", name="first page").click()
     page.wait_for_url(f"{book_site}/{TOC['root']}.html")
     page.close()

@@ -41,9 +41,67 @@ addEventListener("DOMContentLoaded", () => {
   for (const part of [...others, ...formulas]) observer.observe(part);
 });
 
+// After a copy button is used the focus is nowhere, and only a picture says that it worked. (The picture that was clicked
+// has left the button by now: the path still knows it.)
+addEventListener("DOMContentLoaded", () => {
+  const told = document.createElement("div");
+  told.className = "visually-hidden";
+  told.role = "status";
+  document.body.append(told);
+  document.addEventListener("click", (event) => {
+    const button = event.composedPath().find((part) => part.matches?.("button.copybtn"));
+    if (!button) return;
+    button.focus({ preventScroll: true });
+    told.textContent = button.dataset.tooltip;
+    setTimeout(() => (told.textContent = ""), 2000); // or the same words are not told a second time
+  });
+});
+
 // Sphinx's link that takes the marks of a search away is itself a script, which the policy of the site forbids.
 document.addEventListener("click", (event) => {
   if (!event.target.closest(".highlight-link a")) return;
   event.preventDefault();
   SphinxHighlight.hideSearchWords();
+});
+
+// Where there is no room for the theme's sidebars, a button opens each as a drawer over the page. It closes when something
+// was chosen in it, on the way to another page and by Escape; and as long as it is open, what it covers is out of reach.
+addEventListener("DOMContentLoaded", () => {
+  for (const [name, width] of [["primary", 960], ["secondary", 1200]]) {
+    const box = document.getElementById(`pst-${name}-sidebar-checkbox`);
+    const bar = document.querySelector(`.bd-sidebar-${name}`);
+    const button = document.querySelector(`button.${name}-toggle`);
+    if (!bar || !button) continue;
+    const wide = matchMedia(`(min-width: ${width}px)`);
+    const isOpen = () => box.checked && !wide.matches;
+    const update = () => {
+      button.ariaExpanded = box.checked !== wide.matches; // beside the page, a sidebar is there unless the box is checked
+      for (let at = bar; at !== document.body; at = at.parentElement)
+        for (const other of at.parentElement.children)
+          if (other !== at && !other.matches(".overlay, .search-button__wrapper")) other.inert = isOpen();
+    };
+    const close = () => {
+      box.checked = false;
+      update();
+    };
+    box.autocomplete = "off"; // or a browser opens it again on the way back
+    close();
+    button.addEventListener("click", update);
+    box.addEventListener("change", update, true); // before the theme puts the focus on the button
+    wide.addEventListener("change", close);
+    addEventListener("pagehide", () => isOpen() && close());
+    bar.addEventListener("click", ({ target }) => target.closest("a") && isOpen() && close(), true);
+    document.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape" || !isOpen()) return;
+      close();
+      button.focus();
+    }, true);
+  }
+});
+
+// On the page for missing ones <base> leads each link into the page away from it.
+addEventListener("DOMContentLoaded", () => {
+  if (!document.querySelector("base")) return;
+  for (const link of document.querySelectorAll('a[href^="#"]'))
+    link.href = location.pathname + location.search + link.getAttribute("href");
 });

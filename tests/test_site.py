@@ -387,11 +387,14 @@ def test_a_telephone_shows_the_whole_of_each_verdict(chapter_page: Page, chapter
             ]
             for row in found[1:]:
                 assert all(0 <= cell["left"] < cell["right"] <= width for cell in row)
-                assert {cell["role"] for cell in row} == {"cell"} and row[0]["row"] == "row"
+                assert [cell["role"] for cell in row] == ["rowheader", "cell", "cell", "cell"]
+                assert row[0]["row"] == "row" and row[0]["label"] == "none"
                 labels = [cell["label"].partition(" /")[0].strip('"') for cell in row[1:]]
                 assert labels == [cell["text"] for cell in head[1:]] == ["claim", "verdict", "evidence"]
             assert chapter_page.get_by_role("columnheader", name="evidence").count() == 1
-            assert table.get_by_role("cell").count() == 4 * len(rows)
+            assert table.get_by_role("cell").count() == 3 * len(rows) + 1  # and the corner
+            for row in rows:
+                assert table.get_by_role("rowheader", name=row[0]["text"], exact=True).count() == 1
 
 
 def test_words_stand_to_the_left_and_numbers_to_the_right(opened: Callable[[str], Page]) -> None:
@@ -662,6 +665,10 @@ def test_what_is_wider_than_the_page_scrolls_without_a_mouse(chapter_page: Page)
         expect(wide.first).to_be_attached()
         assert page.evaluate(OUT_OF_REACH) == []
         assert page.evaluate(CUT_RESULTS) == []
+        unnamed = """() => [...document.querySelectorAll('article [tabindex="0"]:is(pre, div, span)')].filter((part) =>
+          !part.closest('.plm-widget') && (part.role !== 'group' || !part.ariaLabel)).map((part) => part.className)"""
+        assert page.evaluate(unnamed) == []
+        assert page.get_by_role("group", name="Code", exact=True).count() > 0
         wide.first.focus()
         page.keyboard.press("ArrowRight")
         page.wait_for_timeout(200)

@@ -223,6 +223,27 @@ def test_no_page_has_an_id_twice() -> None:
         assert [one for one in set(ids) if ids.count(one) > 1] == [], page.path
 
 
+def test_what_opens_a_hidden_cell_is_named_by_its_words() -> None:
+    html = page("book/bert").path.read_text(encoding="utf-8")
+    summaries = re.findall(r"<summary[^>]*>\s*<p[^>]*>Show code", html)
+    assert summaries and not [summary for summary in summaries if "aria-label" in summary]
+
+
+def test_headers_of_tables_have_names_and_the_first_column_names_the_rows_where_it_has_none() -> None:
+    corners = 0
+    for one in pages():
+        for table in re.findall(
+            r'<table[^>]*class="[^"]*\btable".*?</table>', one.path.read_text(encoding="utf-8"), re.DOTALL
+        ):
+            cells = re.findall(r"<(t[hd])\b([^>]*)>(.*?)</t[hd]>", table, re.DOTALL)
+            assert all(kind == "td" or book_site.strip_tags(text) for kind, _, text in cells), one.path
+            if cells and not book_site.strip_tags(cells[0][2]):
+                corners += 1
+                rows = re.findall(r"<tr\b[^>]*>\s*<(t[hd])\b([^>]*)>", table.partition("<tbody")[2])
+                assert rows and all(kind == "th" and 'scope="row"' in attributes for kind, attributes in rows)
+    assert corners > 10
+
+
 def test_a_script_that_is_no_longer_the_one_that_is_changed_fails_the_build(tmp_path: Path) -> None:
     class App:
         outdir = tmp_path

@@ -95,6 +95,11 @@ def let_widgets_come_first(app: Sphinx, page: str, template: str, context: dict[
         context["body"] += f'<script defer="defer" src="{address}"></script>'
 
 
+def let_summaries_name_themselves(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Take away the name of what opens a hidden cell: who speaks to the browser says the words that stand there."""
+    context["body"] = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
+
+
 def strip_tags(html: str) -> str:
     """Return the text of a piece of HTML."""
     texts: list[str] = []
@@ -232,6 +237,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("page_descriptions", {}, "html", [dict])
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
     app.connect("html-page-context", let_widgets_come_first)
+    app.connect("html-page-context", let_summaries_name_themselves)
     app.connect("build-finished", write_files)
     app.connect("build-finished", change_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -3,6 +3,8 @@
 What a notebook's cell displays comes with every column of a table but the first to the right, whatever it holds; that
 suits numbers. Here a column of words goes to the left.
 
+Where the first column has no name, its cells name the rows; and what stands above them is then no name of anything.
+
 A table of words that is too wide for a phone is marked, so that book.css can put the cells of a row below each other
 there. Each of its cells says which column it is of, and that it is a cell: of one that is laid out as a block, a
 browser may no longer tell those who listen.
@@ -27,19 +29,25 @@ LETTERS_OF_A_PHONE = 34
 NUMBER = re.compile(r"[-+−–±~≈<>]?\s?\.?\d")
 
 TABLE = re.compile(rf'<table class="[^"]*\b{STACKED}\b.*?</table>', re.DOTALL)
+# docutils writes the cells of a column that is a stub as such headers.
+CORNER = re.compile(r'<th class="(head stub[^"]*)"><p></p></th>')
+ROW_NAME = re.compile(r'<th (?=class="stub)')
 ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 HEADER = re.compile(r"<th\b.*?</th>", re.DOTALL)
-PART = re.compile(r"<(table|thead|tbody|tr|th|td)\b")
-ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "th": "columnheader", "td": "cell"}
+PART = re.compile(r'<(table|thead|tbody|tr|td|th scope="row"|th)(?=[ >])')
+ROLES = {"table": "table", "thead": "rowgroup", "tbody": "rowgroup", "tr": "row", "td": "cell"}
+ROLES |= {"th": "columnheader", 'th scope="row"': "rowheader"}
 
 
 def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put each column of a page's tables to the side that suits it, and mark the tables that a phone stacks."""
+    """Put each column of a page's tables to the side that suits it; mark what names rows, and what a phone stacks."""
     for table in doctree.findall(nodes.table):
         rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
         if len({len(row) for row in rows}) != 1 or any("morecols" in entry for row in rows for entry in row):
             continue
         head = [list(row.findall(nodes.entry)) for part in table.findall(nodes.thead) for row in part]
+        if head and not head[0][0].astext().strip():
+            next(table.findall(nodes.colspec))["stub"] = 1
         columns = list(zip(*rows[len(head) :], strict=True))
         of_words = [not holds_numbers([entry.astext() for entry in column]) for column in columns]
         for row in rows if is_displayed(table) else []:  # elsewhere the author chose
@@ -67,8 +75,9 @@ def holds_numbers(cells: list[str]) -> bool:
 
 
 def label_cells(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Give the stacked tables of a page their labels and roles."""
-    context["body"] = TABLE.sub(lambda table: with_labels(table[0]), context.get("body") or "")
+    """Name the rows of a page's tables, and give its stacked ones their labels and roles."""
+    body = ROW_NAME.sub('<th scope="row" ', CORNER.sub(r'<td class="\1"></td>', context.get("body") or ""))
+    context["body"] = TABLE.sub(lambda table: with_labels(table[0]), body)
 
 
 def with_labels(table: str) -> str:

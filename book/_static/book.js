@@ -30,9 +30,15 @@ addEventListener("DOMContentLoaded", () => {
 // anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not). A formula gets another
 // width when its font arrives, and its box does not.
 addEventListener("DOMContentLoaded", () => {
+  // What the Tab key stops at has a name. It is a group: as regions, dozens of them would be among the landmarks.
+  const names = [["table, :has(> table)", "Table"], [".math > *", "Formula"], [".cell_output *", "Output"], ["*", "Code"]];
   const measure = (parts) => {
     const wide = parts.map((part) => part.scrollWidth > part.clientWidth);
-    for (const [i, part] of parts.entries()) part.tabIndex = wide[i] ? 0 : -1;
+    for (const [i, part] of parts.entries()) {
+      part.tabIndex = wide[i] ? 0 : -1;
+      part.role = wide[i] ? "group" : null;
+      part.ariaLabel = wide[i] ? names.find(([selector]) => part.matches(selector))[1] : null;
+    }
   };
   const observer = new ResizeObserver((entries) => measure(entries.map(({ target }) => target)));
   const formulas = [...document.querySelectorAll(".math > .katex-display")];

@@ -142,7 +142,7 @@ def _texts_of_file(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
         lines = io.TextIOWrapper(file, encoding="utf-8-sig")  # some editors begin a file with a mark
         try:
-            yield from _texts_of_json(path, lines) if path.suffix == ".jsonl" else _blocks(lines)
+            yield from _texts_of_json(path, lines) if path.suffix.lower() == ".jsonl" else _blocks(lines)
         except UnicodeDecodeError as error:
             place = file.tell() - len(error.object) + error.start  # it counts from what was read last
             raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {place})") from None

@@ -299,7 +299,8 @@ def test_a_single_held_out_document_is_enough_or_is_none(family: str, texts: lis
 
 
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_its_text(tmp_path: Path) -> None:
-    lines = {"a.txt": "One sentence.", "b.jsonl": json.dumps({"text": "One sentence."})}
+    line = json.dumps({"text": "One sentence."})
+    lines = {"a.txt": "One sentence.", "b.jsonl": line, "C.JSONL": line}
     for name, content in lines.items():
         (tmp_path / name).write_text(content, encoding="utf-8-sig")
         assert list(chain(*whole(FileText((tmp_path / name,))).values())) == [("One sentence.",)]

@@ -384,6 +384,19 @@ def test_epochs_go_by(widget: Widget, by: str) -> None:
         widget.assert_shows(epochs=epochs)
 
 
+def test_forced_colours_box_no_token_that_was_not_chosen(open_page: Callable[..., Page], address: str) -> None:
+    boxes = """root => [...root.querySelectorAll('.plm-token')].map((token) => {
+      const { borderTopColor, borderTopStyle } = getComputedStyle(token);
+      return [borderTopColor === getComputedStyle(root).backgroundColor ? 'none' : borderTopStyle, token.className];
+    })"""
+    for scheme in ("light", "dark"):
+        page = open_page(address, forced_colors="active", color_scheme=scheme)
+        found = page.locator(".plm-widget").evaluate(boxes)
+        for look in ("solid", "dashed", "double"):
+            assert {box for box, kind in found if f"plm-{look}" in kind} <= {look}
+        assert {box for box, kind in found if kind == "plm-token"} == {"none"}
+
+
 def test_last_epoch_is_said(open_page: Callable[..., Page], tmp_path: Path) -> None:
     widget = Widget(open_page(bare(tmp_path, MaskingPatternsWidget(epochs=395))))
     widget.button("Ten epochs on").click()

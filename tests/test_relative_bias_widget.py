@@ -12,7 +12,18 @@ from typing import Any
 import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
-from widget_page import IMPORT, MARKUP, Scales, as_number, bare, drawn, path_of, render_with_model, set_theme
+from widget_page import (
+    IMPORT,
+    MARKUP,
+    TWO_FRAMES,
+    Scales,
+    as_number,
+    bare,
+    drawn,
+    path_of,
+    render_with_model,
+    set_theme,
+)
 
 from plm_lessons.layers.positions import relative_position_bucket
 from plm_lessons.widgets import RelativeBiasWidget
@@ -440,6 +451,22 @@ def test_numbers_stand_out_from_their_cells(widget: Widget) -> None:
         set_theme(widget.page, theme)
         assert widget.root.evaluate(IN_CELLS) >= 4.5
         widget.assert_shows()  # in the colours of the theme
+
+
+def test_forced_colours_leave_the_map_to_be_seen(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    """A browser puts a ground below each text then, unless it is told not to: it would hide the cells."""
+    for scheme in ("dark", "light"):
+        page = open_page(bare(tmp_path, RelativeBiasWidget()), color_scheme=scheme)
+        widget = Widget(page)
+        page.emulate_media(forced_colors="active")  # while the page is open: the canvas is painted anew
+        page.evaluate(TWO_FRAMES)
+        numbers = widget.root.locator(".plm-in-cells")
+        assert numbers.evaluate("part => getComputedStyle(part).forcedColorAdjust") == "none"
+        assert widget.root.evaluate(IN_CELLS) >= 4.5
+        widget.assert_shows()
+        page.emulate_media(forced_colors="none")
+        page.evaluate(TWO_FRAMES)
+        widget.assert_shows()
 
 
 def test_change_is_announced_politely(widget: Widget) -> None:

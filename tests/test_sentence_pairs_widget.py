@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Locator, Page, expect
 from scipy.stats import binomtest
-from widget_page import IMPORT, MARKUP, STICKING_OUT, bare, drawn, render_with_model
+from widget_page import CONTRAST, GRAPHICS, IMPORT, MARKUP, STICKING_OUT, bare, drawn, render_with_model, set_theme
 
 from plm_lessons.widgets import SentencePairs
 from plm_lessons.widgets.sentence_pairs import EXAMPLE, TEXT
@@ -323,6 +323,22 @@ def test_scores_are_drawn_where_they_are(game: Game) -> None:
         edges = (low, high) if share == 0 else (1 - high, 1 - low)
         assert [percent(line, "x1"), percent(line, "x2")] == pytest.approx([100 * edge for edge in edges], abs=0.006)
         assert percent(dot, "x") == 100 * share and percent(plots.nth(i).locator(".plm-game-guessing"), "x1") == 50
+
+
+@pytest.mark.parametrize("forced", ("none", "active"))
+def test_words_and_intervals_are_seen_in_every_colour(
+    forced: str, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    for theme in ("light", "dark"):
+        address = bare(tmp_path, SentencePairs(PAIRS, seed=5))
+        game = Game(open_page(address, forced_colors=forced, color_scheme=theme))
+        set_theme(game.page, theme)
+        game.press("B follows A")
+        assert game.root.locator("mark").count() == 2
+        text, drawn_ = game.root.evaluate(CONTRAST)["worst"], game.root.evaluate(GRAPHICS)
+        assert text[0] >= 4.5, text
+        # Guessing, interval and share, four times.
+        assert drawn_["seen"] == 12 and drawn_["worst"][0] >= 3, drawn_["worst"]
 
 
 def test_result_and_next_pair_are_announced_politely(game: Game) -> None:

@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from widget_page import (
     CONTRAST,
+    GRAPHICS,
     IN_FOCUS,
     STICKING_OUT,
     TWO_FRAMES,
@@ -179,9 +180,34 @@ def test_themes_are_followed_live_with_enough_contrast(
                 page.locator(f'input[type=radio][value="{value}"]').first.check()
             found = page.locator(".plm-widget").evaluate(CONTRAST)
             assert found["seen"] > 10 and found["worst"][0] >= 4.5, found["worst"]
+            assert_graphics_seen(page)
             shade = [int(part) for part in re.findall(r"\d+", found["ground"])[:3]]
             assert min(shade) > 200 if theme == "light" else max(shade) < 90
     assert page.locator(".plm-widget").evaluate("root => root.getAnimations({ subtree: true }).length") == 0
+
+
+def assert_graphics_seen(page: Page) -> None:
+    """What is drawn and has a meaning stands out from its ground, 3 to 1."""
+    found = page.locator(".plm-widget").evaluate(GRAPHICS)
+    assert not found["seen"] or found["worst"][0] >= 3, found["worst"]
+
+
+@every_widget
+@pytest.mark.parametrize(("system", "theme"), [("dark", "light"), ("light", "dark")])
+def test_forced_colours_leave_all_to_be_read(
+    name: str, system: str, theme: str, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    """The reader's few colours, as Windows' contrast themes have it, whatever theme the book is in."""
+    head = f"<script>document.documentElement.dataset.theme = '{theme}'</script>"
+    page = open_page(bare(tmp_path, make(name), head=head), forced_colors="active", color_scheme=system)
+    for value in ["", *each_choice(page)]:
+        if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
+            page.locator(f'input[type=radio][value="{value}"]').first.check()
+        found = page.locator(".plm-widget").evaluate(CONTRAST)
+        assert found["seen"] > 10 and found["worst"][0] >= 4.5, found["worst"]
+        assert_graphics_seen(page)
+        shade = [int(part) for part in re.findall(r"\d+", found["ground"])[:3]]
+        assert min(shade) > 200 if system == "light" else max(shade) < 60
 
 
 STOPS = """root => {

@@ -145,7 +145,7 @@ def render_with_model(page: Page, widget: LessonWidget, **state: Any) -> Page:
     return page
 
 
-CONTRAST = """root => {
+_COLOURS = """
   const numbers = (colour) => (colour.match(/[\\d.]+/g) ?? []).map(Number);
   const light = (colour) => {
     const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -163,6 +163,11 @@ CONTRAST = """root => {
     const [a, b] = [light(ink), light(ground(element))].sort((p, q) => q - p);
     worst.push([(a + 0.05) / (b + 0.05), what]);
   };
+"""
+CONTRAST = (
+    "root => {"
+    + _COLOURS
+    + """
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let text; (text = walker.nextNode()); ) {
     const owner = text.parentElement, style = getComputedStyle(owner);
@@ -175,6 +180,28 @@ CONTRAST = """root => {
     if (curve.checkVisibility()) note('line of ' + curve.getAttribute('class'), getComputedStyle(curve).stroke, curve);
   return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length, ground: ground(root.firstElementChild) };
 }"""
+)
+# Lines and areas of drawings, as they are seen through: whichever stands out more, the line or what it encloses. The
+# grid need not be seen, and the lines of the attention viewer are the paler, the less they mean.
+GRAPHICS = (
+    "root => {"
+    + _COLOURS
+    + """
+  for (const part of root.querySelectorAll('svg :is(path, rect, line):not(.plm-grid, .plm-heads-line)')) {
+    const style = getComputedStyle(part), d = part.getAttribute('d');
+    if (d === '' || !part.checkVisibility({ visibilityProperty: true })) continue;
+    const back = numbers(ground(part)), first = worst.length;
+    for (const kind of d === null || d.includes('Z') ? ['stroke', 'fill'] : ['stroke']) {
+      if (style[kind] === 'none') continue;
+      const share = Number(style[`${kind}Opacity`]);
+      const seen = numbers(style[kind]).slice(0, 3).map((v, i) => share * v + (1 - share) * back[i]);
+      note(part.getAttribute('class'), seen.join(), part);
+    }
+    worst.splice(first, 2, worst.slice(first).sort((p, q) => q[0] - p[0])[0] ?? [1, part.outerHTML]);
+  }
+  return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length };
+}"""
+)
 
 
 def set_theme(page: Page, theme: str) -> None:

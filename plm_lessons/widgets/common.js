@@ -299,12 +299,12 @@ export function keepDrawn(model, names, box, draw) {
 
 /** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns what ends this. */
 export function watchTheme(repaint) {
-  const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), dark = matchMedia("(prefers-color-scheme: dark)");
+  const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), system = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
   for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true, attributeOldValue: true });
-  dark.addEventListener("change", repaint);
+  for (const query of system) query.addEventListener("change", repaint);
   return () => {
     watch.disconnect();
-    dark.removeEventListener("change", repaint);
+    for (const query of system) query.removeEventListener("change", repaint);
   };
 }
 

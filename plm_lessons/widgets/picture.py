@@ -69,7 +69,7 @@ def _style() -> str:
         f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
         "text{font:13px system-ui,sans-serif;fill:var(--quiet)}.page{fill:var(--page)}"
         ".grid{stroke:var(--grid)}.zero{stroke:var(--edge)}.cursor{stroke:var(--ink);stroke-dasharray:3 3}"
-        f".curve{{fill:none;stroke-width:2.2}}.band{{fill:var(--0);fill-opacity:.14}}{curves}"
+        f".curve{{fill:none;stroke-width:2.2}}.band{{fill:var(--0);fill-opacity:.14;stroke:var(--edge)}}{curves}"
         ".mark{fill:var(--own);stroke:var(--page);stroke-dasharray:none}"
     )
 

@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from widget_page import (
     IMPORT,
     MARKUP,
+    SPACE_TEXT,
     TWO_FRAMES,
     Scales,
     as_number,
@@ -426,6 +427,38 @@ def test_numbers_stand_in_their_cells(widget: Widget, width: int) -> None:
         assert max(upright for _, upright in found) <= 2
     widget.page.set_viewport_size({"width": 1000, "height": 900})
     widget.page.wait_for_timeout(150)
+
+
+# By how many pixels the middle of each word at the map lies beside the middle of its row or column.
+BESIDE_ROWS = """root => {
+  const { left, top, width } = root.querySelector('.plm-map canvas').getBoundingClientRect(), size = width / 12;
+  return ['.plm-map-queries', '.plm-map-keys'].flatMap((side, across) => {
+    const text = root.querySelector(side).firstChild, range = document.createRange();
+    let at = 0;
+    return text.data.split('\\n').map((word, n) => {
+      range.setStart(text, at);
+      range.setEnd(text, at + word.length);
+      at += word.length + 1;
+      const box = range.getBoundingClientRect();
+      const middle = across ? (box.left + box.right) / 2 - left : (box.top + box.bottom) / 2 - top;
+      return Math.abs(middle - (n + 0.5) * size);
+    });
+  });
+}"""
+
+
+@pytest.mark.parametrize("width", (320, 1000))
+def test_more_space_in_text_moves_nothing_out_of_its_cell(
+    width: int, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    widget = Widget(open_page(bare(tmp_path, RelativeBiasWidget()), width=width))
+    for spaced in (False, True):
+        if spaced:
+            widget.page.evaluate(SPACE_TEXT)
+        found, beside = widget.root.evaluate(OUT_OF_CELLS), widget.root.evaluate(BESIDE_ROWS)
+        assert len(found) == 144 and len(beside) == 24
+        assert max(sideways for sideways, _ in found) <= 0
+        assert max(upright for _, upright in found) <= 2 and max(beside) <= 2
 
 
 def test_arrow_keys_move_from_cell_to_cell(widget: Widget) -> None:

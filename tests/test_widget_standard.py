@@ -18,6 +18,7 @@ from widget_page import (
     CONTRAST,
     GRAPHICS,
     IN_FOCUS,
+    SPACE_TEXT,
     STICKING_OUT,
     TWO_FRAMES,
     Strict,
@@ -208,6 +209,26 @@ def test_forced_colours_leave_all_to_be_read(
         assert_graphics_seen(page)
         shade = [int(part) for part in re.findall(r"\d+", found["ground"])[:3]]
         assert min(shade) > 200 if system == "light" else max(shade) < 60
+
+
+CUT_OFF = """root => [...root.querySelectorAll('.plm-value')]
+  .filter((part) => part.checkVisibility() && part.scrollWidth > part.clientWidth && part.parentNode.clientWidth)
+  .filter((part) => getComputedStyle(part).overflowX !== 'visible').map((part) => part.textContent)"""
+
+
+@every_widget
+@pytest.mark.parametrize("width", (320, 1280))
+def test_more_space_in_text_cuts_no_value_off(
+    name: str, width: int, tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(bare(tmp_path, make(name)), width=width)
+    page.evaluate(SPACE_TEXT)
+    for value in ["", *each_choice(page)]:
+        if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
+            page.locator(f'input[type=radio][value="{value}"]').first.check()
+        page.evaluate(TWO_FRAMES)
+        assert page.locator(".plm-widget").evaluate(CUT_OFF) == []
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
 STOPS = """root => {

@@ -95,6 +95,7 @@ function render({ model, el }) {
   sentence.element.classList.add("plm-heads-sentence");
   const choices = choice(TEXT.kind, TEXT.kinds, (kind) => update({ query: -1, layer: 0, head: Math.min(state.head, state.sentences[state.sentence].attentions[kind].heads - 1), kind }), "kind");
   const query = labelledSlider(TEXT.query, { min: -1, step: 1 }, (next) => update({ query: next }));
+  query.element.classList.add("plm-heads-query");
   const question = node("p"), habit = node("p"), title = node("p", { class: "plm-head" }), readout = node("p", { class: "plm-heads-readout" });
   const message = messageLine();
 

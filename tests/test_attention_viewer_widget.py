@@ -458,6 +458,24 @@ def test_query_by_slider(viewer: Viewer) -> None:
     viewer.assert_shows(query=3)
 
 
+def test_query_is_followed_while_the_pointer_rests_on_the_map(viewer: Viewer) -> None:
+    viewer.point(4, 1)
+    viewer.assert_shows(over=(4, 1))
+    for key, query in (("ArrowRight", 0), ("ArrowRight", 1), ("End", 5), ("Home", -1)):
+        viewer.query.press(key)
+        viewer.assert_shows(query=query)
+    viewer.point(2, 3)
+    viewer.assert_shows(over=(2, 3))
+    viewer.page.mouse.down()
+    viewer.page.mouse.up()
+    viewer.assert_shows(query=2, over=(2, 3))  # a click keeps what it shows
+
+
+def test_the_numbers_of_a_head_have_a_caption(viewer: Viewer) -> None:
+    table = viewer.root.get_by_role("table", name="Number below each head", exact=True)
+    assert table.locator("caption").count() == 1 and table.locator("[colspan]").count() == 0
+
+
 def test_sentence_and_kind(viewer: Viewer) -> None:
     viewer.query.press("End")
     viewer.head(1, 1).check()

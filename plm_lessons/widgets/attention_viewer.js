@@ -114,7 +114,7 @@ function render({ model, el }) {
     input.addEventListener("change", () => update({ measure: name }));
     return { name, input, cell, row: node("tr", {}, node("th", { scope: "row" }, node("label", {}, input, text)), cell) };
   });
-  const table = node("table", { "aria-label": TEXT.measure }, node("thead", {}, node("tr", {}, node("th", { colspan: 2 }, TEXT.measure))), node("tbody", {}, ...measures.map(({ row }) => row)));
+  const table = node("table", {}, node("caption", {}, TEXT.measure), node("tbody", {}, ...measures.map(({ row }) => row)));
 
   // The lines: queries on the left, keys on the right, one path for each level of weight between them.
   const left = node("div", { class: "plm-heads-queries", role: "list", "aria-label": TEXT.lookers }), right = node("div", { role: "list" });
@@ -273,6 +273,7 @@ function render({ model, el }) {
     const { sentences, kind, query: i } = state, [queries] = texts();
     if (changed("sentences", sentences)) sentence.input.replaceChildren(...sentences.map(({ name }, n) => node("option", { value: n }, name)));
     if (changed("texts", sentences, state.sentence, kind)) makeTexts();
+    if (changed("query", i) && i !== over?.[0]) over = null; // a query that was just chosen is shown, wherever the pointer rests
     query.show(i, i < 0 ? TEXT.all : TEXT.token(queries[i], i));
     if (!width) return; // not shown yet: the observer calls again
     if (changed("layout", all, width)) layOut();

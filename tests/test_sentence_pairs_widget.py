@@ -277,7 +277,10 @@ def test_a_whole_game_of_both_tasks(game: Game, by: str) -> None:
             guesses[current] = label
             game.assert_shows(PAIRS, task, 5, guesses, current)
             last = number == len(order) - 1
-            assert game.read()["focus"] == ("New game" if last else "Next pair")  # the next key goes on
+            assert game.read()["focus"] == (game.read()["answer"] if last else "Next pair")  # the next key goes on
+            if last:
+                game.page.keyboard.press("Enter")  # one too many takes nothing away
+                game.assert_shows(PAIRS, task, 5, guesses, current)
             if not last:
                 game.press("Next pair", by)
                 assert game.read()["focus"] == GUESSES[task][0]

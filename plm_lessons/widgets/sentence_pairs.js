@@ -69,7 +69,7 @@ function render({ model, el }) {
   const guesses = [0, 1].map((label) =>
     pushButton("", () => {
       update({ guesses: state.pairs.map((_, i) => (i === current ? label : state.guesses[i] ?? null)) });
-      focusOn(next.hidden ? again : next);
+      focusOn(next.hidden ? answer : next); // not on "New game": one key more would take the whole game away
     }));
   const next = pushButton(TEXT.next, (event) => {
     if (event.detail > 1) return; // the second half of a double click on a guess
@@ -85,7 +85,7 @@ function render({ model, el }) {
     const text = node("p", { dir: "auto" });
     return { text, element: node("div", { class: "plm-game-segment" }, node("b", { class: "plm-game-letter" }, letter), text) };
   });
-  const answer = node("p", { class: "plm-game-answer" }), overlap = node("p", { class: "plm-game-overlap" }), verdict = node("p", { class: "plm-game-verdict" });
+  const answer = node("p", { class: "plm-game-answer", tabindex: -1 }), overlap = node("p", { class: "plm-game-overlap" }), verdict = node("p", { class: "plm-game-verdict" });
   const table = node("div"), message = messageLine();
   const { form, say } = fillBox(
     el, TEXT.title, question,

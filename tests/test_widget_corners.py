@@ -243,6 +243,70 @@ def test_a_finger_that_begins_to_scroll_moves_nothing_and_a_tap_does(
     assert "pinch-zoom" in shown.evaluate("part => part.style.touchAction")
 
 
+POINTERS = [
+    (GeluWidget, ".plm-plot"),
+    (RelativeBiasWidget, "[role=application]"),
+    (RelativeBiasWidget, "form > div:has(> svg)"),
+]
+
+
+def place_of(part: Locator) -> tuple[float, float]:
+    part.scroll_into_view_if_needed()
+    box = part.bounding_box()
+    assert box is not None
+    return box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]
+
+
+@pytest.mark.parametrize(("widget", "part"), POINTERS)
+def test_a_drag_that_began_elsewhere_moves_nothing(widget: Any, part: str, open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), widget())
+    shown, mouse, sent = page.locator(part).first, page.mouse, lambda: len(page.evaluate("sent"))
+    x, y = place_of(shown)
+    mouse.move(x, y)
+    mouse.move(2, y)  # beside the widget
+    before = sent()
+    mouse.down()
+    mouse.move(x, y, steps=5)
+    mouse.move(x + 60, y + 20, steps=5)
+    mouse.up()
+    assert sent() == before
+    # What begins there is followed, until the button is up; another drag from elsewhere is not.
+    mouse.down()
+    mouse.move(x - 40, y, steps=2)
+    assert sent() > before
+    mouse.up()
+    mouse.move(2, y)
+    before = sent()
+    mouse.down()
+    mouse.move(x, y, steps=3)
+    mouse.up()
+    assert sent() == before
+
+
+@pytest.mark.parametrize(("widget", "part"), POINTERS)
+def test_one_finger_moves_and_two_do_not(widget: Any, part: str, open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank", has_touch=True), widget())
+    x, y = place_of(page.locator(part).first)
+    session, sent = page.context.new_cdp_session(page), lambda: len(page.evaluate("sent"))
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        fingers = [{"x": x + across, "y": y + down, "id": n} for n, (across, down) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+
+    touch("touchStart", (0, 0))
+    for across in (20, 40, 60):
+        touch("touchMove", (across, 0))
+    assert sent() > 0
+    touch("touchEnd")
+    before = sent()
+    touch("touchStart", (0, 0))
+    touch("touchStart", (0, 0), (60, 20))
+    for wider in (20, 40, 60):
+        touch("touchMove", (-wider, 0), (60 + wider, 20))
+    touch("touchEnd")
+    assert sent() == before
+
+
 def test_shortcuts_of_the_browser_are_left_to_it(open_page: Callable[..., Page]) -> None:
     page = render_with_model(open_page("about:blank"), RelativeBiasWidget())
     shown = page.locator("[role=application]").first

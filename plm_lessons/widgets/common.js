@@ -297,6 +297,22 @@ export function keepDrawn(model, names, box, draw) {
   };
 }
 
+/** Calls `follow` with the events of a pointer that mean this part: a click, a drag that began here with one finger or button, and, if `hovers`, a mouse that passes. Not a drag from elsewhere that selects text, and not two fingers that enlarge the page. */
+export function followPointer(part, follow, hovers = false) {
+  let held;
+  const letGo = () => (held = undefined);
+  part.style.touchAction = "pan-y pinch-zoom"; // so that a phone can still scroll
+  part.addEventListener("pointerdown", (event) => {
+    letGo();
+    if (!event.isPrimary || event.buttons !== 1) return;
+    part.setPointerCapture((held = event.pointerId));
+    if (event.pointerType !== "touch") follow(event); // a finger may be about to scroll
+  });
+  part.addEventListener("pointermove", (event) => (event.buttons ? event.buttons === 1 && event.pointerId === held : hovers) && follow(event));
+  part.addEventListener("lostpointercapture", letGo);
+  part.addEventListener("click", follow);
+}
+
 /** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns what ends this. */
 export function watchTheme(repaint) {
   const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), system = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));

@@ -256,19 +256,12 @@ function render({ model, el }) {
     }
   }
 
-  // On the plot itself x follows the pointer; up and down stays with the page, so that a phone can still scroll.
-  plot.style.touchAction = "pan-y pinch-zoom";
-  const follow = (event) => {
-    if (state.view === "masks" || (event.type !== "click" && event.buttons !== 1)) return;
+  // On the plot itself x follows the pointer.
+  followPointer(plot, (event) => {
+    if (state.view === "masks") return;
     const x = scales.fromX(event.clientX - plot.getBoundingClientRect().left);
     update({ x: Math.round(100 * Math.min(LIMIT, Math.max(-LIMIT, x))) / 100 });
-  };
-  plot.addEventListener("pointerdown", (event) => {
-    plot.setPointerCapture(event.pointerId);
-    if (event.pointerType !== "touch") follow(event); // a finger may be about to scroll
   });
-  plot.addEventListener("click", follow);
-  plot.addEventListener("pointermove", follow);
 
   return keepDrawn(model, Object.keys(allowed), form, draw);
 }

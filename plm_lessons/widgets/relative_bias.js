@@ -247,7 +247,6 @@ function render({ model, el }) {
   }
 
   // The pair follows the pointer over the map, the distance over the staircase.
-  map.style.touchAction = staircase.style.touchAction = "pan-y pinch-zoom";
   const overMap = (event) => {
     const box = map.lastChild.getBoundingClientRect();
     const [j, i] = [event.clientX - box.left, event.clientY - box.top].map((at) => Math.floor((at - GUTTER) / cell));
@@ -265,10 +264,8 @@ function render({ model, el }) {
     const i = inside(state.query + down), j = inside(inside(state.query + state.distance) + right);
     update({ query: i, distance: j - i });
   });
-  for (const kind of ["pointermove", "click"]) { // a finger that comes down may be about to scroll
-    map.addEventListener(kind, overMap);
-    staircase.addEventListener(kind, overStairs);
-  }
+  followPointer(map, overMap, true);
+  followPointer(staircase, overStairs, true);
 
   const repaint = () => {
     colours = undefined;

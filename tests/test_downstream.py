@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from plm_lessons import BertConfig, BertForPreTraining, corpus, downstream
 from plm_lessons.corpus import MOST_WORDS, TOPICS, Document, documents, opening, sentiment_examples
-from plm_lessons.downstream import SPLITS, TASKS, LabelledPair, LabelledWords, Question, held_out_figures
+from plm_lessons.downstream import SPLITS, TASKS, LabelledPair, LabelledWords, Question, recorded_figures
 from plm_lessons.downstream.capitals import CASES, capitalised, case_of
 from plm_lessons.downstream.measured import current_runs
 from plm_lessons.downstream.pairs import partners, similarities
@@ -272,7 +272,8 @@ def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small BERT, and settings for which it is quick."""
     few = cache(lambda task, split: examples(task, split)[-400:][::10])  # some of both classes, which lie in two blocks
     monkeypatch.setattr(measure_downstream, "examples", few)
-    monkeypatch.setattr(measure_downstream, "LEAST_STEPS", 2)
+    steps = {"pre-trained": 2, "from scratch": 2, "from scratch, longer": 5}
+    monkeypatch.setattr(measure_downstream, "LEAST_STEPS", steps)
     monkeypatch.setattr(measure_downstream, "CURVE_TASK", "sentiment")
     monkeypatch.setattr(measure_downstream, "CURVE", (4, 8))
     folder = tmp_path / "checkpoints" / "bert"
@@ -303,12 +304,14 @@ def test_what_is_done_is_not_done_again_and_an_interruption_changes_nothing(
     checkpoints: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "downstream.jsonl"
-    whole = measure(checkpoints, out, "--seeds", "0", "1", "--curve")
+    whole = measure(checkpoints, out, "--seeds", "0", "1", "--curve", "--longer")
     runs = [entry["run"] for entry in whole]
     counted = [run for run in runs if run["start"] == "counting"]
     tried = [run for run in runs if run["split"] == "validation"]
     assert {run["examples"] for run in counted} == {4, 8, 16}
-    assert len(runs) - len(tried) == 3 * 3 * 2, "three sizes, three ways, two seeds"
+    assert len(runs) - len(tried) == 3 * 4 * 2, "three sizes, four ways, two seeds"
+    steps = {start: {run["epochs"] for run in runs if run["start"] == start} for start in measure_downstream.STARTS}
+    assert steps == {"pre-trained": {4}, "from scratch": {4}, "from scratch, longer": {5}}
     for start in measure_downstream.STARTS:
         of_start = [entry for entry in whole if entry["run"]["start"] == start]
         best = max(
@@ -324,13 +327,13 @@ def test_what_is_done_is_not_done_again_and_an_interruption_changes_nothing(
             *measure_downstream.LEARNING_RATES[max(0, place - 1) : place + 2],
         }
     capsys.readouterr()
-    assert measure(checkpoints, out, "--seeds", "0", "1", "--curve") == whole
+    assert measure(checkpoints, out, "--seeds", "0", "1", "--curve", "--longer") == whole
     assert "accuracy" not in capsys.readouterr().err, "nothing was done"
     table = out.with_suffix(".md").read_text(encoding="utf-8")
 
     kept = out.read_text(encoding="utf-8").splitlines(keepends=True)[:7]
     out.write_text("".join(kept), encoding="utf-8")  # as if it had been killed here
-    again = measure(checkpoints, out, "--seeds", "0", "1", "--curve")
+    again = measure(checkpoints, out, "--seeds", "0", "1", "--curve", "--longer")
     assert [(entry["run"], entry["figures"]) for entry in again] == [
         (entry["run"], entry["figures"]) for entry in whole
     ]
@@ -360,7 +363,7 @@ def test_other_weights_are_measured_anew(checkpoints: Path, tmp_path: Path) -> N
     write_checkpoint(checkpoints / "bert", hidden_size=8)
     second = measure(checkpoints, out, "--seeds", "0")
     assert second[: len(first)] == first
-    assert {entry["run"]["start"] for entry in second[len(first) :]} == set(measure_downstream.STARTS)
+    assert {entry["run"]["start"] for entry in second[len(first) :]} == {"pre-trained", "from scratch"}
 
 
 def test_from_scratch_nothing_is_measured_anew_when_only_the_weights_are_others(
@@ -416,7 +419,7 @@ def test_tables_show_means_and_deviations_of_the_last_weights_and_settings() -> 
 
 def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:
     written = measure_downstream.RESULTS.with_suffix(".md").read_text(encoding="utf-8")
-    figures = held_out_figures()
+    figures = recorded_figures()
     several = {key: seeds for key, seeds in figures.items() if len(seeds) > 1}
     assert len(several) > 30 and {model for _, _, model, _ in figures} == {"", "bert", "roberta", "albert"}
     assert written == downstream_tables.tables(measure_downstream.Results(measure_downstream.RESULTS).entries)

@@ -20,7 +20,14 @@ COUNTS = {
     "question": "the beginning of the sentence whose TF-IDF vector is nearest to the question's",
 }
 """What is counted, for each kind of task."""
-COUNTING, STARTS = "counting", ("pre-trained", "from scratch")
+COUNTING, PRE_TRAINED, SCRATCH = "counting", "pre-trained", "from scratch"
+LONGER = "from scratch, longer"
+"""A network that begins with nothing needs more steps than one that is pre-trained; to give both equally many would say
+less about labels than about steps."""
+STARTS = (PRE_TRAINED, SCRATCH, LONGER)
+EPOCHS = 4
+LEAST_STEPS = {PRE_TRAINED: 100, SCRATCH: 100, LONGER: 1000}
+"""Few examples are read more than `EPOCHS` times, until so many steps are done."""
 
 Column = tuple[str, str]
 """A model and how it started."""
@@ -48,7 +55,8 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
         "Made by `python tools/measure_downstream.py` from downstream.jsonl, beside this file. Figures on the held-out "
         "split, in percent: the mean over the seeds and, behind ±, their standard deviation (a seed draws the "
         "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
-        "nothing is drawn, a dash where nothing was measured.",
+        f"nothing is drawn, a dash where nothing was measured. The examples are read {EPOCHS} times, few of them more "
+        f"often, until {LEAST_STEPS[SCRATCH]} steps are done; longer stands for {LEAST_STEPS[LONGER]:,} steps.",
         _rates(entries, current),
         markdown_table(["task", "figure", "learnt from", *map(_title, columns)], rows),
         "Counting words: "

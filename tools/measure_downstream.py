@@ -1,7 +1,7 @@
 """Measure what pre-training is worth: the downstream tasks, fine-tuned, from scratch, and by counting words.
 
 python tools/measure_downstream.py                       # all tasks with the small BERT
-python tools/measure_downstream.py --tasks topics --curve
+python tools/measure_downstream.py --curve --longer      # also fewer examples of topics, and longer runs from scratch
 python tools/measure_downstream.py --models bert roberta albert --seeds 0 1 2
 
 Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is there already is not done again, so the
@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 from downstream_baselines import BASELINES
-from downstream_tables import COUNTING, STARTS, tables
+from downstream_tables import COUNTING, EPOCHS, LEAST_STEPS, LONGER, PRE_TRAINED, STARTS, tables
 
 from plm_lessons.commands.finetune import NAMES, drawn, head_of, with_new_head
 from plm_lessons.commands.loading import CHECKPOINTS
@@ -52,9 +52,6 @@ FIRST_TRIED = LEARNING_RATES[2:6]
 CURVE_TRIAL = 500
 CURVE = (10, 30, 100, 300, 1000)
 CURVE_TASK = "topics"
-EPOCHS = 4
-LEAST_STEPS = 100
-"""Few examples are read more than `EPOCHS` times, until so many steps are done."""
 MOST_EXAMPLES = {"sentiment": 2000, "pairs": 2000, "capitals": 1500, "questions": 1000}
 """So many are used where there are more, for want of time; the learning curve goes up to all there are."""
 
@@ -126,7 +123,7 @@ def chosen(run: Run) -> list[Any]:
 def fingerprint(folder: Path, start: str) -> str:
     """What a run takes from a checkpoint, as twelve hexadecimal digits: from scratch, all but the weights."""
     files = [folder / name for name in ("config.json", WEIGHTS, "tokenizer.json")]
-    if start == "from scratch":
+    if start != PRE_TRAINED:
         files.remove(folder / WEIGHTS)
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
@@ -134,7 +131,7 @@ def fingerprint(folder: Path, start: str) -> str:
 def build(run: Run, folder: Path) -> Model:
     """The model of a run, with a new head."""
     task = TASKS[run.task]
-    if run.start == "from scratch":
+    if run.start != PRE_TRAINED:
         model_class, fields = head_of(run.model, task, DROPOUT)
         config = model_class.config_class.from_pretrained(folder)
         return model_class(dataclasses.replace(config, **fields), torch.Generator().manual_seed(run.seed))
@@ -184,9 +181,14 @@ def counted_figures(run: Run) -> dict[str, float]:
 # --- What is to be done ----------------------------------------------------------------------------------------------
 
 
-def epochs_for(count: int) -> int:
+def epochs_for(count: int, start: str) -> int:
     """How often so many examples are read."""
-    return max(EPOCHS, math.ceil(LEAST_STEPS / math.ceil(count / BATCH_SIZE)))
+    return max(EPOCHS, math.ceil(LEAST_STEPS[start] / math.ceil(count / BATCH_SIZE)))
+
+
+def starts(longer: bool) -> tuple[str, ...]:
+    """How models start."""
+    return tuple(start for start in STARTS if longer or start != LONGER)
 
 
 def sizes(task: str, curve: bool, limit: int | None) -> list[int]:
@@ -229,19 +231,19 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
             for seed in options.seeds[:1] if everything else options.seeds:
                 yield Run(task, "", COUNTING, "", count, 0 if everything else seed, "held_out")
         for model in options.models:
-            for start in STARTS:
+            for start in starts(options.longer):
                 weights = fingerprint(options.checkpoints / model, start)
                 size = trial_size(task, counts[-1], options.curve)
                 tried: dict[float, Run] = {}
                 while rates := untried(tried, results):
                     for rate in rates:
-                        settings = (rate, epochs_for(size), BATCH_SIZE)
+                        settings = (rate, epochs_for(size, start), BATCH_SIZE)
                         tried[rate] = Run(task, model, start, weights, size, 0, "validation", *settings)
                         yield tried[rate]
                 rate = best_rate(tried, results)
                 for count in counts:
                     for seed in options.seeds:
-                        settings = (rate, epochs_for(count), BATCH_SIZE)
+                        settings = (rate, epochs_for(count, start), BATCH_SIZE)
                         yield Run(task, model, start, weights, count, seed, "held_out", *settings)
 
 
@@ -255,12 +257,14 @@ def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 70
     for task in options.tasks:
         counts = sizes(task, options.curve, options.limit)
         trial = trial_size(task, counts[-1], options.curve)
-        read = len(FIRST_TRIED) * trial * epochs_for(trial)
-        read += len(options.seeds) * sum(count * epochs_for(count) for count in counts)
+        read = 0
+        for start in starts(options.longer):
+            read += len(FIRST_TRIED) * trial * epochs_for(trial, start)
+            read += len(options.seeds) * sum(count * epochs_for(count, start) for count in counts)
         for model in options.models:
             some, encoded_some = encoded(task, examples(task, "train")[:500], options.checkpoints / model)
             length = int(encoded_some.inputs["attention_mask"].sum()) / len(some)
-            tokens += len(STARTS) * length * read
+            tokens += length * read
     return tokens / tokens_per_second / 60
 
 
@@ -273,6 +277,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED", help="by default 0 1 2")
     parser.add_argument(
         "--curve", action="store_true", help=f"also {CURVE_TASK} from {', '.join(map(str, CURVE))} examples"
+    )
+    parser.add_argument(
+        "--longer", action="store_true", help=f"also from scratch with {LEAST_STEPS[LONGER]:,} steps or more"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="learn from at most N examples of each task")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="folder with one folder for each model")

@@ -401,8 +401,8 @@ def test_words_stand_to_the_left_and_numbers_to_the_right(opened: Callable[[str]
     tables = opened("book/bert").locator("article .cell_output .pst-scrollable-table-container table")
     for header, sides in {
         "what comes out": ["left", "left", "left"],
-        "hidden size": ["left", "right", "right", "right", "right", "right"],
-        "figure, %": ["left", "left", "right", "right", "right", "right"],
+        "hidden size": ["left", *["right"] * 6],
+        "figure, %": ["left", "left", *["right"] * 5],
     }.items():
         [head, *rows] = tables.filter(has_text=header).first.evaluate(CELLS)
         aligned = {tuple({"start": "left"}.get(cell["align"], cell["align"]) for cell in row) for row in (head, *rows)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,15 +156,22 @@ def each_choice(page: Page) -> list[str]:
     return page.evaluate(f"{visible}.map((input) => input.value)")
 
 
+def each_view(page: Page) -> Iterator[str]:
+    """The widget as it is at first, then with each of its choices made."""
+    for value in ["", *each_choice(page)]:
+        radio = page.locator(f'input[type=radio][value="{value}"]').first
+        if value and radio.is_visible():
+            radio.check()
+        yield value
+
+
 @every_widget
 def test_no_sideways_scroll(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> None:
     page = open_page(bare(tmp_path, make(name)), width=320)
     for width in (320, 390, 768, 1600):
         page.set_viewport_size({"width": width, "height": 900})
         page.evaluate(TWO_FRAMES)
-        for value in ["", *each_choice(page)]:
-            if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
-                page.locator(f'input[type=radio][value="{value}"]').first.check()
+        for _ in each_view(page):
             assert page.locator(".plm-block").evaluate(STICKING_OUT) == [], width
             assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth"), width
 
@@ -176,9 +183,7 @@ def test_themes_are_followed_live_with_enough_contrast(
     page = open_page(bare(tmp_path, make(name)))
     for theme in ("light", "dark"):
         set_theme(page, theme)
-        for value in ["", *each_choice(page)]:
-            if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
-                page.locator(f'input[type=radio][value="{value}"]').first.check()
+        for _ in each_view(page):
             found = page.locator(".plm-widget").evaluate(CONTRAST)
             assert found["seen"] > 10 and found["worst"][0] >= 4.5, found["worst"]
             assert_graphics_seen(page)
@@ -201,9 +206,7 @@ def test_forced_colours_leave_all_to_be_read(
     """The reader's few colours, as Windows' contrast themes have it, whatever theme the book is in."""
     head = f"<script>document.documentElement.dataset.theme = '{theme}'</script>"
     page = open_page(bare(tmp_path, make(name), head=head), forced_colors="active", color_scheme=system)
-    for value in ["", *each_choice(page)]:
-        if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
-            page.locator(f'input[type=radio][value="{value}"]').first.check()
+    for _ in each_view(page):
         found = page.locator(".plm-widget").evaluate(CONTRAST)
         assert found["seen"] > 10 and found["worst"][0] >= 4.5, found["worst"]
         assert_graphics_seen(page)
@@ -223,9 +226,7 @@ def test_more_space_in_text_cuts_no_value_off(
 ) -> None:
     page = open_page(bare(tmp_path, make(name)), width=width)
     page.evaluate(SPACE_TEXT)
-    for value in ["", *each_choice(page)]:
-        if value and page.locator(f'input[type=radio][value="{value}"]').first.is_visible():
-            page.locator(f'input[type=radio][value="{value}"]').first.check()
+    for _ in each_view(page):
         page.evaluate(TWO_FRAMES)
         assert page.locator(".plm-widget").evaluate(CUT_OFF) == []
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")

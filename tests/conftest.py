@@ -133,8 +133,8 @@ class Tabs:
             taken.append((look, tab))
             tab.page.set_viewport_size({"width": width, "height": height})
             tab.page.goto(url)
-            if options.get("java_script_enabled", True):  # widgets out of sight wait for an idle moment
-                expect(tab.page.locator(".plm-block .plm-static")).to_have_count(0, timeout=15_000)
+            if options.get("java_script_enabled", True):  # what is out of sight waits for idle moments
+                expect(tab.page.locator(".is-arriving, .plm-block .plm-static")).to_have_count(0, timeout=15_000)
             return tab.page
 
         yield open_one

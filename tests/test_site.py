@@ -816,6 +816,31 @@ def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Brow
     page.close()
 
 
+def test_what_is_out_of_sight_is_laid_out_late_and_moves_nothing(
+    browser: Browser, book_site: str, open_page: OpenPage
+) -> None:
+    whole = open_page(f"{book_site}/{CHAPTERS[0]}.html", height=800)
+    height = whole.evaluate("document.documentElement.scrollHeight")
+    place = whole.evaluate("[...document.querySelectorAll('article section section[id]')].at(-3).id")
+    page = browser.new_page(viewport={"width": 1000, "height": 800})
+    page.add_init_script("""addEventListener('DOMContentLoaded', () => {
+      const parts = [...document.querySelectorAll('.cell > *')];
+      window.waiting = parts.filter((part) => !part.checkVisibility({ contentVisibilityAuto: true })).length;
+    })""")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html#{place}", wait_until="domcontentloaded")
+    assert page.evaluate("waiting") > 30
+    distance = "place => document.getElementById(place).getBoundingClientRect().top"
+    page.wait_for_load_state("load")
+    before = page.evaluate(distance, place)
+    assert 0 < before < 200
+    expect(page.locator(".is-arriving")).to_have_count(0)
+    assert page.evaluate(distance, place) == pytest.approx(before, abs=2)
+    assert page.evaluate("document.documentElement.scrollHeight") == height
+    page.reload(wait_until="domcontentloaded")
+    assert page.evaluate("waiting") == 0, "a browser looks for the old place where heights are those of before"
+    page.close()
+
+
 # The policy of the site (tools/book_site.py), under which tools/build_book.py serves it: every test above ran under it
 
 

@@ -3,6 +3,28 @@
 if (document.documentElement.dataset.theme === "auto")
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
+// A chapter is long, and to lay all of it out takes a phone a second, several times while it arrives. Until the page is
+// loaded and its widgets are alive, only what is in sight is laid out (book.css); then the rest is, some blocks at a time.
+// Not where the browser is to find the place again at which a page was left, and not where what gets its height late would
+// move the page under the reader's eyes (Safari).
+(() => {
+  const root = document.documentElement;
+  const [arrival] = performance.getEntriesByType("navigation");
+  if (arrival?.type !== "navigate" || !window.requestIdleCallback || !CSS.supports("overflow-anchor", "auto")) return;
+  root.classList.add("is-arriving");
+  addEventListener("load", () => {
+    const blocks = [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
+    let done = 0;
+    const layOutSome = () => {
+      for (const block of blocks.slice(done, (done += 20))) block.style.contentVisibility = "visible";
+      if (done < blocks.length) return requestIdleCallback(layOutSome);
+      root.classList.remove("is-arriving");
+      for (const block of blocks) block.style.contentVisibility = "";
+    };
+    requestIdleCallback(layOutSome);
+  });
+})();
+
 // Paper is white: print in the light theme, and go back to the reader's own afterwards. A browser may announce one
 // printing twice.
 (() => {

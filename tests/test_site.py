@@ -833,7 +833,7 @@ def test_what_is_out_of_sight_is_laid_out_late_and_moves_nothing(
     page.wait_for_load_state("load")
     before = page.evaluate(distance, place)
     assert 0 < before < 200
-    expect(page.locator(".is-arriving")).to_have_count(0)
+    expect(page.locator(".lays-out-late:not([data-laid-out])")).to_have_count(0)
     assert page.evaluate(distance, place) == pytest.approx(before, abs=2)
     assert page.evaluate("document.documentElement.scrollHeight") == height
     page.reload(wait_until="domcontentloaded")

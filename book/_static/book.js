@@ -11,15 +11,14 @@ if (document.documentElement.dataset.theme === "auto")
   const root = document.documentElement;
   const [arrival] = performance.getEntriesByType("navigation");
   if (arrival?.type !== "navigate" || !window.requestIdleCallback || !CSS.supports("overflow-anchor", "auto")) return;
-  root.classList.add("is-arriving");
+  root.classList.add("lays-out-late");
   addEventListener("load", () => {
     const blocks = [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
     let done = 0;
     const layOutSome = () => {
       for (const block of blocks.slice(done, (done += 20))) block.style.contentVisibility = "visible";
-      if (done < blocks.length) return requestIdleCallback(layOutSome);
-      root.classList.remove("is-arriving");
-      for (const block of blocks) block.style.contentVisibility = "";
+      if (done < blocks.length) requestIdleCallback(layOutSome);
+      else root.dataset.laidOut = "whole"; // to take the class away would style the whole page anew
     };
     requestIdleCallback(layOutSome);
   });

@@ -66,7 +66,7 @@ class FileText:
 
     Raises:
         ValueError: There is no path, or one of another type.
-        FileNotFoundError: One of them is no file.
+        FileNotFoundError, IsADirectoryError: One of them is no file.
     """
 
     paths: tuple[Path, ...]
@@ -77,6 +77,8 @@ class FileText:
         if not self.paths:
             raise ValueError("paths: must name at least one file")
         for path in self.paths:
+            if path.is_dir():
+                raise IsADirectoryError(f"{path}: must be a file, not a folder")
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no such file")
 

@@ -220,7 +220,7 @@ def test_evaluate_prints_the_figures(family: str, models: Path, text: Path, caps
     assert rows["model"][2] == pytest.approx(100 * accuracy, abs=0.06)
     assert rows["trigram"][0] < rows["unigram"][0] < rows["model"][0]  # it has hardly begun to learn
     words = logged.get("masked_words", logged.get("tokens"))
-    assert f"{words:,.0f} " in told and f"{text.stat().st_size} bytes" in told
+    assert f"{words:,.0f} " in told and f"trained on files {text}" in told and f"\nfiles {text}" in told
     for task in ("next_sentence", "sentence_order"):
         assert (f"{task}_accuracy" in logged) == (task.replace("_", " ") in told)
         if f"{task}_accuracy" in logged:
@@ -463,6 +463,7 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
     ("options", "message"),
     [
         ("bert --text nothing.txt", "nothing.txt: no such file"),
+        ("bert --text .", r"\.: must be a file, not a folder"),
         ("bert --text empty.txt", "empty.txt .*not a single batch"),
         ("bert --text latin.txt", r"latin.txt: must be UTF-8 \(.*at byte 1\)"),
         ("bert --dataset someone/something", "install the package datasets"),
@@ -488,6 +489,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --text articles.txt --short-length 16", "short_length=16: must not be given without short_epochs"),
         ("t5 --max-length 2 --text articles.txt", "max_length=2: must be a whole number of at least 3"),
         ("bert --threads 0", "threads=0"),
+        ("bert --threads 100000", "threads=100000: must be a whole number from 1 to"),
+        ("t5 --weight-decay 0.1", "weight_decay=0.1: must not be given for t5, whose AdaFactor has none"),
         ("bert --save-minutes -1", "save_minutes=-1"),
         ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),
     ],
@@ -535,6 +538,7 @@ def test_folders_that_hold_no_such_model_are_refused(
     assert_refused(["evaluate", str(models / "bert"), "--batches", "0"], "batches=0", capsys)
     assert_refused(["finetune", "topic", "--model", str(models / "bert")], "task='topic': must be .*topics", capsys)
     assert_refused(["finetune", "topics", "--model", str(models / "t5")], "task='topics': must be .*topic'", capsys)
+    assert_refused(["finetune", "decade"], "task='decade': must be one of 'topics', .* a bert; it is one of T5", capsys)
     column = ["pretrain", "bert", "--column", "body", "--steps", "1"]
     assert_refused(column, "column='body': must not be given without dataset", capsys)
     t5 = ["finetune", "topic", "--model", str(models / "t5"), "--max-length", "32"]

@@ -192,6 +192,24 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
     assert (tmp_path / "a" / "state.safetensors").read_bytes() == state
 
 
+def test_a_run_knows_when_its_words_have_other_numbers(text: Path, tmp_path: Path) -> None:
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text(load_tokenizer("byte_level_bpe").to_str(), encoding="utf8")
+    run = Run(dataclasses.replace(ROBERTA, tokenizer=str(tokenizer)), tmp_path / "a", FileText((text,)))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("plm_lessons.training.runs._stop_signal", lambda *_: signal.SIGTERM)
+        run.execute(progress=False)
+    words = json.loads(tokenizer.read_text(encoding="utf8"))
+    numbers = words["model"]["vocab"]
+    numbers["a"], numbers["b"] = numbers["b"], numbers["a"]
+    before = tokenizer.read_text(encoding="utf8")
+    tokenizer.write_text(json.dumps(words), encoding="utf8")
+    with pytest.raises(ValueError, match="other settings: vocabulary"):
+        run.execute(progress=False)
+    tokenizer.write_text(before, encoding="utf8")
+    run.execute(progress=False)
+
+
 def test_a_log_that_is_not_this_runs_is_left_alone(
     stopped: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

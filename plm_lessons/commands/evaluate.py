@@ -7,9 +7,11 @@ import argparse
 from plm_lessons.checks import check_whole
 from plm_lessons.commands.loading import about_models, find_model, load_model, read_recipe
 from plm_lessons.commands.texts import add_text_options, chosen_text
+from plm_lessons.files import read_object
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.held_out import held_out_figures
 from plm_lessons.training.optimization import best_device
+from plm_lessons.training.runs import RECIPE
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -38,7 +40,8 @@ def run(chosen: argparse.Namespace) -> None:
     recipe = read_recipe(folder, family, model, tokenizer)
     figures = held_out_figures(model.to(best_device()), tokenizer, recipe, source, chosen.batches)
     asked = "tokens of targets" if family == "t5" else "masked words"
-    print(f"{folder}: {model.num_parameters():,} parameters")
+    told = read_object(folder / RECIPE).get("text") if (folder / RECIPE).is_file() else None
+    print(f"{folder}: {model.num_parameters():,} parameters{f', trained on {told}' if told else ''}")
     print(f"{source.describe()}: {figures['model']['words']:,.0f} {asked} of held-out text\n")
     print(f"{'':10}{'loss':>8}{'perplexity':>12}{'accuracy':>10}")
     for name, found in figures.items():

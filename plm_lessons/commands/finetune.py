@@ -22,6 +22,7 @@ from plm_lessons.downstream import TASKS, Task
 from plm_lessons.files import made_folder, write_atomically
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
+from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.fine_tuning import fine_tune
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
@@ -31,7 +32,6 @@ from plm_lessons.training.runs import CONFIG, STATE, TOKENIZER, refuse_finished
 from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
-NAMES = {"bert": "Bert", "roberta": "Roberta", "albert": "Albert"}
 HEADS = {
     "text": "ForSequenceClassification",
     "pair": "ForSequenceClassification",
@@ -86,7 +86,7 @@ def run(chosen: argparse.Namespace) -> None:
     out = chosen.out or Path("finetuned") / chosen.task
     refuse_finished(out, STATE, CONFIG, TOKENIZER)
     folder, family = find_model(chosen.model)
-    check_choice("task", chosen.task, text_to_text.TASKS if family == "t5" else TASKS)
+    _check_task(chosen.task, family)
     if family == "t5" and chosen.max_length is not None:
         raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads its texts whole")
     chosen.max_length = chosen.max_length or MAX_LENGTH
@@ -100,6 +100,16 @@ def run(chosen: argparse.Namespace) -> None:
     print(f"model: {out}")
     figures, asked = measure()
     print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, of {asked:,} examples")
+
+
+def _check_task(task: str, family: str) -> None:
+    """One of the model's family."""
+    own, others = (text_to_text.TASKS, TASKS) if family == "t5" else (TASKS, text_to_text.TASKS)
+    if task in others and task not in own:
+        whose = "BERT, RoBERTa and ALBERT" if family == "t5" else "T5"
+        names = ", ".join(map(repr, own))
+        raise ValueError(f"task={task!r}: must be one of {names} for this model, a {family}; it is one of {whose}")
+    check_choice("task", task, own)
 
 
 Trained = tuple[Any, Tokenizer, Callable[[], tuple[dict[str, float], int]]]
@@ -137,7 +147,8 @@ def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any
     places = "hidden_dropout_prob", "attention_probs_dropout_prob", before_the_head
     fields: dict[str, Any] = dict.fromkeys(places, dropout)
     fields |= {"num_labels": len(task.labels) or 2, "label_names": task.labels}  # a question's are start and end
-    return getattr(plm_lessons, NAMES[family] + HEADS[task.kind]), fields
+    name = FAMILIES[family].model_class.__name__.partition("For")[0]
+    return getattr(plm_lessons, name + HEADS[task.kind]), fields
 
 
 def with_new_head(folder: Path, family: str, task: Task, dropout: float, seed: int) -> tuple[Any, Tokenizer]:

@@ -86,7 +86,7 @@ def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate after the warm-up")
     group.add_argument("--warmup-steps", type=int, metavar="N", help="in which it climbs to its peak")
     group.add_argument("--cooldown-steps", type=int, metavar="N", help="in which it falls to 0 at the end")
-    group.add_argument("--weight-decay", type=float, metavar="W", help="of AdamW (T5, with AdaFactor, has none)")
+    group.add_argument("--weight-decay", type=float, metavar="W", help="of AdamW; not for T5, whose AdaFactor has none")
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def run(chosen: argparse.Namespace) -> None:
     settings = {name: getattr(chosen, name) for name in run_names}
     training = Run(recipe, folder, chosen_text(chosen), chosen.log, **settings)
     if chosen.threads is not None:
-        check_whole("threads", chosen.threads, least=1)
+        check_whole("threads", chosen.threads, least=1, most=max(64, os.cpu_count() or 1))
         torch.set_num_threads(chosen.threads)
     keep_freed_memory()
     with _processes():
@@ -150,6 +150,8 @@ def chosen_recipe(chosen: argparse.Namespace) -> Recipe:
     recipe = dataclasses.replace(recipe, **changes, model=_chosen_fields(chosen, recipe.model))
     if "short_length" in changes and not recipe.short_epochs:
         raise ValueError(f"short_length={recipe.short_length}: must not be given without short_epochs")
+    if "weight_decay" in changes and recipe.family == "t5":
+        raise ValueError(f"weight_decay={recipe.weight_decay}: must not be given for t5, whose AdaFactor has none")
     FAMILIES[recipe.family].config(recipe, load_tokenizer(recipe.tokenizer))  # refuses what does not fit
     return recipe
 

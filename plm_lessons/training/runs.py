@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,10 +114,12 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with, as a file gives it back; the text as it is now."""
+        """What must be the same for a run to be gone on with, as a file gives it back; text and words as of now."""
+        words = json.dumps(load_tokenizer(self.recipe.tokenizer).get_vocab(), sort_keys=True)
         settings = {
             "recipe": dataclasses.asdict(self.recipe),
             "text": self.source.describe(),
+            "vocabulary": f"{zlib.crc32(words.encode()):08x}",
             "shard_characters": self.shard_characters,
         }
         return json.loads(json.dumps(settings, default=lambda number: number.item()))

@@ -546,6 +546,7 @@ def test_folders_that_hold_no_such_model_are_refused(
     for name in ("epochs", "batch-size", "max-length", "examples"):
         assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
     assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
+    assert_refused(["finetune", "topics", "--learning-rate", "0"], "learning_rate=0.0: .* above 0", capsys)
     short = ["finetune", "topics", "--model", str(models / "bert"), "--max-length", "2"]
     monkeypatch.chdir(tmp_path)
     assert_refused(short, "max_length=2: must be larger, for .* of .* examples are longer", capsys)

@@ -65,9 +65,13 @@ def pins() -> dict[str, Requirement]:
 
 def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
     colab = URL.replace("https://github.com", "https://colab.research.google.com/github")
+    pages = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]*")
+    base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     for path, text in texts():
+        others = [address for address in pages.findall(text) if not address.startswith(base)]
+        others += [address for address in ADDRESS.findall(text) if not address.startswith((URL, colab))]
+        assert not others, f"{path.name} names {', '.join(others)}; _config.yml names {URL} and {base}"
         for address in ADDRESS.findall(text):
-            assert address.startswith((URL, colab)), f"{path.name} names {address}, _config.yml names {URL}"
             file = re.search(rf"/(?:blob|edit|raw)/{BRANCH}/(.+)", address)
             if "/blob/" in address or "/edit/" in address:
                 assert file is not None, f"{path.name}: {address} is not on the branch {BRANCH}"

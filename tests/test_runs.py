@@ -192,6 +192,13 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
     assert (tmp_path / "a" / "state.safetensors").read_bytes() == state
 
 
+def test_a_foreign_recipe_is_left_alone(text: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"flour": 500}', encoding="utf8")
+    with pytest.raises(ValueError, match="not the recipe of a run"):
+        Run(ROBERTA, tmp_path, FileText((text,))).execute(progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+
+
 def test_a_run_knows_when_its_words_have_other_numbers(text: Path, tmp_path: Path) -> None:
     tokenizer = tmp_path / "tokenizer.json"
     tokenizer.write_text(load_tokenizer("byte_level_bpe").to_str(), encoding="utf8")

@@ -467,7 +467,7 @@ def test_the_pages_say_how_long_and_with_what() -> None:
 def test_the_notebooks_are_listed_in_the_order_of_the_contents() -> None:
     text = (SITE / "book" / "versions.html").read_text(encoding="utf-8")
     listed = re.findall(r'href="(\w+)\.html"', text[text.index('id="run-times"') : text.index('id="versions"')])
-    assert listed == ["bert", "roberta", "albert", "t5", "electra"]
+    assert listed == [notebook.stem for notebook in NOTEBOOKS]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 import plm_lessons
 from plm_lessons import T5ForConditionalGeneration
-from plm_lessons.checks import check_choice, check_whole
+from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.downstream import TASKS, Task
 from plm_lessons.files import made_folder, write_atomically
@@ -83,6 +83,8 @@ def run(chosen: argparse.Namespace) -> None:
         given = getattr(chosen, name)
         check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
+    if chosen.learning_rate is not None:
+        check_number("learning_rate", chosen.learning_rate, 0, above=True)
     out = chosen.out or Path("finetuned") / chosen.task
     refuse_finished(out, STATE, CONFIG, TOKENIZER)
     folder, family = find_model(chosen.model)

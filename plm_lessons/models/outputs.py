@@ -21,7 +21,7 @@ class ModelOutput:
             mean in nats.
         logits: Unnormalised scores: [B, S or P, V] for masked language modelling, [B, num_labels] for a sequence,
             [B, S, num_labels] for tokens, [B, T, V] for the next word of a target.
-        last_hidden_state: [B, S, H], one vector a token.
+        last_hidden_state: [B, S or P, H], one vector a token.
         pooler_output: [B, H], one vector a sequence.
         hidden_states: L + 1 tensors [B, S, H]: the embeddings, then the output of each layer.
         attentions: L tensors [B, A, S, S]: attention weights before dropout, query x key; each row sums to 1.

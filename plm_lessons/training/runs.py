@@ -213,6 +213,8 @@ class Run:
     def _what_was_done(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """What the saved state tells of itself, if there is one; refuses folders in which there is nothing to do."""
         refuse_finished(self.folder)
+        if (self.folder / RECIPE).is_file() and "recipe" not in read_object(self.folder / RECIPE):
+            raise ValueError(f"{self.folder / RECIPE} exists and is not the recipe of a run: name another folder")
         if self.log_file.exists() and self._place_of_log() not in self._own_logs():
             raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
         if not (self.folder / STATE).is_file():

@@ -1,8 +1,8 @@
 """What all widgets share: checked traits, and a display that is alive with a kernel and without one.
 
-A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends:
-`export default { render({ model, el }) }`, with its mathematics as pure exported functions and without imports. Where
-that is long, the mathematics stands in `NAME.maths.js`, which is put in front of it.
+A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends, without
+imports: `export default { render }`, with a function `render({ model, el })`, which the page calls by name, and its
+mathematics as pure exported functions. Where that is long, it stands in `NAME.maths.js`, which is put in front of it.
 `common.js` and the parts that the widget names are put in front of it, and `common.css`, with `NAME.css` if there is
 one, beside it, so that every widget is one text that needs nothing else.
 

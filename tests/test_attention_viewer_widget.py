@@ -486,17 +486,28 @@ def test_sentence_and_kind(viewer: Viewer) -> None:
     viewer.assert_shows(sentence=1, layer=1, head=1)  # another sentence has other tokens: all of them are shown
     viewer.query.press("End")
     viewer.root.locator("label", has_text="decoder").get_by_text("decoder", exact=True).click()
-    viewer.assert_shows(sentence=1, kind="decoder", head=1)  # and another kind other layers
+    viewer.assert_shows(sentence=1, kind="decoder", layer=1, head=1)  # another kind has layers and heads, too
     viewer.head(2, 1).check()
     viewer.query.press("End")
     viewer.assert_shows(sentence=1, kind="decoder", layer=2, head=1, query=3)
     viewer.root.get_by_role("radio", name="decoder", exact=True).focus()
     viewer.page.keyboard.press("ArrowRight")
-    viewer.assert_shows(sentence=1, kind="cross", head=1)
+    viewer.assert_shows(sentence=1, kind="cross", layer=2, head=1)
     viewer.query.press("End")
-    viewer.assert_shows(sentence=1, kind="cross", head=1, query=3)
+    viewer.assert_shows(sentence=1, kind="cross", layer=2, head=1, query=3)
     sentence.select_option("0")
-    viewer.assert_shows(kind="cross", head=1)
+    viewer.assert_shows(kind="cross", layer=2, head=1)
+
+
+@pytest.mark.parametrize("width", (320, 1000))
+def test_a_token_that_is_pointed_at_stays_under_the_pointer(viewer: Viewer, width: int) -> None:
+    viewer.page.set_viewport_size({"width": width, "height": 900})
+    viewer.page.wait_for_timeout(150)
+    viewer.token(2).scroll_into_view_if_needed()
+    before = viewer.token(2).bounding_box()
+    viewer.token(2).hover()
+    expect(viewer.token(2)).to_have_class("plm-heads-looks")
+    assert viewer.token(2).bounding_box() == before
 
 
 def test_number_below_each_head(viewer: Viewer) -> None:
@@ -650,10 +661,10 @@ def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[.
         {"layer": 1, "head": 0},
         {"query": 2},
         {"query": 0},
-        {"query": -1, "layer": 0, "kind": "encoder"},
+        {"query": -1, "kind": "encoder"},
         {"sentence": 0},
     ]
-    viewer.assert_shows(measure="special")
+    viewer.assert_shows(measure="special", layer=1)
 
 
 def test_senseless_sentences_of_a_kernel_leave_the_view(open_page: Callable[..., Page]) -> None:

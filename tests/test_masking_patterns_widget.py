@@ -426,7 +426,25 @@ def test_the_moved_share_takes_from_the_other(widget: Widget) -> None:
     widget.assert_shows(mask_share=0.0, random_share=1.0)
     mask.press("ArrowRight")
     widget.assert_shows(random_share=0.99, mask_share=0.01)
+    mask.press("Home")
+    widget.assert_shows(mask_share=0.0, random_share=1.0)
     expect(widget.root.locator(".plm-message")).to_have_text("")
+
+
+def test_the_other_share_gets_back_what_was_taken(widget: Widget) -> None:
+    mask = widget.slider("share of mask tokens")
+    mask.press("End")
+    for _ in range(20):
+        mask.press("ArrowLeft")
+    widget.assert_shows(random_share=0.1, mask_share=0.8)
+
+
+def test_no_slider_moves_away_from_under_the_hand(widget: Widget) -> None:
+    for unit in ("single tokens", "spans (T5)"):
+        widget.root.locator("label", has_text=unit).click()
+        rate = widget.slider("masking rate")
+        places = [rate.bounding_box() for key in ("Home", "End") if rate.press(key) is None]
+        assert places[0] == places[1]
 
 
 @pytest.mark.parametrize("by", ("keyboard", "pointer"))

@@ -323,6 +323,24 @@ def test_hidden_size_takes_heads_and_inner_size_along(widget: Widget) -> None:
     widget.assert_shows(hidden_size=128, num_attention_heads=64, intermediate_size=4 * 128)
 
 
+def test_hidden_size_there_and_back_again(widget: Widget, open_page: Callable[..., Page]) -> None:
+    """Not even where H passes a size that E has, or one that the heads do not divide, is anything lost."""
+    hidden = widget.slider("hidden size, H")
+    before = hidden.get_attribute("value") or hidden.input_value()
+    hidden.press("Home")
+    widget.assert_shows(hidden_size=128, num_attention_heads=64, intermediate_size=4 * 128)
+    while hidden.input_value() != before:
+        hidden.press("ArrowRight")
+    widget.assert_shows(hidden_size=4096, num_attention_heads=64, intermediate_size=4 * 4096, embedding_size=128)
+    start = ModelSizesWidget(hidden_size=768, embedding_size=768, num_attention_heads=12, intermediate_size=3072)
+    tied = Widget(render_with_model(open_page("about:blank"), start))
+    hidden, now = tied.slider("hidden size, H"), 768
+    for size, heads in ((640, 10), (768, 12), (1024, 8), (768, 12)):
+        hidden.press("ArrowRight" if size > now else "ArrowLeft")
+        tied.assert_shows(hidden_size=size, embedding_size=size, num_attention_heads=heads, intermediate_size=4 * size)
+        now = size
+
+
 def test_heads_that_cannot_stay_are_said(open_page: Callable[..., Page]) -> None:
     start = ModelSizesWidget(hidden_size=768, num_attention_heads=12, intermediate_size=3072)
     widget = Widget(render_with_model(open_page("about:blank"), start))

@@ -236,7 +236,9 @@ class Game:
                 right = said[name] == now["label"]
                 assert answer.startswith(f"{'✓' if right else '✗'} {'Right' if right else 'Wrong'}: {says[said[name]]}")
                 if name in probabilities:
-                    assert answer.endswith(f"{100 * probabilities[name]:.0f} % {says[0]}")
+                    percent = 100 * probabilities[name]
+                    written = f"{percent:.1f}" if f"{percent:.0f}" == "50" else f"{percent:.0f}"
+                    assert answer.endswith(f" {written} % {says[0]}")
                 if name == RULE:
                     assert answer.endswith(f"{len(shared)} shared")
             for name_of_task, text in zip(tasks, found, strict=True):
@@ -360,9 +362,13 @@ def test_result_and_next_pair_are_announced_politely(game: Game) -> None:
 def test_shared_words_are_underlined_not_only_coloured(game: Game) -> None:
     game.press("B follows A")
     looks = game.root.locator("mark").evaluate_all(
-        "all => all.map((mark) => [getComputedStyle(mark).textDecorationLine, +getComputedStyle(mark).fontWeight])"
+        """all => all.map((mark) => {
+          const [own, around] = [mark, mark.parentNode].map((part) => getComputedStyle(part));
+          return [own.fontWeight, around.fontWeight, own.textDecorationLine];
+        })"""
     )
-    assert looks and all(line == "underline" and weight >= 600 for line, weight in looks)
+    assert looks and all(line == "underline" for *_, line in looks)
+    assert all(weight == around for weight, around, _ in looks), "bold words would break the lines anew"
 
 
 def test_one_task_needs_no_choice_of_games(tmp_path: Path, open_page: Callable[..., Page]) -> None:

@@ -3,7 +3,7 @@
 const TEXT = {
   title: "Attention viewer",
   questions: {
-    encoder: "Which head looks at the token before, and which one rests on special tokens or punctuation? Guess from the small maps, then let their numbers tell.",
+    encoder: "Which head looks most at the token before, and which at special tokens or punctuation? Guess from the small maps, then let their numbers tell.",
     decoder: "Where does the first token look, in every head, and why? How can you tell a decoder from its maps alone?",
     cross: "Which tokens of the source does a token of the target read? Is there a head that goes through the source in order?",
   },
@@ -93,7 +93,10 @@ function render({ model, el }) {
 
   const sentence = labelledSelect(TEXT.sentence, {}, (next) => update({ query: -1, sentence: Number(next) }));
   sentence.element.classList.add("plm-heads-sentence");
-  const choices = choice(TEXT.kind, TEXT.kinds, (kind) => update({ query: -1, layer: 0, head: Math.min(state.head, state.sentences[state.sentence].attentions[kind].heads - 1), kind }), "kind");
+  const choices = choice(TEXT.kind, TEXT.kinds, (kind) => {
+    const { layers, heads } = state.sentences[state.sentence].attentions[kind];
+    update({ query: -1, layer: Math.min(state.layer, layers - 1), head: Math.min(state.head, heads - 1), kind });
+  }, "kind");
   const query = labelledSlider(TEXT.query, { min: -1, step: 1 }, (next) => update({ query: next }));
   query.element.classList.add("plm-heads-query");
   const question = node("p"), habit = node("p"), title = node("p", { class: "plm-head" }), readout = node("p", { class: "plm-heads-readout" });

@@ -148,7 +148,7 @@ function render({ model, el }) {
   });
   const masks = readings(TEXT.masks), results = masks.cells;
 
-  const question = node("p"), plot = node("div", { class: "plm-plot" }), note = node("p", { class: "plm-quiet" });
+  const question = node("p"), plot = node("div", { class: "plm-plot" }), note = node("p", { class: "plm-quiet plm-note" });
   const maskControls = node("div", { class: "plm-row" }, ...buttons, reset, seedField.element);
   const { form, say } = fillBox(el, TEXT.title, question, views.element, plot, sliderName, slider, node("div", { class: "plm-row" }, xField.element), maskControls, message, note, table, masks.table);
 

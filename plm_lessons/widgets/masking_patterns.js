@@ -5,8 +5,8 @@ const TEXT = {
   title: "Masking patterns",
   question: {
     tokens: "After which epoch does static masking show nothing new? Does dynamic masking ever repeat itself?",
-    words: "No piece of a word is left over to give the rest away. Which positions are hidden less often now than single tokens were, and why?",
-    ngrams: "ALBERT draws 3 pairs and 2 triples of words for 6 single ones. Which of them come short in what is hidden? Lower the masking rate: which vanish first?",
+    words: "No piece of a word is left over to give the rest away. Look at the dashed line: which positions are hidden less often than others, and why?",
+    ngrams: "ALBERT draws 3 pairs and 2 triples of words for 6 single ones. Which of them are hidden less often than that? Lower the masking rate: which vanish first?",
     spans: "Go through some epochs. Which token is always hidden and which never, although all the masks are random?",
   },
   unit: "What is chosen",
@@ -34,7 +34,10 @@ const TEXT = {
   dynamic: "Dynamic: made for this epoch",
   reads: "the model reads",
   sides: { input: "input", target: "target" },
-  key: "Below a chosen token stands what the model must answer. Solid box: mask token. Dashed box: random token. Double box: left as it is.",
+  key: {
+    tokens: "Below a chosen token is what the model must answer. Solid box: mask token. Dashed box: random token. Double box: left as it is.",
+    spans: "Box: a sentinel. In the input it replaces a span; in the target it names the span that follows it.",
+  },
   answer: (token) => ` (answer: ${token})`,
   plotKey: { static: "static", dynamic: "dynamic", expected: "expected", drawn: "as drawn" },
   position: "position of the token",
@@ -48,7 +51,7 @@ const TEXT = {
   drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
   distinct: (copies, epochs) => `at most ${copies} static, ${epochs} dynamic`,
-  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers are drawn in this page (mulberry32, from seed and epoch), not by torch: the rules are the chapter's, the draws are others.`,
+  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers are drawn in this page (mulberry32, from seed and epoch), not by torch: the rules are the chapter's, the draws are others. At least one token is chosen.`,
   kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
   said: (epoch, chosen) => `Epoch ${epoch}. Chosen by the dynamic mask: ${chosen || "nothing"}.`,
   plot: (epochs, what, low, high, wanted) => `Times chosen up to epoch ${epochs}, by ${what}. Static: ${low}. Dynamic: ${high}. ${wanted}`,
@@ -118,8 +121,13 @@ function render({ model, el }) {
     const { element, show } = labelledSlider(TEXT.sliders[name], { min, max, step }, (value) => update(changes(value)));
     return { element, show: (value) => show(value, written(value)) };
   };
-  // The two shares are at most 1 together: the one that is moved takes from the other.
-  const beside = (name, other) => (value) => ({ [other]: Math.round(100 * Math.min(state[other], 1 - value)) / 100, [name]: value });
+  // The two shares are at most 1 together: the one that is moved takes from the other, and gives it back.
+  const wishes = {};
+  const beside = (name, other) => (value) => {
+    if (state[name] + state[other] < 0.995 || wishes[other] === undefined) wishes[other] = state[other];
+    wishes[name] = value;
+    return { [other]: Math.round(100 * Math.min(wishes[other], 1 - value)) / 100, [name]: value };
+  };
   const sliders = {
     masking_rate: slider("masking_rate", 0.01, percent),
     mask_share: slider("mask_share", 0.01, percent, beside("mask_share", "random_share")),
@@ -147,16 +155,16 @@ function render({ model, el }) {
     cells[name] = TEXT.columns.slice(1).map(() => cell());
     body.append((lines[name] = row(label, cells[name])));
   }
-  const question = node("p"), key = node("p", { class: "plm-quiet" }, TEXT.key), caption = node("p", { class: "plm-quiet" });
+  const question = node("p"), key = node("p", { class: "plm-quiet" }), caption = node("p", { class: "plm-quiet" });
   const plot = node("div", { class: "plm-plot" });
   const plotKey = Object.fromEntries(Object.entries(TEXT.plotKey).map(([kind, text]) => {
     const sample = Object.hasOwn(shown, kind) ? node("rect", { class: `plm-bar-${kind}`, x: 8, y: 1, width: 10, height: 12 }) : node("path", { class: "plm-expected", d: "M0 7H26" });
     return [kind, node("span", { class: "plm-swatch" }, node("svg", { width: 26, height: 14, viewBox: "0 0 26 14" }, sample), text)];
   }));
   const { form, say } = fillBox(
-    el, TEXT.title, question, units.element, node("label", { class: "plm-typed" }, TEXT.text, typed), message, buttons,
+    el, TEXT.title, question, units.element, node("label", { class: "plm-typed" }, TEXT.text, typed), message,
+    node("div", { class: "plm-sliders" }, ...Object.values(sliders).map(({ element }) => element)), buttons,
     ...KINDS_OF_MASK.flatMap((kind) => [shown[kind].head, shown[kind].rows]), key,
-    node("div", { class: "plm-sliders" }, ...Object.values(sliders).map(({ element }) => element)),
     node("div", { class: "plm-row", "aria-hidden": "true" }, ...Object.values(plotKey)), plot, table, caption,
   );
 
@@ -248,10 +256,11 @@ function render({ model, el }) {
     }
     lastText = text;
     putText(question, TEXT.question[unit]);
+    putText(key, TEXT.key[spans ? "spans" : "tokens"]);
     units.show(unit);
     for (const [name, control] of Object.entries(sliders)) control.show(state[name]);
     seedField.show(state.seed);
-    for (const part of [sliders.mask_share.element, sliders.random_share.element, key, ...FATES.map((name) => lines[name])]) putHidden(part, spans);
+    for (const part of [sliders.mask_share.element, sliders.random_share.element, ...FATES.map((name) => lines[name])]) putHidden(part, spans);
     for (const part of [plotKey.drawn, ...SIZES.map((name) => lines[name])]) putHidden(part, !ngrams);
     putHidden(sliders.mean_span_length.element, !spans);
     putHidden(plotKey.expected, ngrams);

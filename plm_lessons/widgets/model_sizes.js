@@ -84,10 +84,12 @@ function render({ model, el }) {
   const views = choice(TEXT.view, TEXT.views, (view) => update({ view }));
   const published = () => PUBLISHED.find((other) => SIZES.every((part) => other[part] === state[part]))?.name ?? "";
   const names = Object.fromEntries(PUBLISHED.map(({ name }) => [name, name]));
+  let free, wished, last = {}; // whether E is a size of its own, or H, with which it moves; and how many heads were chosen
   const preset = labelledSelect(TEXT.preset, { "": TEXT.custom, ...names }, (name) => {
     const found = PUBLISHED.find((other) => other.name === name);
     if (!found) return preset.show(published());
     const length = Math.min(state.sequence_length, 512);
+    last = {};
     update({ sequence_length: length, ...Object.fromEntries(SIZES.map((part) => [part, found[part]])) });
   });
   const sharing = labelledSelect(TEXT.sharing, TEXT.shared, (shared_parameters) => update({ shared_parameters }));
@@ -98,9 +100,10 @@ function render({ model, el }) {
   // What moves with H and with the positions, so that no impossible model is asked for; said below the controls.
   const changes = {
     hidden_size(hidden) {
-      const heads = divisors(hidden).reduce((best, next) => (Math.abs(next - state.num_attention_heads) < Math.abs(best - state.num_attention_heads) ? next : best));
-      const said = heads === state.num_attention_heads ? "" : TEXT.headsMoved(heads, hidden);
-      const tied = state.embedding_size === state.hidden_size ? { embedding_size: hidden } : {};
+      const heads = divisors(hidden).reduce((best, next) => (Math.abs(next - wished) < Math.abs(best - wished) ? next : best));
+      const said = heads === wished ? "" : TEXT.headsMoved(heads, hidden);
+      last.heads = heads;
+      const tied = free ? {} : { embedding_size: hidden };
       return [{ num_attention_heads: heads, hidden_size: hidden, ...tied, intermediate_size: Math.min(LIMITS.intermediate_size, Math.max(1, Math.round((state.intermediate_size / state.hidden_size) * hidden))) }, said];
     },
     factor: (factor) => [{ intermediate_size: Math.min(LIMITS.intermediate_size, factor * state.hidden_size) }],
@@ -241,6 +244,9 @@ function render({ model, el }) {
       Object.assign(state, { sequence_length, max_position_embeddings });
     }
     const { view, sequence_length: S, batch_size: B } = state;
+    if (state.embedding_size !== last.width) free = state.embedding_size !== state.hidden_size;
+    if (state.num_attention_heads !== last.heads) wished = state.num_attention_heads;
+    last = { width: state.embedding_size, heads: state.num_attention_heads };
     putText(question, TEXT.questions[view]);
     views.show(view);
     preset.show(published());
@@ -255,6 +261,7 @@ function render({ model, el }) {
     const memory = trainingBytes(state, B, S, predictionCount(S)), inMemory = view === "memory", shown = inMemory ? memory : parameters;
     putHidden(bar, view !== "parts" && !inMemory);
     for (const part of [plot, note]) putHidden(part, !bar.hidden);
+    tables.classList.toggle("plm-without-bar", bar.hidden);
     if (!bar.hidden) drawBar(width, TEXT.views[view], shown, inMemory);
     else if (view === "models") drawModels(width, S);
     else drawWidths(width);

@@ -7,7 +7,7 @@ const TEXT = {
   questions: {
     t5: "At which distance does the last bucket really begin, and which of the encoder's buckets is never used? Guess first, then move the distance.",
     relative_key: "Two rows of the map hold the same numbers, one moved along. Which, and why? Then shift the sentence: what changes?",
-    absolute: "Shift the sentence by 1. Which scores stay as they were?",
+    absolute: "Shift the sentence by 1. Do its scores stay as they were? In which of the other designs would they?",
   },
   depends: {
     t5: "Score: bias[head][bucket(s − t)]. It depends on the distance alone, so every diagonal of the map has one value.",
@@ -34,7 +34,7 @@ const TEXT = {
   shifted: (k, change) => `Sentence shifted by ${k}: the scores in the map change by ${change === "0" ? "nothing" : `up to ${change}`}.`,
   unshifted: "The sentence begins at position 0. Shift it and see whether a score changes.",
   numbers: "In the map the number is the bucket. ",
-  legend: (most) => `The stronger a cell, the further is its score from 0, at most ${most}; a bar at its foot: below 0. Point at a cell, or move from cell to cell with the arrow keys.`,
+  legend: (most) => `The stronger a cell, the further is its score from 0, at most ${most}; a bar at its foot: below 0. Thick box: the pair; thin boxes: the same distance. Point at a cell, or move with the arrow keys.`,
   columnsOfMap: "key →",
   rowsOfMap: "query ↓",
   mapKeys: "Map of the scores. Up and down choose the query, left and right the key.",

@@ -2,7 +2,7 @@
 
 const TEXT = {
   title: "LayerNorm and RMSNorm of one vector",
-  question: "Shift all, then scale all: which of the two outputs notices? How small must the vector be until eps is felt?",
+  question: "Shift all, then scale all: which of the two outputs notices? How small must the vector be before eps is felt?",
   columns: { component: "Component, in units of the scale", x: "x", layerNorm: "LayerNorm", rmsNorm: "RMSNorm" },
   component: (i) => `x${i + 1}`,
   buttons: { up: "Shift all by +1", down: "Shift all by −1", bigger: "Scale all × 10", smaller: "Scale all ÷ 10", tiny: "Tiny vector", reset: "Start again" },

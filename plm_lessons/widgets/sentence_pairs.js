@@ -27,7 +27,10 @@ const TEXT = {
   you: "you",
   rule: "word overlap",
   columns: { who: "who", pair: "this pair", score: (task) => `${task}: right so far` },
-  chance: (probability, says) => `${(100 * probability).toFixed(0)} % ${says}`,
+  chance: (probability, says) => {
+    const whole = (100 * probability).toFixed(0);
+    return `${whole === "50" ? (100 * probability).toFixed(1) : whole} % ${says}`; // on which side of it decides
+  },
   shared: (count) => `${count} shared`,
   none: "–",
   of: (right, asked) => `${right} of ${asked}`,

@@ -15,7 +15,7 @@ import pytest
 import torch
 from chance import assert_plausible, seeded
 from playwright.sync_api import Locator, Page, expect
-from widget_page import IMPORT, MARKUP, Scales, bare, drawn, render_with_model
+from widget_page import IMPORT, MARKUP, Scales, bare, drawn, path_of, render_with_model
 
 from plm_lessons.objectives import (
     choose_positions,
@@ -443,8 +443,10 @@ def test_no_slider_moves_away_from_under_the_hand(widget: Widget) -> None:
     for unit in ("single tokens", "spans (T5)"):
         widget.root.locator("label", has_text=unit).click()
         rate = widget.slider("masking rate")
-        places = [rate.bounding_box() for key in ("Home", "End") if rate.press(key) is None]
-        assert places[0] == places[1]
+        rate.press("Home")
+        before = rate.bounding_box()
+        rate.press("End")
+        assert rate.bounding_box() == before
 
 
 @pytest.mark.parametrize("by", ("keyboard", "pointer"))
@@ -488,6 +490,19 @@ def test_tokens_that_come_with_the_text_are_those_that_the_page_cuts(lib: Page, 
     assert state["read"]["text"] == state["text"]
     cut = lib.evaluate("({ text, tokenizer }) => lib.openTokenizer(tokenizer).tokenize(text)", state)
     assert state["read"]["sentence"] == cut and len(cut) > 8
+
+
+def test_the_line_of_the_ngrams_fits_each_kind_of_mask(widget: Widget) -> None:
+    """Each half of a pair of bars has its own: as many n-grams as this kind has, in the shares that are drawn."""
+    widget.root.locator("label", has_text="n-grams").click()
+    widget.python.unit = "ngrams"
+    shown = widget.root.evaluate(READ)
+    across, up = path_of(shown["expected"])
+    scales = Scales(shown["labels"])
+    seen = [widget.python.seen(kind) for kind in ("static", "dynamic")]
+    wanted = [share * sum(one.sizes) for share in (6 / 11, 3 / 11, 2 / 11) for one in seen if one is not None]
+    assert scales.x(across[::2]) == pytest.approx(np.arange(0.5, 3.5, 0.5), abs=0.02)
+    assert scales.y(up[::2]) == pytest.approx(wanted, abs=0.2 * scales.pixel)
 
 
 def test_expected_line_stands_at_its_value(widget: Widget) -> None:

@@ -257,10 +257,12 @@ class Widget:
                 assert scales.y(y) == pytest.approx(true_bucket(state, r), abs=2 * scales.pixel)
         # What the shift did.
         unmoved = scores_of(**{**state, "shift": 0})
-        change = max(abs(scores[a][b] - unmoved[a][b]) for a in SENTENCE for b in SENTENCE)
+        changes = [abs(scores[a][b] - unmoved[a][b]) for a in SENTENCE for b in SENTENCE]
         if k:
-            assert f"shifted by {k}:" in shown["effect"]
-            assert shown["effect"].endswith(f"change by {'nothing' if change == 0 else f'up to {written(change)}'}.")
+            stay = changes.count(0)
+            told = {0: "none of the 144", 1: "1 of the 144", 144: "all of the 144"}.get(stay, f"{stay} of the 144")
+            assert f"shifted by {k}: {told} scores in the map stay" in shown["effect"]
+            assert stay == 144 or shown["effect"].endswith(f"; the largest change is {written(max(changes), 2)}.")
 
 
 @pytest.fixture(scope="module")

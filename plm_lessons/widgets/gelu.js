@@ -7,7 +7,7 @@ const TEXT = {
   questions: {
     function: "Move x to the left of 0. Where does the misplaced bracket turn a negative input into a positive output?",
     derivative: "The slope of ReLU is never above 1. Where is the slope of GELU largest, and where does it change sign?",
-    difference: "Untick the misplaced bracket. How far is the tanh form from the exact curve at its worst, and at which x?",
+    difference: "Without the misplaced bracket: how far is the tanh form from the exact curve at its worst, and at which x?",
     masks: "One mask keeps x or makes it 0. How many must you draw until the mean comes near x·Φ(x)?",
   },
   curves: { exact: "exact", tanh: "tanh form", sigmoid: "sigmoid form", relu: "ReLU", constant: "misprint: constant", bracket: "misprint: bracket" },

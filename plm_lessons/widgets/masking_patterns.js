@@ -228,16 +228,16 @@ function render({ model, el }) {
   const path = (kind) => node("path", { class: kind });
   const drawn = { static: path("plm-bar-static"), dynamic: path("plm-bar-dynamic"), expected: path("plm-expected") };
   let bars;
-  /** Bars of both kinds side by side, one pair for each of `counts`, and the expected times as a line. */
+  /** Bars of both kinds side by side, one pair for each of `counts`, and the times to be expected as a line: the same for both, or two a pair. */
   function drawPlot(width, counts, expected, inWords) {
-    const count = counts.static.length, start = inWords ? 0.5 : 0, most = Math.max(1, ...expected, ...counts.static, ...counts.dynamic);
+    const count = counts.static.length, start = inWords ? 0.5 : 0, most = Math.max(1, ...expected, ...counts.static, ...counts.dynamic), step = count / expected.length;
     const names = { xName: inWords ? TEXT.words : TEXT.position, yName: TEXT.times, xMarks: inWords ? [1, 2, 3] : undefined };
     bars = plotted({ width, height: 220, x: [start, count + start], y: [0, roundUp(1.05 * most)], ...names });
     if (bars.fresh) bars.inside.append(...Object.values(drawn));
     const wide = (bars.toX(0.38) - bars.toX(0)).toFixed(1), foot = bars.toY(0).toFixed(1);
     const bar = (x, times) => (times ? `M${bars.toX(x).toFixed(1)} ${foot}V${bars.toY(times).toFixed(1)}h${wide}V${foot}Z` : "");
     KINDS_OF_MASK.forEach((kind, k) => putAttribute(drawn[kind], "d", counts[kind].map((times, i) => bar(i + start + 0.12 + 0.38 * k, times)).join("")));
-    putAttribute(drawn.expected, "d", pathThrough(expected.flatMap((times, i) => [[i + start, times], [i + start + 1, times]]), bars));
+    putAttribute(drawn.expected, "d", pathThrough(expected.flatMap((times, i) => [[start + step * i, times], [start + step * (i + 1), times]]), bars));
   }
 
   function draw(width) {
@@ -281,7 +281,8 @@ function render({ model, el }) {
     // Without a width it is not shown yet: the observer calls again.
     if (width) {
       const counts = Object.fromEntries(KINDS_OF_MASK.map((kind) => [kind, ngrams ? seen[kind].sizes : seen[kind].counts]));
-      const wanted = ngrams ? NGRAM_SHARES.map((share) => share * sum(counts.dynamic)) : expected.map((chance) => chance * epochs);
+      // As many n-grams as each kind has, in the shares in which they are drawn.
+      const wanted = ngrams ? NGRAM_SHARES.flatMap((share) => KINDS_OF_MASK.map((kind) => share * sum(counts[kind]))) : expected.map((chance) => chance * epochs);
       drawPlot(width, counts, wanted, ngrams);
       const told = (values) => (ngrams ? values.join(", ") : TEXT.range(values.filter((_, i) => numbers[i] >= 0)));
       const [low, high] = KINDS_OF_MASK.map((kind) => told(counts[kind]));

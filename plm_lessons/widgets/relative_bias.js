@@ -31,7 +31,7 @@ const TEXT = {
   given: "The scores are the values given in Python.",
   givenBuckets: "The scores are the values given in Python, one for each bucket. They were learnt with one direction and one max_distance: with others only the buckets are right.",
   misfit: (count) => `The values given in Python are for ${count} buckets: for another number, illustrative ones are shown.`,
-  shifted: (k, change) => `Sentence shifted by ${k}: the scores in the map change by ${change === "0" ? "nothing" : `up to ${change}`}.`,
+  shifted: (k, stay, all, change) => `Sentence shifted by ${k}: ${stay === all ? "all" : stay || "none"} of the ${all} scores in the map ${stay === 1 ? "stays as it was" : "stay as they were"}${stay === all ? "" : `; the largest change is ${change}`}.`,
   unshifted: "The sentence begins at position 0. Shift it and see whether a score changes.",
   numbers: "In the map the number is the bucket. ",
   legend: (most) => `The stronger a cell, the further is its score from 0, at most ${most}; a bar at its foot: below 0. Thick box: the pair; thin boxes: the same distance. Point at a cell, or move with the arrow keys.`,
@@ -236,7 +236,8 @@ function render({ model, el }) {
     }
     const seen = grid.flatMap((row, i) => row.filter((_, j) => !masked(i, j)));
     most = Math.max(...seen.map(Math.abs));
-    putText(effect, !k ? TEXT.unshifted : TEXT.shifted(k, format(Math.max(...grid.flat().map((value, n) => Math.abs(value - unmoved[n]))))));
+    const moved = grid.flat().map((value, n) => Math.abs(value - unmoved[n]));
+    putText(effect, !k ? TEXT.unshifted : TEXT.shifted(k, moved.filter((change) => change === 0).length, moved.length, format(Math.max(...moved), 2)));
     putText(legend, (mode === "t5" ? TEXT.numbers : "") + TEXT.legend(format(most, 2)));
     if (changed("map", widths.map)) makeMap(widths.map);
     if (changed("paint", width, ...Object.values(rest)) || !colours) paintMap();

@@ -3,7 +3,7 @@
 const TEXT = {
   title: "Sentence pairs: a game",
   questions: {
-    one: "One player only counts the words that A and B share. Can you beat it? Can the models?",
+    one: (models) => `One player only counts the words that A and B share. Can you beat it?${models ? ` Can the model${models > 1 ? "s" : ""}?` : ""}`,
     two: "One player only counts the words that A and B share. In which of the two games does that help, and why not in the other?",
   },
   task: "Game",
@@ -150,7 +150,7 @@ function render({ model, el }) {
 
     games.show(task);
     games.element.hidden = tasks.length === 1;
-    question.textContent = tasks.length === 1 ? TEXT.questions.one : TEXT.questions.two;
+    question.textContent = tasks.length === 1 ? TEXT.questions.one(modelNames(state.pairs).length) : TEXT.questions.two;
     progress.textContent = TEXT.progress(done + Number(!shown), order.length);
     asks.textContent = TEXT.asks[task];
     const shared = sharedIn(pair);

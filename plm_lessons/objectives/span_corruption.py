@@ -198,9 +198,9 @@ def corrupt_spans(
 ) -> TextToText:
     """Replace each span by a sentinel; the targets are the sentinels, each followed by what it replaced.
 
-    If the text goes on after the last span, a further sentinel ends the targets, as in the example of the paper. After
-    `span_mask` it never does, so that the reference code never writes that sentinel in training; `final_sentinel` adds
-    it there too, as in the examples of `transformers`.
+    If the text goes on after the last span, a further sentinel ends the targets. In the paper (section 3.1.4 and its
+    example) one always does. After `span_mask` the text never goes on, so the reference code never writes that sentinel
+    in training; `final_sentinel` adds it there too, as in the paper and in the examples of `transformers`.
 
     Args:
         tokens: S ids, none of them a sentinel.

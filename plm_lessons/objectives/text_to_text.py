@@ -8,8 +8,8 @@
 
 A class becomes its name. Two texts become one, each with its own small prefix. A number becomes its digits, rounded so
 that few different ones are left: here a year to its decade, as T5 rounds the similarity of two sentences (STS-B, from 1
-to 5) to a multiple of 0.2. So one model with one loss learns all of it. If it writes what is no answer of the task,
-that counts as wrong.
+to 5 says the paper, from 0 in its code) to a multiple of 0.2. So one model with one loss learns all of it. If it writes
+what is no answer of the task, that counts as wrong.
 
 Source: T5 (arXiv 1910.10683), section 2.4 and appendix D.
 """

@@ -1,7 +1,8 @@
 """RoBERTa: BERT, but trained otherwise. The network itself differs in four small places, each a class or method below.
 
 - Positions: the first token has position `pad_token_id + 1`, and padding is not counted. So 512 tokens need 514 rows.
-- Segments: there are none; the table has one row, which every token gets.
+- Segments: there are none. The original code has no table for them; `transformers`, and this file, keep one of a
+  single row, all zeros in the published models.
 - Vocabulary: 50,265 byte-level pieces (see `tokenization.byte_level_bpe`), which is only a number here.
 - Heads: other names in the masked-LM head; a sequence is classified from `<s>` by two layers, without BERT's pooler.
 

@@ -507,7 +507,7 @@ def test_without_javascript_a_picture_and_a_sentence_are_there(address: str, ope
         page = open_page(address, width=390, java_script_enabled=False, color_scheme=theme)
         picture = page.locator('[data-plm-widget="gelu"] .plm-static').first
         expect(picture).to_be_visible()
-        expect(picture.get_by_text("Where scripts may run, it can be moved and switched.")).to_be_visible()
+        expect(picture.get_by_text("With JavaScript, it can be moved and switched.")).to_be_visible()
         image = picture.locator("> img")
         box = image.bounding_box()
         assert box is not None and box["width"] > 200 and box["height"] > 130 and box["x"] + box["width"] <= 390

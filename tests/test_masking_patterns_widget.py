@@ -267,7 +267,7 @@ def test_picture_tells_what_was_seen(unit: str) -> None:
     static, dynamic = widget.seen("static"), widget.seen("dynamic")
     assert static and dynamic and svg.count('class="curve c') >= 4
     told = dict(rows)
-    assert told["Different sets of positions met"] == f"static {static.distinct}, dynamic {dynamic.distinct}"
+    assert told["Different sets of positions"] == f"static {static.distinct}, dynamic {dynamic.distinct}"
     assert ("of 2 words" in told) == (unit == "ngrams")
     if unit == "spans":
         assert told["Epoch 12, dynamic"].count("&lt;extra_id_") == 2
@@ -465,11 +465,11 @@ def test_units_are_switched(widget: Widget, by: str) -> None:
             widget.root.locator("label", has_text=label).click()
         expect(radio).to_be_checked()
         widget.assert_shows(unit=unit)
-        assert widget.slider("mean length of a span").is_visible() == (unit == "spans")
+        assert widget.slider("mean span length").is_visible() == (unit == "spans")
         assert widget.slider("share of mask tokens").is_visible() == (unit != "spans")
         assert widget.root.locator("p").nth(1).inner_text().endswith("?")
         if unit == "spans":
-            widget.slider("mean length of a span").press("Home")
+            widget.slider("mean span length").press("Home")
             widget.assert_shows(mean_span_length=1.0)
 
 
@@ -532,8 +532,8 @@ def test_text_that_cannot_be_read_is_said_and_kept(widget: Widget) -> None:
     typed, message = widget.root.get_by_role("textbox"), widget.root.locator(".plm-message")
     before = widget.python.text
     for text, said in (
-        ("", "Type a text with one word at least."),
-        (" [SEP] ", "Type a text with one word at least."),
+        ("", "Type at least one word."),
+        (" [SEP] ", "Type at least one word."),
         ("y " * 127, "This text makes 129 tokens, and 128 are read."),
         ("z" * 601, "601 characters are too many: 600 are read."),
     ):

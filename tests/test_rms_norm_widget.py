@@ -221,7 +221,7 @@ def test_buttons_show_what_each_norm_forgets(widget: Widget, by: str) -> None:
             assert said[1] == "less than" and widget.columns()[1:] == before[1:]
     # What the buttons did is no longer said once something else moves.
     widget.slider("gain").press("ArrowLeft")
-    expect(widget.root.locator(".plm-verdict")).to_have_text("Press a button. Here will stand what it changes.")
+    expect(widget.root.locator(".plm-verdict")).to_have_text("Press a button to see here what it changes.")
     assert widget.root.locator(".plm-ghost:visible").count() == 0
 
 

@@ -3,7 +3,7 @@
 const TEXT = {
   title: "Attention viewer",
   questions: {
-    encoder: "Which head looks most at the token before, and which at special tokens or punctuation? Guess from the small maps, then let their numbers tell.",
+    encoder: "Which head looks most at the token before, and which at special tokens or punctuation? Guess from the small maps, then check their numbers.",
     decoder: "Where does the first token look, in every head, and why? How can you tell a decoder from its maps alone?",
     cross: "Which tokens of the source does a token of the target read? Is there a head that goes through the source in order?",
   },
@@ -28,7 +28,7 @@ const TEXT = {
   places: { previous: "the token before", self: "the token itself", next: "the next token", special: "special tokens", punctuation: "punctuation" },
   habits: {
     mostly: (what, share) => `It mostly looks at ${what}: ${share} of its weight.`,
-    even: (what, share, spread, even) => `It spreads its weight, as if over ${spread} tokens alike; an even head would have ${even}.`,
+    even: (what, share, spread, even) => `It spreads its weight as if evenly over ${spread} tokens; for an even head: ${even}.`,
     mixed: (what, share) => `No single habit: the largest share, ${share}, is on ${what}.`,
   },
   query: "Query",
@@ -40,13 +40,13 @@ const TEXT = {
   pair: (query, key, weight, distance) => `${query} gives ${key} the weight ${weight}${distance}.`,
   distance: (distance) => `, at distance ${distance}`,
   map: (title, habit, readout) => `Map of the weights, a row for each query, a column for each key. ${title}. ${habit} ${readout}`,
-  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number of the overview is underlined. The wider a line and the stronger a colour, the more weight (by its square root; lines from 0.01 on). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0. Of narrow columns only some have their names.",
+  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number in the overview is underlined. The wider a line and the stronger a colour, the more weight (square root; no lines below 0.01). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0. Of narrow columns, only some are labelled.",
   wrong: {
     sentences: "sentences must be a list of 1 to 12 sentences with their attention weights, as Python packs them.",
-    sentence: "sentence must be the number of a sentence that is there.",
-    kind: "kind must be encoder, decoder or cross, and be there.",
-    layer: "layer must be the number of a layer that is there.",
-    head: "head must be the number of a head that is there.",
+    sentence: "sentence must be the number of an existing sentence.",
+    kind: "kind must be encoder, decoder or cross, and present.",
+    layer: "layer must be the number of an existing layer.",
+    head: "head must be the number of an existing head.",
     query: "query must be −1 or the place of a token.",
   },
 };

@@ -50,7 +50,7 @@ TEXT: dict[str, Any] = {
         "spread": "Spread, in tokens: exp of the entropy",
     },
     "map": "A row for each query, a column for each key: the stronger the colour, the more weight.",
-    "live": "This picture shows one head. Where scripts may run, all of them can be seen, token by token.",
+    "live": "This picture shows one head. With JavaScript, all heads can be seen, token by token.",
 }
 GUTTER, HEADROOM, SHADES = 104, 92, 8  # of the picture: pixels left and above, degrees of darkness
 EXAMPLE = ["[CLS]", "the", "cat", "sat", "on", "the", "mat", ".", "[SEP]"]

@@ -8,7 +8,7 @@ const TEXT = {
     function: "Move x to the left of 0. Where does the misplaced bracket turn a negative input into a positive output?",
     derivative: "The slope of ReLU is never above 1. Where is the slope of GELU largest, and where does it change sign?",
     difference: "Without the misplaced bracket: how far is the tanh form from the exact curve at its worst, and at which x?",
-    masks: "One mask keeps x or makes it 0. How many must you draw until the mean comes near x·Φ(x)?",
+    masks: "A mask keeps x or sets it to 0. How many must you draw before the mean is near x·Φ(x)?",
   },
   curves: { exact: "exact", tanh: "tanh form", sigmoid: "sigmoid form", relu: "ReLU", constant: "misprint: constant", bracket: "misprint: bracket" },
   formulas: {
@@ -19,7 +19,7 @@ const TEXT = {
     constant: "½x(1 + tanh(√(2/π)(x + 0.04715x³)))",
     bracket: "½x(1 + tanh(√(2/π))(x + 0.04715x³))",
   },
-  columns: { curve: "Curve, ticked when drawn", function: "f(x)", derivative: "f′(x)", difference: "f(x) − exact" },
+  columns: { curve: "Curve (tick to draw it)", function: "f(x)", derivative: "f′(x)", difference: "f(x) − exact" },
   x: "x",
   xNumber: "x as a number",
   seed: "seed",
@@ -36,8 +36,8 @@ const TEXT = {
     gap: "Mean − expected",
     error: "Standard error, |x|·√(Φ(1 − Φ)/n)",
   },
-  chance: (chance) => `Each mask m is 1 with chance Φ(x) = ${chance}, else 0. The band is two standard errors wide on either side. Dashed: the expected mean.`,
-  rare: (one, digit) => ` About one mask in ${one} is ${digit} here; nearer to x = 0 they differ more often.`,
+  chance: (chance) => `Each mask m is 1 with chance Φ(x) = ${chance}, else 0. The band is two standard errors on either side. Dashed: the expected mean.`,
+  rare: (one, digit) => ` About one mask in ${one} is ${digit} here; nearer to x = 0 masks vary more.`,
   none: "none yet",
   plot: (view, x, values) => `Plot of ${view}, x from −4 to 4. At x = ${x}: ${values}.`,
   plotMasks: (count, mean, expected) => `Mean of m·x over ${count} masks: ${mean}, expected ${expected}.`,
@@ -45,7 +45,7 @@ const TEXT = {
   empty: "No curve is ticked. Tick one in the table to draw it.",
   outside: (names) => `Beyond the plot at this x: ${names}. See the table.`,
   curveRule: "curves must name each curve at most once: exact, tanh, sigmoid, relu, constant, bracket.",
-  full: "10000 masks is the most that is drawn here. Start again to draw more.",
+  full: "At most 10000 masks are drawn here. Change the seed for others.",
 };
 
 export const LIMIT = 4;

@@ -42,7 +42,7 @@ TEXT: dict[str, Any] = {
     "mean": "Mean of m·x",
     "expected": "Expected: x·Φ(x), the exact GELU",
     "none": "none yet",
-    "live": "This picture shows the first state. Where scripts may run, it can be moved and switched.",
+    "live": "This picture shows the first state. With JavaScript, it can be moved and switched.",
 }
 
 

@@ -1,27 +1,27 @@
 // Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; tokenization.js and masking_patterns.maths.js stand before it.
 
-const LAST_READ = "The last text that could be read is shown.";
+const LAST_READ = "The last valid text is still shown.";
 const TEXT = {
   title: "Masking patterns",
   question: {
     tokens: "After which epoch does static masking show nothing new? Does dynamic masking ever repeat itself?",
-    words: "No piece of a word is left over to give the rest away. Look at the dashed line: which positions are hidden less often than others, and why?",
-    ngrams: "ALBERT draws 3 pairs and 2 triples of words for 6 single ones. Which of them are hidden less often than that? Lower the masking rate: which vanish first?",
-    spans: "Go through some epochs. Which token is always hidden and which never, although all the masks are random?",
+    words: "No piece of a hidden word is left to give it away. Look at the dashed line: which positions are chosen less often than others, and why?",
+    ngrams: "ALBERT draws 3 pairs and 2 triples of words per 6 single words. Which are chosen less often than that? Lower the masking rate: which vanish first?",
+    spans: "Step through some epochs. Which token is always hidden and which never, although masks are random?",
   },
   unit: "What is chosen",
   units: { tokens: "single tokens (BERT, RoBERTa)", words: "whole words", ngrams: "n-grams (ALBERT)", spans: "spans (T5)" },
   text: "The text. Type your own.",
   typed: {
-    nothing: `Type a text with one word at least. ${LAST_READ}`,
-    long: (count, most) => `${count} characters are too many: ${most} are read. ${LAST_READ}`,
-    tokens: (count, most) => `This text makes ${count} tokens, and ${most} are read. ${LAST_READ}`,
+    nothing: `Type at least one word. ${LAST_READ}`,
+    long: (count, most) => `${count} characters; the limit is ${most}. ${LAST_READ}`,
+    tokens: (count, most) => `This text makes ${count} tokens; the limit is ${most}. ${LAST_READ}`,
   },
   sliders: {
     masking_rate: "masking rate",
     mask_share: "share of mask tokens",
     random_share: "share of random tokens",
-    mean_span_length: "mean length of a span",
+    mean_span_length: "mean span length",
     copies: "static copies",
   },
   epoch: (epoch) => `Epoch ${epoch}`,
@@ -35,7 +35,7 @@ const TEXT = {
   reads: "the model reads",
   sides: { input: "input", target: "target" },
   key: {
-    tokens: "Below a chosen token is what the model must answer. Solid box: mask token. Dashed box: random token. Double box: left as it is.",
+    tokens: "Below each chosen token is the right answer. Solid box: mask token. Dashed box: random token. Double box: left as it is.",
     spans: "Box: a sentinel. In the input it replaces a span; in the target it names the span that follows it.",
   },
   answer: (token) => ` (answer: ${token})`,
@@ -45,25 +45,25 @@ const TEXT = {
   times: "times chosen so far",
   columns: ["so far", "static", "dynamic", "expected"],
   rows: {
-    distinct: "Different sets of positions met", chosen: "Tokens chosen so far", mask: "of these: mask token", random: "random token", kept: "left as they are",
+    distinct: "Different sets of positions", chosen: "Tokens chosen so far", mask: "of these: mask token", random: "random token", kept: "left as they are",
     size1: "n-grams of 1 word", size2: "of 2 words", size3: "of 3 words",
   },
   drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
   distinct: (copies, epochs) => `at most ${copies} static, ${epochs} dynamic`,
-  caption: (kind, count) => `Cut by the ${kind} tokenizer of this book, ${count} pieces. The random numbers are drawn in this page (mulberry32, from seed and epoch), not by torch: the rules are the chapter's, the draws are others. At least one token is chosen.`,
+  caption: (kind, count) => `Cut by this book's ${kind} tokenizer (${count} pieces). The rules are the chapter's, but the random numbers are drawn on this page (mulberry32, from seed and epoch), not by torch. At least one token is chosen.`,
   kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
   said: (epoch, chosen) => `Epoch ${epoch}. Chosen by the dynamic mask: ${chosen || "nothing"}.`,
   plot: (epochs, what, low, high, wanted) => `Times chosen up to epoch ${epochs}, by ${what}. Static: ${low}. Dynamic: ${high}. ${wanted}`,
   range: (values) => (Math.min(...values) === Math.max(...values) ? String(values[0]) : `from ${Math.min(...values)} to ${Math.max(...values)}`),
   last: "This is the last epoch that is shown here.",
   begin: "This is the first epoch.",
-  impossible: "Spans need two tokens at least, and no more spans than tokens between them. No mask can be made.",
+  impossible: "No mask fits: there must be two tokens or more, and no more spans than tokens outside them.",
   rules: {
-    text: "text must be a text of at most 600 characters that makes 2 to 128 tokens, with one at least that may be chosen.",
+    text: "text must be a text of at most 600 characters that makes 2 to 128 tokens, at least one of which may be chosen.",
     tokenizer: "tokenizer must be one that tokenization.py packs.",
   },
-  shares: "mask_share and random_share must be at most 1 together.",
+  shares: "mask_share + random_share must be at most 1.",
 };
 const NUMBERS = { masking_rate: [0, 0.5], mask_share: [0, 1], random_share: [0, 1], mean_span_length: [1, 10] };
 const WHOLE = { copies: [1, 40], seed: [0, 2 ** 32 - 1], epochs: [1, 400] };

@@ -34,11 +34,11 @@ TEXT: dict[str, Any] = {
     "epoch": "Epoch {}, static: copy {} of {}",
     "dynamic": "Epoch {}, dynamic",
     "impossible": "Spans need two tokens at least, and no more spans than tokens between them. No mask can be made.",
-    "distinct": "Different sets of positions met",
+    "distinct": "Different sets of positions",
     "fates": {"mask": "of these: mask token", "random": "random token", "kept": "left as they are"},
     "chosen": "Tokens chosen so far",
     "sizes": ("n-grams of 1 word", "of 2 words", "of 3 words"),
-    "live": "This picture shows the first state. Where scripts may run, epochs go by, and any text can be typed.",
+    "live": "This picture shows the first state. With JavaScript, you can change the epoch and type a text.",
 }
 START = "The constitution was ratified by nine states before the government began its work in Philadelphia."
 

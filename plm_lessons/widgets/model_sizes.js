@@ -3,7 +3,7 @@
 const TEXT = {
   title: "Model sizes",
   questions: {
-    parts: "Let the layers share nothing. Which parts grow L times, and which total does not change at all?",
+    parts: "Let the layers share nothing. Which parts grow L-fold, and which total does not change at all?",
     models: "ALBERT xxlarge has fewer parameters than BERT large. How many times the work per token does it need?",
     embedding: "Raise E. Up to about which E does the detour through E cost fewer parameters than a table H wide?",
     memory: "Does sharing parameters save memory in training? Raise the batch and see which part decides.",
@@ -11,7 +11,7 @@ const TEXT = {
   view: "Show",
   views: { parts: "parameters by part", models: "published models", embedding: "choice of E", memory: "memory in training" },
   preset: "published model",
-  custom: "sizes of your own",
+  custom: "your own sizes",
   sizes: {
     vocab_size: "vocabulary, V",
     hidden_size: "hidden size, H",
@@ -23,8 +23,8 @@ const TEXT = {
     batch_size: "batch size, B",
   },
   refused: {
-    max_position_embeddings: (length) => `There must be from ${length} (which is S) to ${LIMITS.max_position_embeddings} positions.`,
-    type_vocab_size: () => `There must be from 1 to ${LIMITS.type_vocab_size} segments.`,
+    max_position_embeddings: (length) => `Choose from ${length} (S) to ${LIMITS.max_position_embeddings} positions.`,
+    type_vocab_size: () => `Choose from 1 to ${LIMITS.type_vocab_size} segments.`,
   },
   numbers: { max_position_embeddings: "positions in the table", type_vocab_size: "segments in the table" },
   sharing: "layers share",
@@ -42,10 +42,10 @@ const TEXT = {
   bar: (name, total, parts) => `${name}: ${total}, of which ${parts}.`,
   plot: (here, others) => `Here: ${here}. ${others}.`,
   point: (name, parameters, work) => `${name}: ${parameters} parameters, ${work} multiply-adds per token`,
-  kept: (bytes) => `A step of training with B sequences keeps ${bytes} in memory.`,
-  note: "Counted at sequence length S with the words scored at 15% of the positions if there is a head. One multiplication and addition count as one; the backward pass takes twice as many again. Memory: float32, Adam; no fused attention, dropout masks of one byte a place. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
-  headsMoved: (heads, hidden) => `The heads must divide H: there are ${heads} of them at H = ${hidden}.`,
-  lengthMoved: (length) => `S is at most the number of positions: it is ${length}.`,
+  kept: (bytes) => `A training step with B sequences keeps ${bytes} in memory.`,
+  note: "Counted at sequence length S, with words scored at 15% of the positions if there is a head. A multiplication and its addition count as one; the backward pass takes twice as many more. Memory: float32, Adam; no fused attention, dropout masks of one byte each. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
+  headsMoved: (heads, hidden) => `The number of heads must divide H: now it is ${heads}, H = ${hidden}.`,
+  lengthMoved: (length) => `S cannot exceed the ${length} positions of the table.`,
   switch: "dropout must be true or false.",
   divide: "num_attention_heads must divide hidden_size.",
   fit: "sequence_length must be at most max_position_embeddings.",

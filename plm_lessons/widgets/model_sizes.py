@@ -29,7 +29,7 @@ TEXT: dict[str, Any] = {
     "total": "Total",
     "per token": "Multiply-adds per token",
     "memory": "Memory in training (1 GB is 10\u2079 bytes)",
-    "live": "This picture shows the first state. Where scripts may run, every size can be changed.",
+    "live": "This picture shows the first state. With JavaScript, every size can be changed.",
 }
 
 

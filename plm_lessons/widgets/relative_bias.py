@@ -40,10 +40,10 @@ TEXT: dict[str, Any] = {
     "outside": ", outside the sentence",
     "none": "none: the design has no buckets",
     "masked": "hidden: in a decoder no query sees a later key",
-    "lines": "score by distance, a line for each query",
+    "lines": "score by distance, one line per query",
     "staircase": "bucket by distance",
     "illustrative": "The scores are illustrative numbers, not trained ones.",
-    "live": "This picture shows the first state. Where scripts may run, there is a map, and all of it can be moved.",
+    "live": "This picture shows the first state. With JavaScript, there is also a map, and all can be moved.",
 }
 
 

@@ -2,7 +2,7 @@
 
 const TEXT = {
   title: "LayerNorm and RMSNorm of one vector",
-  question: "Shift all, then scale all: which of the two outputs notices? How small must the vector be before eps is felt?",
+  question: "Shift all, then scale all: which of the two outputs changes? How small must the vector be before eps matters?",
   columns: { component: "Component, in units of the scale", x: "x", layerNorm: "LayerNorm", rmsNorm: "RMSNorm" },
   component: (i) => `x${i + 1}`,
   buttons: { up: "Shift all by +1", down: "Shift all by −1", bigger: "Scale all × 10", smaller: "Scale all ÷ 10", tiny: "Tiny vector", reset: "Start again" },
@@ -17,13 +17,13 @@ const TEXT = {
     rmsDivisor: "RMSNorm divides x by √(mean square + eps)",
     share: "Share of eps under RMSNorm's root",
   },
-  press: "Press a button. Here will stand what it changes.",
+  press: "Press a button to see here what it changes.",
   small: "less than 0.00001",
   upTo: (most) => `up to ${most}`,
   moved: (what, layer, rms) => `${what}: LayerNorm changes by ${layer}, RMSNorm by ${rms}.`,
   said: (values, layer, rms) => `x = ${values}; LayerNorm ${layer}; RMSNorm ${rms}`,
-  bars: (limit) => `Each bar starts at 0, in the middle: to the right is positive. A full half is ${limit}. A thin line: before the last button.`,
-  range: "A component would leave −10 to 10: shift back, or start again.",
+  bars: (limit) => `Each bar starts at 0, in the middle; right is positive. A full half is ${limit}. Thin line: before the last press.`,
+  range: "Components stay within −10 to 10: shift back, or start again.",
   scaled: "The scale stays from 10⁻⁶ to 10³.",
   componentRule: "components must be a list of 1 to 8 numbers, each from −10 to 10.",
 };

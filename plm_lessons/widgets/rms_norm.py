@@ -32,7 +32,7 @@ TEXT: dict[str, Any] = {
     "columns": "Component",
     "component": "number of the component",
     "output": "output",
-    "live": "This picture shows the first state. Where scripts may run, all components, eps and the gain can be moved.",
+    "live": "This picture shows the first state. With JavaScript, all components, eps and the gain can be moved.",
 }
 
 

@@ -11,11 +11,11 @@ const TEXT = {
   short: { nsp: "NSP", sop: "SOP" },
   asks: {
     nsp: "Does B follow A in its text, or is it from another text?",
-    sop: "A and B are neighbours in one text. Do they stand in its order, or were they swapped?",
+    sop: "A and B are neighbours in one text. Are they in order, or were they swapped?",
   },
   guesses: { nsp: ["B follows A", "B is from another text"], sop: ["In order", "Swapped"] },
   says: { nsp: ["next", "random"], sop: ["in order", "swapped"] },
-  truths: { nsp: ["B follows A.", "B is from another text."], sop: ["They stand in order.", "They were swapped."] },
+  truths: { nsp: ["B follows A.", "B is from another text."], sop: ["They are in order.", "They were swapped."] },
   right: "Right:",
   wrong: "Wrong:",
   source: " Source: ",
@@ -35,9 +35,9 @@ const TEXT = {
   none: "–",
   of: (right, asked) => `${right} of ${asked}`,
   interval: (low, high) => `${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %`,
-  verdict: (task, right, asked, interval, against) => `${task}: you had ${right} of ${asked} right. That fits a true rate of ${interval}${against}`,
+  verdict: (task, right, asked, interval, against) => `${task}: you got ${right} of ${asked} right. That fits a true rate of ${interval}${against}`,
   against: { below: ", worse than guessing.", within: ", so it may still be luck.", above: ", better than guessing." },
-  key: "Under each score: the share right (dot), its 95 % interval (bar; Wilson) and guessing (dashed, 50 %). Word overlap says “next” or “in order” if A and B share a content word: any but common ones such as “the” or “with”; the -s of a plural does not count.",
+  key: "Under each score: the share right (dot), its 95 % interval (bar; Wilson) and guessing (dashed, 50 %). Word overlap says “next” or “in order” if A and B share a content word: any except common ones such as “the” or “with”; a plural -s is ignored.",
 };
 const ENOUGH = 5; // guesses in a game before they are judged
 const MOST_SEED = 2 ** 32 - 1;

@@ -35,11 +35,11 @@ TEXT: dict[str, Any] = {
     "title": "Sentence pairs: a game",
     "asks": {
         "nsp": "Does B follow A in its text, or is it from another text?",
-        "sop": "A and B are neighbours in one text. Do they stand in its order, or were they swapped?",
+        "sop": "A and B are neighbours in one text. Are they in order, or were they swapped?",
     },
     "truths": {
         "nsp": ("B follows A.", "B is from another text."),
-        "sop": ("They stand in order.", "They were swapped."),
+        "sop": ("They are in order.", "They were swapped."),
     },
     "says": {"nsp": ("next", "random"), "sop": ("in order", "swapped")},
     "short": {"nsp": "NSP", "sop": "SOP"},
@@ -47,7 +47,7 @@ TEXT: dict[str, Any] = {
     "pairs": "number of pairs",
     "right": "Right on all pairs, {}",
     "none": "none",
-    "live": "This picture shows the first pair and how the rivals do on all of them. Where scripts may run, you play.",
+    "live": "This picture shows the first pair and how the rivals do on all pairs. With JavaScript, you can play.",
 }
 FIELDS = ("task", "first", "second", "label", "sources")
 # From State of the Union addresses, which are in the public domain.

@@ -5,7 +5,7 @@ const TEXT = {
   view: "Show",
   views: { function: "curves", derivative: "slopes", difference: "difference from exact", masks: "random masks" },
   questions: {
-    function: "Move x to the left of 0. Where does the misplaced bracket turn a negative input into a positive output?",
+    function: "Tick the misprint of the bracket. Where does it turn a negative input into a positive output?",
     derivative: "The slope of ReLU is never above 1. Where is the slope of GELU largest, and where does it change sign?",
     difference: "Without the misplaced bracket: how far is the tanh form from the exact curve at its worst, and at which x?",
     masks: "A mask keeps x or sets it to 0. How many must you draw before the mean is near x·Φ(x)?",

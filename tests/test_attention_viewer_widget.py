@@ -581,7 +581,7 @@ def test_example_answers_its_question(tmp_path: Path, open_page: Callable[..., P
         (0, 0, "It mostly looks at the token before: 78\u00a0% of its weight."),
         (0, 1, "It mostly looks at the next token: 78\u00a0% of its weight."),
         (1, 0, "It mostly looks at special tokens: 89\u00a0% of its weight."),
-        (1, 1, "It spreads its weight, as if over 9.0 tokens alike; an even head would have 9.0."),
+        (1, 1, "It spreads its weight as if evenly over 9.0 tokens; an even head would have 9.0."),
     ):
         viewer.head(layer, head).check()
         expect(viewer.root.get_by_text(said)).to_be_visible()

@@ -534,8 +534,8 @@ def test_text_that_cannot_be_read_is_said_and_kept(widget: Widget) -> None:
     for text, said in (
         ("", "Type at least one word."),
         (" [SEP] ", "Type at least one word."),
-        ("y " * 127, "This text makes 129 tokens, and 128 are read."),
-        ("z" * 601, "601 characters are too many: 600 are read."),
+        ("y " * 127, "This text makes 129 tokens; the limit is 128."),
+        ("z" * 601, "601 characters; the limit is 600."),
     ):
         typed.fill(text)
         expect(message).to_contain_text(said)
@@ -578,7 +578,7 @@ def test_smallest_text_and_impossible_spans(open_page: Callable[..., Page]) -> N
     widget = Widget(render_with_model(open_page("about:blank"), small), text="a")
     widget.assert_shows()
     widget.page.evaluate("fake.fromKernel('unit', 'spans')")
-    expect(widget.root.locator(".plm-message")).to_contain_text("No mask can be made.")
+    expect(widget.root.locator(".plm-message")).to_contain_text("No mask fits:")
     assert "NaN" not in widget.root.inner_html()
     for unit in ("words", "ngrams"):
         widget.page.evaluate("(unit) => fake.fromKernel('unit', unit)", unit)

@@ -345,7 +345,9 @@ def test_heads_that_cannot_stay_are_said(open_page: Callable[..., Page]) -> None
     start = ModelSizesWidget(hidden_size=768, num_attention_heads=12, intermediate_size=3072)
     widget = Widget(render_with_model(open_page("about:blank"), start))
     widget.slider("hidden size, H").press("ArrowRight")
-    expect(widget.root.locator(".plm-message")).to_contain_text("The heads must divide H: there are 8 of them")
+    expect(widget.root.locator(".plm-message")).to_contain_text(
+        "The number of heads must divide H: at H = 1024 it is 8."
+    )
     widget.assert_shows(hidden_size=1024, num_attention_heads=8, intermediate_size=4096)
 
 
@@ -386,11 +388,11 @@ def test_positions_and_segments_are_typed(widget: Widget) -> None:
     widget.slider("sequence length, S").press("ArrowRight")
     widget.assert_shows(sequence_length=1024)
     widget.slider("sequence length, S").press("ArrowRight")
-    expect(widget.root.locator(".plm-message")).to_contain_text("S is at most the number of positions: it is 1024.")
+    expect(widget.root.locator(".plm-message")).to_contain_text("S cannot exceed the 1024 positions of the table.")
     field = widget.root.get_by_label("positions in the table")
     field.fill("100")
     field.press("Tab")
-    expect(widget.root.locator(".plm-message")).to_have_text("There must be from 1024 (which is S) to 8192 positions.")
+    expect(widget.root.locator(".plm-message")).to_have_text("Choose from 1024 (S) to 8192 positions.")
     widget.assert_shows()
 
 

@@ -311,7 +311,7 @@ def test_verdict_comes_with_its_interval(
     given = [*(one["label"] if i < right else 1 - one["label"] for i, one in enumerate(pairs[:6])), None]
     game = Game(open_page(bare(tmp_path, SentencePairs(pairs, guesses=given))))
     low, high = (round(100 * edge) for edge in wilson(right, 6))
-    assert f"NSP: you had {right} of 6 right. That fits a true rate of {low} to {high} %" in game.read()["verdict"]
+    assert f"NSP: you got {right} of 6 right. That fits a true rate of {low} to {high} %" in game.read()["verdict"]
     assert wanted in game.read()["verdict"]
     few = Game(open_page(bare(tmp_path, SentencePairs(pairs, guesses=[*given[:4], None, None, None]))))
     assert few.read()["verdict"] == ""

@@ -28,7 +28,7 @@ const TEXT = {
   places: { previous: "the token before", self: "the token itself", next: "the next token", special: "special tokens", punctuation: "punctuation" },
   habits: {
     mostly: (what, share) => `It mostly looks at ${what}: ${share} of its weight.`,
-    even: (what, share, spread, even) => `It spreads its weight as if evenly over ${spread} tokens; for an even head: ${even}.`,
+    even: (what, share, spread, even) => `It spreads its weight as if evenly over ${spread} tokens; an even head would have ${even}.`,
     mixed: (what, share) => `No single habit: the largest share, ${share}, is on ${what}.`,
   },
   query: "Query",

@@ -44,7 +44,7 @@ const TEXT = {
   point: (name, parameters, work) => `${name}: ${parameters} parameters, ${work} multiply-adds per token`,
   kept: (bytes) => `A training step with B sequences keeps ${bytes} in memory.`,
   note: "Counted at sequence length S, with words scored at 15% of the positions if there is a head. A multiplication and its addition count as one; the backward pass takes twice as many more. Memory: float32, Adam; no fused attention, dropout masks of one byte each. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
-  headsMoved: (heads, hidden) => `The number of heads must divide H: now it is ${heads}, H = ${hidden}.`,
+  headsMoved: (heads, hidden) => `The number of heads must divide H: at H = ${hidden} it is ${heads}.`,
   lengthMoved: (length) => `S cannot exceed the ${length} positions of the table.`,
   switch: "dropout must be true or false.",
   divide: "num_attention_heads must divide hidden_size.",

@@ -274,8 +274,7 @@ def test_picture_tells_what_was_seen(unit: str) -> None:
     else:
         assert told["Epoch 12, dynamic"].count("[MASK]") == dynamic.now.fates.count("mask")
     assert (
-        "No mask can be made"
-        in MaskingPatternsWidget("a b c", unit="spans", masking_rate=0.5, mean_span_length=1).picture()
+        "No mask fits" in MaskingPatternsWidget("a b c", unit="spans", masking_rate=0.5, mean_span_length=1).picture()
     )
 
 

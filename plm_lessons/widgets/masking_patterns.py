@@ -33,7 +33,7 @@ TEXT: dict[str, Any] = {
     "key": ((0, "dynamic"), (1, "static")),
     "epoch": "Epoch {}, static: copy {} of {}",
     "dynamic": "Epoch {}, dynamic",
-    "impossible": "Spans need two tokens at least, and no more spans than tokens between them. No mask can be made.",
+    "impossible": "No mask fits: there must be two tokens or more, and no more spans than tokens outside them.",
     "distinct": "Different sets of positions",
     "fates": {"mask": "of these: mask token", "random": "random token", "kept": "left as they are"},
     "chosen": "Tokens chosen so far",

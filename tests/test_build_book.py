@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import build_book
 import katex_math
@@ -45,7 +47,7 @@ def test_a_warning_is_an_error_and_what_changes_makes_a_site_stale(book: Path) -
     assert build_book.is_fresh() and (book / "_build" / "html" / "book" / "index.html").is_file()
     built = build_book.FINISHED.stat().st_mtime
     for changed in (page, book / "requirements.txt"):
-        os.utime(changed, (built + 1, built + 1))  # during the build, or after it
+        os.utime(changed, (built + 1, built + 1))
         assert not build_book.is_fresh()
         os.utime(changed, (built - 1, built - 1))
     assert build_book.is_fresh()
@@ -59,12 +61,33 @@ def test_a_warning_is_an_error_and_what_changes_makes_a_site_stale(book: Path) -
     assert not build_book.is_fresh(), "a page is gone"
 
 
+@pytest.mark.parametrize("changed", [True, False])
+def test_what_changes_while_the_book_is_built_makes_it_stale(
+    changed: bool, book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock says 2 when the build begins, and 4 at its end."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        (book / "_build").mkdir()
+        if changed:
+            os.utime(book / "book" / "index.md", (3, 3))
+        return subprocess.CompletedProcess(command, 0)
+
+    for source in build_book.sources():
+        os.utime(source, (1, 1))
+    monkeypatch.setattr(build_book, "time", SimpleNamespace(time=iter((2.0, 4.0)).__next__))
+    monkeypatch.setattr(build_book.subprocess, "run", run)
+    build_book.build()
+    assert build_book.is_fresh() != changed
+
+
 def test_the_book_is_served_on_the_next_port_that_is_free(
     book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (book / "_build" / "html").mkdir(parents=True)
     (book / "_build" / "html" / "_headers").touch()
     taken = build_book.server(port=0)
+    assert taken.server_address[0] == "127.0.0.1", "for this machine only"
 
     def interrupted(self: object) -> None:
         raise KeyboardInterrupt

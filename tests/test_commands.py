@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import re
 import runpy
 import shutil
@@ -27,6 +28,7 @@ from plm_lessons import (
 )
 from plm_lessons.commands.finetune import drawn, with_new_head
 from plm_lessons.commands.main import COMMANDS, main
+from plm_lessons.commands.pretrain import check_memory
 from plm_lessons.corpus import documents, split_of
 from plm_lessons.downstream import TASKS
 from plm_lessons.objectives import text_to_text
@@ -35,6 +37,7 @@ from plm_lessons.text_sources import FileText
 from plm_lessons.tokenization import TOKENIZERS, load_tokenizer
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.encoding import encode_questions
+from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.held_out import held_out_figures
 from plm_lessons.training.inference import fill_mask
 from plm_lessons.training.recipes import SHIPPED, Recipe
@@ -168,6 +171,18 @@ def test_what_there_is_no_memory_for_is_told_in_one_line(
     else:
         with pytest.raises(RuntimeError, match="shapes"):
             main(command)
+
+
+def test_weights_and_gradients_must_fit_into_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = SHIPPED["bert"]
+    needed = 8 * FAMILIES["bert"].model(recipe, load_tokenizer(recipe.tokenizer)).num_parameters()
+    memory = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": needed}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(os, "sysconf", memory.__getitem__)
+    check_memory(recipe)
+    memory["SC_PHYS_PAGES"] -= 1
+    with pytest.raises(ValueError, match="for weights and gradients alone"):
+        check_memory(recipe)
 
 
 def test_rows_shorter_than_those_of_the_books_first_passes_need_no_other_option(

@@ -20,7 +20,11 @@ GOOD = "The opera has four acts. It was written in Paris. It is sung in French."
         ("Click here now!", "fewer than 5 words"),
         ("Please switch on JavaScript to see this page.", "Javascript"),
         ("By reading on you accept our Privacy Policy.", "'privacy policy'"),
+        ("Read our Terms of Use before you go on.", "'terms of use'"),
+        ("All of it is in our cookie policy.", "'cookie policy'"),
         ("This website uses cookies to improve your visit.", "'uses cookies'"),
+        ("You agree to the use of cookies.", "'use of cookies'"),
+        ("We use cookies to improve your visit.", "'use cookies'"),
     ],
 )
 def test_a_bad_line_goes_and_the_page_stays(line: str, reason: str) -> None:
@@ -53,7 +57,7 @@ def test_a_bad_page_goes_as_a_whole(page: str, reason: str) -> None:
 
 
 def test_citation_marks_go_and_the_line_stays() -> None:
-    page = "The opera has four acts.[1] It was written in Paris.[citation needed] It is sung in French.[23]"
+    page = "The opera has four acts.[1] It was written[edit] in Paris.[citation needed] It is sung in French.[23]"
     assert clean_page(page).text == GOOD
 
 

@@ -24,6 +24,7 @@ from plm_lessons.training.downstream import class_figures, encode_task, evaluate
 from plm_lessons.training.encoding import QuestionWindows, encode_pairs, encode_questions, encode_texts, encode_words
 from plm_lessons.training.fine_tuning import fine_tune, length_buckets, predict_logits, predict_spans, select_rows
 from plm_lessons.training.large_batches import Batch
+from plm_lessons.training.optimization import adamw, mixed_precision
 from plm_lessons.training.question_answering import answer_f1, answer_figures, best_answers
 
 TOKENIZERS = ("wordpiece", "byte_level_bpe", "unigram")
@@ -236,8 +237,9 @@ def test_batches_hold_examples_that_are_about_as_long_in_an_order_of_the_epochs_
     generator = torch.Generator().manual_seed(0)
     first, second = (length_buckets(lengths, 32, generator) for _ in range(2))
     assert {tuple(rows.tolist()) for rows in first} != {tuple(rows.tolist()) for rows in second}
-    means = torch.stack([lengths[rows].float().mean() for rows in first])
-    assert not torch.equal(means, means.sort().values), "not the short ones first"
+    in_one_pool = length_buckets(lengths[:512], 32, torch.Generator().manual_seed(0), pool=16)
+    means = [lengths[rows].float().mean().item() for rows in in_one_pool]
+    assert means != sorted(means), "not the short ones first"
 
 
 def test_selected_rows_lose_only_padding() -> None:
@@ -317,6 +319,37 @@ def test_training_follows_its_seed_and_not_global_state() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     assert train(seed=0) == first != train(seed=1)
+
+
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_the_loop_keeps_to_its_recipe(decay: float | None) -> None:
+    """AdamW, a tenth of the steps of warm-up, gradients no longer than 1; and dropout, with which no checkpoint comes.
+
+    A decay of 0.01 where nothing else is said.
+    """
+    texts = [f"{animal} {verb}" for animal, verb in itertools.product(ANIMALS, VERBS)] * 2
+    inputs, labels = encode_texts(tokenizer(), texts, max_length=12), torch.arange(16) % 2
+    model, other = (small_model("SequenceClassification", dropout=0.3).eval() for _ in range(2))
+    more = {} if decay is None else {"weight_decay": decay}
+    losses = fine_tune(model, inputs, labels, epochs=5, learning_rate=1e-2, batch_size=4, progress=False, **more)  # type: ignore[arg-type]
+
+    optimizer, order = adamw(other, 1e-2, weight_decay=decay or 0.01), torch.Generator().manual_seed(0)
+    epochs = [length_buckets(inputs["attention_mask"].sum(dim=1), 4, order) for _ in range(5)]
+    expected, lengths = [], []
+    other.train()
+    torch.manual_seed(0)
+    for step, rows in enumerate(itertools.chain(*epochs)):
+        with mixed_precision(CPU):
+            loss = other(**select_rows({**inputs, "labels": labels}, rows, CPU)).loss
+        expected.append(loss.item())
+        loss.backward()
+        lengths.append(float(torch.nn.utils.clip_grad_norm_(other.parameters(), 1.0)))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * ((step + 1) / 2 if step < 2 else (20 - step) / 18)
+        optimizer.step()
+        optimizer.zero_grad()
+    assert max(lengths) > 1
+    assert losses == expected
 
 
 def test_what_cannot_be_trained_on_is_refused() -> None:

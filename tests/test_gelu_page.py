@@ -455,6 +455,42 @@ def test_without_a_theme_the_system_decides(tmp_path: Path, open_page: Callable[
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+HOSTS = {
+    "the book": "theme => (document.documentElement.dataset.theme = theme)",
+    "Colab": "theme => document.documentElement.setAttribute('theme', theme)",
+    "JupyterLab": "theme => (document.body.dataset.jpThemeLight = theme === 'light')",
+    "VS Code": "theme => (document.body.className = `vscode-${theme}`)",
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(("system", "theme"), [("dark", "light"), ("light", "dark")])
+def test_a_host_that_says_a_theme_is_followed(
+    host: str, system: str, theme: str, address: str, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(address, color_scheme=system)
+    page.evaluate(HOSTS[host], theme)
+    assert page.locator(".plm-widget").evaluate("root => getComputedStyle(root).colorScheme") == theme
+
+
+def test_rows_of_a_table_that_become_blocks_are_still_rows(address: str, open_page: Callable[..., Page]) -> None:
+    """On a phone, where they are no longer laid out as a table, which some browsers then do not tell of either."""
+    parts = open_page(address, width=320).locator(":is(table, thead, tbody, tr, th, td):is(.plm-values, .plm-values *)")
+    roles = parts.evaluate_all("parts => parts.map((part) => part.getAttribute('role'))")
+    counts = {"table": 1, "rowgroup": 2, "row": 7, "columnheader": 4, "rowheader": 6, "cell": 18}
+    assert {role: roles.count(role) for role in roles} == counts
+
+
+def test_a_drag_over_a_plot_selects_no_text(widget: Widget) -> None:
+    box, mouse = widget.plot.bounding_box(), widget.page.mouse
+    assert box is not None
+    mouse.move(box["x"] + 10, box["y"] + 10)
+    mouse.down()
+    mouse.move(box["x"] + box["width"] - 10, box["y"] + box["height"] - 2, steps=5)
+    mouse.up()
+    assert widget.page.evaluate("String(getSelection())") == ""
+
+
 def test_plot_follows_the_width(widget: Widget) -> None:
     widget.page.set_viewport_size({"width": 1100, "height": 900})
     widget.page.wait_for_timeout(100)
@@ -519,6 +555,8 @@ def test_without_javascript_a_picture_and_a_sentence_are_there(address: str, ope
 
 def test_live_widget_takes_the_place_of_the_picture(widget: Widget) -> None:
     assert widget.block.locator(".plm-widget").count() == 1 and widget.block.locator(".plm-static").count() == 0
+    height = widget.block.locator(".plm-view").evaluate("view => getComputedStyle(view).minHeight")
+    assert height in ("auto", "0px"), "the picture's, only while it is made"
 
 
 def test_state_given_in_python_is_where_the_page_starts(tmp_path: Path, open_page: Callable[..., Page]) -> None:

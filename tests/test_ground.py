@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -336,6 +337,17 @@ def test_the_check_finds(tmp_path: Path, fault: str) -> None:
     assert make_notebooks.main(["--check", str(path)]) == 1
 
 
+@pytest.mark.parametrize(
+    ("ignored", "found"), [(2, []), (3, ["leaves 3 of 8 code cells uncompared: at most a quarter may be"])]
+)
+def test_a_quarter_of_the_cells_may_be_uncompared_and_no_more(ignored: int, found: list[str], tmp_path: Path) -> None:
+    notebook = make_notebooks.with_setup_cell(a_notebook(*["1 + 1", "assert True"] * 3, "2"))
+    for cell in notebook.cells[1 : 1 + 2 * ignored : 2]:
+        cell.metadata["tags"] = ["nbval-ignore-output"]
+    make_notebooks.write(make_notebooks.normalised(notebook), tmp_path / "a.ipynb")
+    assert make_notebooks.problems(tmp_path / "a.ipynb") == found
+
+
 def test_a_stored_widget_gets_the_present_script_and_style_and_keeps_its_state(tmp_path: Path) -> None:
     now = GeluWidget(x=0.5).html()
     old = now.replace("export function", "export  function", 1).replace(".plm-widget {", ".plm-widget  {", 1)
@@ -344,6 +356,24 @@ def test_a_stored_widget_gets_the_present_script_and_style_and_keeps_its_state(t
     nbformat.write(notebook, tmp_path / "a.ipynb")
     assert old != now and make_notebooks.main(["--no-execute", str(tmp_path / "a.ipynb")]) == 0
     assert nbformat.read(tmp_path / "a.ipynb", as_version=4).cells[1].outputs[0].data["text/html"] == now
+
+
+def test_a_run_that_did_experiments_tells_no_run_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers find their records, and do not wait so long."""
+    for name, path in {"BOOK": "", "RUN_TIMES": "run_times.json", "RECORDS": "records"}.items():
+        monkeypatch.setattr(make_notebooks, name, tmp_path / path)
+    (tmp_path / "records").mkdir()
+    nbformat.write(a_notebook("1"), tmp_path / "a.ipynb")
+
+    def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+        (folder / "records" / "done.jsonl").write_text("a record", encoding="utf-8")
+        return notebook
+
+    monkeypatch.setattr(make_notebooks, "execute", execute)
+    make_notebooks.remake(tmp_path / "a.ipynb", run=True)
+    assert not make_notebooks.RUN_TIMES.exists()
+    make_notebooks.remake(tmp_path / "a.ipynb", run=True)
+    assert list(json.loads(make_notebooks.RUN_TIMES.read_text(encoding="utf-8"))) == ["a"]
 
 
 TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]

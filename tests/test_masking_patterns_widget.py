@@ -438,6 +438,30 @@ def test_the_other_share_gets_back_what_was_taken(widget: Widget) -> None:
     widget.assert_shows(random_share=0.1, mask_share=0.8)
 
 
+def test_the_share_that_gives_way_stays_a_round_number(open_page: Callable[..., Page]) -> None:
+    page = render_with_model(open_page("about:blank"), MaskingPatternsWidget())
+    for _ in range(13):
+        Widget(page).slider("share of mask tokens").press("ArrowRight")
+    assert page.evaluate("['mask_share', 'random_share'].map(fake.get)") == [0.93, 0.07]
+
+
+def test_expected_are_the_shares_and_no_more_static_masks_than_epochs(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    for epochs, most in ((3, 3), (12, 10)):
+        start = MaskingPatternsWidget(mask_share=0.7, random_share=0.2, epochs=epochs)
+        cells = Widget(open_page(bare(tmp_path, start))).root.evaluate(READ)["cells"]
+        distinct, _, *fates = (expected for _, _, expected in cells)
+        assert distinct == f"at most {most} static, {epochs} dynamic"
+        assert [fate.partition(" = ")[2] for fate in fates[:3]] == ["70.0 %", "20.0 %", "10.0 %"]
+
+
+def test_what_must_be_answered_is_read_aloud_too(widget: Widget) -> None:
+    chips = widget.root.locator(".plm-token:has(small)")
+    told = chips.evaluate_all("chips => chips.map((chip) => [...chip.children].map((part) => part.textContent))")
+    assert told and all(heard == f" (answer: {seen})" for _, heard, seen in told)
+
+
 def test_no_slider_moves_away_from_under_the_hand(widget: Widget) -> None:
     for unit in ("single tokens", "spans (T5)"):
         widget.root.locator("label", has_text=unit).click()

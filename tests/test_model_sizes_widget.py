@@ -353,6 +353,8 @@ def test_heads_that_cannot_stay_are_said(open_page: Callable[..., Page]) -> None
 
 @pytest.mark.parametrize("by", ("keyboard", "pointer"))
 def test_published_models_are_chosen(widget: Widget, by: str) -> None:
+    widget.slider("sequence length, S").press("ArrowLeft")
+    widget.assert_shows(sequence_length=384)  # and so it stays
     select = widget.root.get_by_role("combobox", name="published model", exact=True)
     expect(select).to_have_value("ALBERT xxlarge")
     for name in ("ALBERT xlarge", "ALBERT large", "ALBERT base", "RoBERTa large", "RoBERTa base", "BERT large"):

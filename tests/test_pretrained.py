@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -139,6 +140,12 @@ def test_a_saved_model_comes_back_ready_for_use(model_class: Any, tmp_path: Path
     assert not again.training and again.device == torch.device("cpu")
     assert all(value.dtype == torch.float32 and value.requires_grad for value in again.parameters())
     assert {path.name for path in (tmp_path / "some" / "folder").iterdir()} == {"config.json", "model.safetensors"}
+
+
+def test_the_file_says_whose_tensors_it_holds(saved: Path) -> None:
+    """Or version 4 of transformers refuses it."""
+    with safe_open(saved / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
 
 
 def test_a_tied_matrix_is_stored_once(saved: Path) -> None:

@@ -290,7 +290,12 @@ def test_a_whole_game_of_both_tasks(game: Game, by: str) -> None:
     game.root.get_by_role("radio", name=GAMES["nsp"]).check()
     game.assert_shows(PAIRS, "nsp", 5, guesses, playing_order(PAIRS, "nsp", 5)[-1])
     game.press("New game", by)
-    game.assert_shows(PAIRS, "nsp", 6, {}, playing_order(PAIRS, "nsp", 6)[0])
+    first, second, *_ = playing_order(PAIRS, "nsp", 6)
+    game.assert_shows(PAIRS, "nsp", 6, {}, first)
+    game.press(GUESSES["nsp"][0], by)
+    game.press("Next pair", by)
+    assert second != playing_order(PAIRS, "nsp", 5)[1]  # the first is the same in all games: it tempts
+    game.assert_shows(PAIRS, "nsp", 6, {first: 0}, second)
 
 
 def test_going_to_the_other_game_and_back_loses_no_guess(game: Game) -> None:

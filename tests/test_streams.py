@@ -174,6 +174,15 @@ def test_a_stream_goes_on_at_any_batch(family: str, texts: list[Sentences]) -> N
     assert not equal(batches[0], batches[positions.index(Position(1, 0, 1)) - 1]), "each epoch has draws of its own"
 
 
+def test_each_shard_has_draws_of_its_own(texts: list[Sentences]) -> None:
+    """Even if the same text comes again."""
+    recipe = dataclasses.replace(RECIPE, batch_size=1000)
+    characters = sum(map(len, chain(*texts[:2])))
+    source, tokenizer = Counted(texts[:2] * 2), load_tokenizer("byte_level_bpe")
+    first, second = islice(BatchStream(source, tokenizer, recipe, shard_characters=characters), 2)
+    assert first["attention_mask"].sum() == second["attention_mask"].sum() and not equal(first, second)
+
+
 def test_the_largest_seed_is_one_for_every_shard(texts: list[Sentences]) -> None:
     recipe = dataclasses.replace(RECIPE, seed=2**31 - 1)
     stream = BatchStream(Counted(texts), load_tokenizer("byte_level_bpe"), recipe, shard_characters=6000)
@@ -314,6 +323,14 @@ def test_the_parts_of_a_batch_are_the_batch(texts: list[Sentences]) -> None:
         for name, value in batch.items():
             rows = [part[name][number // processes] for number in range(4) for part in [parts[number % processes]]]
             assert torch.equal(torch.stack(rows), value) and sum(len(part[name]) for part in parts) == 4
+
+
+def test_t5_reads_the_documents_in_an_order_of_the_seeds_own(texts: list[Sentences]) -> None:
+    tokenizer, family = load_tokenizer("t5_unigram"), FAMILIES["t5"]
+    documents = family.encode(texts, tokenizer)
+    recipes = [dataclasses.replace(SHIPPED["t5"], seed=seed) for seed in (0, 0, 1)]
+    one, again, other = ([*family.held_out(documents, tokenizer, recipe)] for recipe in recipes)
+    assert all(map(equal, one, again)) and not any(map(equal, one, other))
 
 
 def test_tasks_of_t5_are_made_once_for_a_stream(texts: list[Sentences], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from widget_page import render_with_model
+from widget_page import bare, render_with_model
 
 from plm_lessons import widgets
 from plm_lessons.widgets import (
@@ -313,6 +314,21 @@ def test_shortcuts_of_the_browser_are_left_to_it(open_page: Callable[..., Page])
     for keys, sent in (("Alt+ArrowLeft", 0), ("Control+ArrowDown", 0), ("ArrowDown", 1)):
         shown.press(keys)
         assert len(page.evaluate("sent")) == sent
+    page = render_with_model(open_page("about:blank"), AttentionViewer())
+    for keys, layer in (("Alt+ArrowDown", 0), ("Control+ArrowDown", 0), ("Meta+ArrowDown", 0), ("ArrowDown", 1)):
+        page.locator("input[name=head]:checked").press(keys)
+        assert page.evaluate("fake.get('layer')") == layer, keys
+
+
+def test_a_phone_does_not_zoom_into_what_is_typed_in(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    """As iOS does below 16 pixels, and stays there."""
+    address = bare(tmp_path, ModelSizesWidget(), MaskingPatternsWidget())
+    fields = open_page(address, width=390, has_touch=True, is_mobile=True).locator(
+        ".plm-widget :is(input[type=number], select, textarea)"
+    )
+    kinds = {"number", "select-one", "textarea"}
+    found = fields.evaluate_all("all => all.map((one) => [one.type, parseFloat(getComputedStyle(one).fontSize)])")
+    assert {kind for kind, _ in found} == kinds and min(size for _, size in found) >= 16
 
 
 def test_no_head_is_the_best_where_all_are_zero(open_page: Callable[..., Page]) -> None:

@@ -22,7 +22,7 @@ import traitlets
 from hypothesis import example, given
 from hypothesis import strategies as st
 from playwright.sync_api import Page
-from widget_page import IMPORT, MARKUP, Strict, close, drawn, render_with_model
+from widget_page import IMPORT, MARKUP, Strict, close, drawn, path_of, render_with_model
 from write_goldens import gelu
 
 from plm_lessons.widgets import GeluWidget
@@ -235,6 +235,16 @@ def test_picture_of_masks_tells_the_mean() -> None:
     assert told["Kept (m = 1)"] == f"{kept} = {kept / 4:.1f} %"
     assert told["Mean of m·x"] == written(kept / 400)
     assert told["Expected: x·Φ(x), the exact GELU"] == "0.84134"
+
+
+@pytest.mark.parametrize("x", (-1.0, 1.0))
+def test_the_band_of_a_picture_is_two_standard_errors_wide(x: float) -> None:
+    svg, _ = drawn(GeluWidget(x=x, view="masks", draws=400))
+    [band] = re.findall(r'class="band" d="([^"]*)"', svg)
+    chance, scale, (_, up) = normal_cdf(x), axis(svg), path_of(band)
+    for at_one_mask, errors in ((up[0], 2), (up[-1], -2)):
+        wanted = x * chance + errors * math.sqrt(chance * (1 - chance))
+        assert scale(at_one_mask) == pytest.approx(wanted, abs=0.02)
 
 
 @pytest.mark.parametrize("x", (-4.0, 0.0, 4.0, 1e-9))

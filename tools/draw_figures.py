@@ -17,6 +17,8 @@ from book_site import CARD_SIZE
 from browser import launch
 from playwright.sync_api import sync_playwright
 
+from plm_lessons.files import write_atomically
+
 BOOK = Path(__file__).resolve().parent.parent / "book"
 MAP = BOOK / "map.svg"
 CARD = BOOK / "_static" / "card.png"
@@ -145,7 +147,7 @@ def draw_card() -> None:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": CARD_SIZE[0], "height": CARD_SIZE[1]})
         page.set_content(card_page())
-        page.screenshot(path=CARD)
+        write_atomically(CARD, page.screenshot())
         browser.close()
 
 
@@ -154,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the map of the models and the card of link previews.")
     parser.add_argument("figure", choices=("map", "card"))
     if parser.parse_args().figure == "map":
-        MAP.write_text(draw_map(), encoding="utf-8")
+        write_atomically(MAP, draw_map().encode("utf-8"))
     else:
         draw_card()
 

@@ -16,6 +16,8 @@ import build_book
 from browser import launch
 from playwright.sync_api import sync_playwright
 
+from plm_lessons.files import write_atomically
+
 PAGE = "book/bert.html"
 PICTURES = build_book.ROOT / "docs"
 WIDTH, HEIGHT = 1200, 1000
@@ -32,7 +34,6 @@ def main() -> None:
     httpd = build_book.server(port=0)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{httpd.server_address[1]}/{PAGE}"
-    PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = launch(playwright)
         for theme in THEMES:
@@ -42,7 +43,7 @@ def main() -> None:
             page.evaluate("top => scrollTo({top, behavior: 'instant'})", top - ABOVE)
             page.wait_for_timeout(500)
             picture = PICTURES / f"screenshot-{theme}.png"
-            page.screenshot(path=picture)
+            write_atomically(picture, page.screenshot())
             print(f"{picture.relative_to(build_book.ROOT)}: {picture.stat().st_size:,} bytes")
         browser.close()
     httpd.shutdown()

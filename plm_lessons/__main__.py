@@ -1,4 +1,4 @@
-"""`python -m plm_lessons`: see `plm_lessons.commands`."""
+"""Entry point of `python -m plm_lessons`: see `plm_lessons.commands`."""
 
 from __future__ import annotations
 

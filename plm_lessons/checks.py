@@ -1,4 +1,4 @@
-"""Checks of arguments that all parts share. Each raises a `ValueError` that names the argument and what is allowed."""
+"""Argument checks shared by all parts. A failed check raises a `ValueError` naming the argument and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGEST = 2**63 - 1  # that a tensor of whole numbers can hold
 
 
 def told(value: Any, most: int = 80) -> str:
-    """A refused value as a message has it, cut where it is long. Python does not write whole numbers of any length."""
+    """Write a refused value for an error message, cut to `most` characters. Python cannot write very long integers."""
     try:
         return f"{value!r:.{most}}"
     except ValueError:
@@ -19,12 +19,12 @@ def told(value: Any, most: int = 80) -> str:
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number, of Python or numpy; True and False are none."""
+    """Whether the value is a whole number, of Python or NumPy; True and False are not."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, why: str = "") -> None:
-    """A whole number from `least` to `most`, or where there is no limit to what a tensor can hold."""
+    """Check for a whole number from `least` to `most`; by default, up to the largest that a tensor can hold."""
     if not is_whole(value) or not least <= value <= (LARGEST if most is None else most):
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
         if most is None and is_whole(value) and value > LARGEST:
@@ -33,7 +33,7 @@ def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, 
 
 
 def check_sizes(**sizes: Any) -> None:
-    """Whole numbers of at least 1, each by the name of its argument."""
+    """Check that all arguments, given by name, are whole numbers of at least 1."""
     for name, size in sizes.items():
         check_whole(name, size, least=1)
 
@@ -41,7 +41,7 @@ def check_sizes(**sizes: Any) -> None:
 def check_number(
     name: str, value: Any, low: float = -float("inf"), high: float = float("inf"), above: bool = False
 ) -> None:
-    """A finite number from `low` (if `above`, beyond it) to `high`; NaN is none, nor are True and False."""
+    """Check for a finite number from `low` (exclusive if `above`) to `high`; NaN, True and False are refused."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not is_finite(value) or not low <= value <= high or (above and value == low):
         allowed = "" if low == -float("inf") else f" above {low:g}" if above else f" of at least {low:g}"
@@ -51,7 +51,7 @@ def check_number(
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a number can be computed with as a float, which a whole number of 400 digits cannot."""
+    """Whether a number is finite as a float; a whole number of 400 digits is not, as it does not fit."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -59,13 +59,13 @@ def is_finite(value: Any) -> bool:
 
 
 def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
-    """One of several names."""
+    """Check that the value is one of several names."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}={told(value)}: must be one of {', '.join(map(repr, choices))}")
 
 
 def check_text(name: str, value: Any) -> None:
-    """A string of whole characters: half a surrogate pair is none, and no tokenizer or file takes it."""
+    """Check for a string of whole characters: half a surrogate pair is not one, and no tokenizer or file accepts it."""
     if not isinstance(value, str):
         raise ValueError(f"{name}={told(value)}: must be a text (str)")
     try:
@@ -77,7 +77,7 @@ def check_text(name: str, value: Any) -> None:
 
 
 def each_text(name: str, values: Iterable[Any]) -> Iterator[str]:
-    """The texts one by one, each checked; a single string is refused, for it would be taken letter by letter."""
+    """Yield the texts one by one, each checked; a single string is refused, as it would be read letter by letter."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name}={values!r:.80}: must be a list or another iterable of texts, not a single value")
     for number, value in enumerate(values):

@@ -7,8 +7,8 @@ Everything is real English and small enough to live in the repository:
 * film-review sentences with a positive or negative label (Rotten Tomatoes).
 
 About a tenth of it is held out. Which tenth depends on a hash of the title (of the text itself for the review
-sentences), so that the choice is the same everywhere, does not move when documents are added, and never puts one
-article on both sides. ``tools/build_corpus.py`` makes the files; each stands beside its own licence in ``data/``.
+sentences), so that the choice is the same everywhere, does not change when documents are added, and never puts one
+article on both sides. The files are made by ``tools/build_corpus.py``; each is in ``data/``, next to its own licence.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ TOPICS = (
 )
 
 MOST_WORDS = 40
-"""A task reads so many words of a text at most: whole sentences, from the beginning."""
+"""The most words that a task takes from an article or address at a time, always in whole sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class Document:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All sentences in order, paragraph borders forgotten."""
+        """All sentences in order, without the division into paragraphs."""
         return tuple(sentence for paragraph in self.paragraphs for sentence in paragraph)
 
     @property
     def text(self) -> str:
-        """The running text; a blank line stands between paragraphs."""
+        """The running text, with a blank line between paragraphs."""
         return "\n\n".join(" ".join(paragraph) for paragraph in self.paragraphs)
 
 
@@ -101,7 +101,7 @@ def documents(source: str = "wikipedia", split: str = "train") -> list[Document]
     """The documents of a source and split, in a fixed order.
 
     Args:
-        source: ``"wikipedia"``, ``"sotu"``, or ``"all"`` for one after the other.
+        source: ``"wikipedia"``, ``"sotu"``, or ``"all"`` for both, one after the other.
         split: ``"train"``, ``"held_out"`` or ``"all"``.
 
     Returns:
@@ -117,7 +117,7 @@ def documents(source: str = "wikipedia", split: str = "train") -> list[Document]
 
 
 def opening(document: Document) -> str:
-    """The first sentences of an article, as many as stay within `MOST_WORDS`; empty if the first alone is longer."""
+    """The first sentences of an article, as many as fit within `MOST_WORDS`; empty if the first alone is longer."""
     taken, words = [], 0
     for sentence in document.sentences:
         words += len(sentence.split())
@@ -130,7 +130,7 @@ def opening(document: Document) -> str:
 def sentiment_examples(split: str = "train") -> list[LabelledText]:
     """Sentences of film reviews with the index of their class in :data:`SENTIMENTS` (Pang and Lee, 2005).
 
-    The sentences come lower-cased and with spaces around punctuation marks, as their authors published them.
+    The sentences are lower-cased and have spaces around punctuation marks, as their authors published them.
 
     Args:
         split: ``"train"``, ``"held_out"`` or ``"all"``.
@@ -213,9 +213,9 @@ def split_sentences(text: str) -> list[str]:
     """Cut English text into sentences.
 
     Abbreviations ("Dr. King"), initials ("J. S. Bach"), numbers ("No. 5", "2.5") and sentences quoted inside another
-    one stay whole. Rules, not a model, so a sentence that ends in an initial before a name ("vitamin C. Scurvy") can be
-    missed. A blank line always ends a sentence; any other run of white space becomes one space. Nothing else is
-    changed and nothing is left out.
+    one stay whole. This is done by rules, not by a model, so the end of a sentence can be missed where an initial comes
+    before a name ("vitamin C. Scurvy"). A blank line always ends a sentence; any other run of white space becomes one
+    space. Nothing else is changed and nothing is left out.
     """
     check_text("text", text)
     sentences = []

@@ -1,10 +1,10 @@
-"""What T5's authors took from the web, and what they left: the rules that made C4, the Colossal Clean Crawled Corpus.
+"""The rules by which T5's authors cleaned web pages to make C4, the Colossal Clean Crawled Corpus.
 
-A page of Common Crawl is a text extracted from HTML: menus, error messages and program code stand between its
-sentences. `clean_page` says of each line whether it stays, and why not. `drop_repeated_spans` then removes what several
-pages have in common. Two rules are not here: pages to which langdetect gave a probability of English below 0.99, which
-takes a model, and a list of words that made a page disappear. That list is not in this repository; `unwanted_words`
-takes one.
+A page of Common Crawl is text extracted from HTML, with menus, error messages and program code between its sentences.
+`clean_page` says of each line whether it stays and, if not, why. `drop_repeated_spans` then removes sentences that are
+repeated, within a page or across pages. Two rules differ here. Pages that langdetect considered English with a
+probability below 0.99 are not filtered out, because that takes a model. And the list of words that made a page
+disappear is not in this repository; pass a list of your own as `unwanted_words`.
 
 Source: T5 (Raffel et al. 2020, arXiv:1910.10683), section 2.2.
 """
@@ -33,7 +33,7 @@ _CITATION = re.compile(r"\[(?:\d+|edit|citation needed)\]")
 
 
 class Removed(NamedTuple):
-    """A line that goes, and the rule that says so."""
+    """A removed line, and the rule that removed it."""
 
     line: str
     reason: str
@@ -43,19 +43,20 @@ class CleanedPage(NamedTuple):
     """What is left of a page."""
 
     text: str
-    """The lines that stay; empty if the page goes."""
+    """The lines that stay; empty if the whole page is dropped."""
     reason: str | None
-    """Why the whole page goes; None if it stays."""
+    """Why the whole page is dropped; None if it stays."""
     removed: list[Removed]
-    """The lines that go; none where the whole page goes before its lines are looked at."""
+    """The removed lines; empty if the whole page is dropped before its lines are examined."""
 
 
 def clean_page(page: str, unwanted_words: Collection[str] = ()) -> CleanedPage:
     """Clean the text of one page.
 
     Args:
-        page: text with one paragraph, menu entry, ... a line.
-        unwanted_words: a page with one of these words or phrases, in any case, goes; as a part of a word it may stay.
+        page: the text, with one paragraph, menu entry, ... per line.
+        unwanted_words: a page with one of these words or phrases, in any case, is dropped; inside a longer word they do
+            not count.
     """
     check_text("page", page)
     unwanted = {word.lower() for word in each_text("unwanted_words", unwanted_words)}
@@ -95,19 +96,19 @@ def _why_a_line_goes(line: str) -> str | None:
 
 
 def drop_repeated_spans(pages: Iterable[str], span: int = 3) -> list[str]:
-    """Of any `span` sentences that follow each other in several places, leave only the first occurrence.
+    """Keep only the first occurrence of any `span` consecutive sentences that occur more than once.
 
-    Case and white space do not count. A sentence stays if none of the spans that hold it is a repetition.
+    Case and white space are ignored. A sentence stays if none of the spans that contain it is a repetition.
 
     Args:
-        pages: texts, in the order in which they count as first.
-        span: sentences of a span, at least 1.
+        pages: the texts; their order decides which occurrence is the first.
+        span: number of sentences in a span, at least 1.
 
     Returns:
-        As many texts, some of them shorter or empty.
+        As many texts as there were pages, some of them shorter or empty.
 
     Raises:
-        ValueError: `span` is less than 1, or a page is no text.
+        ValueError: `span` is less than 1, or a page is not a text.
     """
     check_whole("span", span, least=1)
     seen: set[tuple[str, ...]] = set()

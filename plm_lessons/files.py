@@ -1,4 +1,4 @@
-"""Files: written so that an interruption leaves the old one whole; JSON objects, whose errors name the file."""
+"""Files: written so that an interruption leaves the old one whole; JSON objects read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from typing import Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, making its folder: whoever reads the path sees the old file or the new, never a part.
+    """Write `content` to `path`, creating its folder; readers see either the old file or the new one, never a part.
 
-    A file that was there keeps its permissions; a new one gets those of any new file. Where the path is a link, what it
-    leads to is written.
+    An existing file keeps its permissions; a new one gets those of any new file. If the path is a link, its target is
+    written.
 
     Raises:
-        OSError: The folder cannot be made or written to, or links lead in a circle; a file that
-            was there stays as it was.
+        OSError: The folder cannot be created or written to, or links form a circle; an existing file stays as it was.
     """
     if path.is_symlink():
         path = Path(os.path.realpath(path))
@@ -44,10 +43,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """A folder to write to; if what is done with it fails, what was made for it and is still empty is removed.
+    """Provide a folder to write to; if the block fails, the folders created for it that are still empty are removed.
 
     Raises:
-        OSError: It cannot be made or written to, which is found at once.
+        OSError: The folder cannot be created or written to; this is checked before the block runs.
     """
     made = [part for part in (folder, *folder.parents) if not part.exists()]
     try:
@@ -65,11 +64,11 @@ def made_folder(folder: Path) -> Iterator[None]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The contents of a JSON file, which must be an object.
+    """Return the content of a JSON file, which must be an object.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: They are not.
+        ValueError: The file is not valid JSON, or does not hold an object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

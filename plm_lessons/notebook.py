@@ -18,13 +18,13 @@ from IPython.display import Markdown, display
 def show_source(*objects: Any) -> None:
     """Display the source of functions or classes, as code in the theme of the page.
 
-    Docstrings are left out, for the text around says what they do, and so are comments to tools.
+    Docstrings are left out, since the text around the code explains it, and so are comments that only tools read.
 
     Args:
         objects: Functions, methods or classes.
 
     Raises:
-        ValueError: There is none, or one that has no source in Python.
+        ValueError: No object is given, or one of them has no source in Python.
     """
     if not objects:
         raise ValueError("objects: must name at least one function or class")
@@ -48,15 +48,15 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown: the first column to the left, the others to the right.
+    """Return a table in Markdown: the first column is aligned to the left, the others to the right.
 
     Args:
         header: The names of the columns.
-        rows: Their cells. These may be Markdown, such as `**best**`, on one line: a line break in them becomes a blank.
-            They are never HTML: "<s>" is shown as it stands.
+        rows: Their cells. These may be Markdown, such as `**best**`, on one line: line breaks in them become spaces.
+            They are never HTML: "<s>" is shown as it is.
 
     Raises:
-        ValueError: A row has not as many cells as the header, or is no list.
+        ValueError: A row does not have as many cells as the header, or is not a list.
     """
     if isinstance(rows, str) or not isinstance(rows, Sequence):
         raise ValueError(f"rows={rows!r:.80}: must be a list of rows")
@@ -89,9 +89,9 @@ def _without_notes_to_tools(source: str) -> str:
 
 
 def _without_docstrings(source: str) -> str:
-    """Cut out each string that stands alone, as the first statement of a class or function, with its lines.
+    """Cut out the docstrings of all classes and functions, with their lines.
 
-    Where nothing else stands there, it becomes "...".
+    A docstring that is all of a body becomes "...".
     """
     lines: list[str | None] = [*source.split("\n")]
     for node in ast.walk(ast.parse(source)):

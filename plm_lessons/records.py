@@ -1,8 +1,8 @@
-"""What long experiments of the chapters came to, so that a chapter need not train for minutes to show it.
+"""Stored results of the chapters' long experiments, so that a chapter need not train for minutes to show them.
 
-A chapter writes an experiment as a function of its settings, and asks with `recorded`. `data/records/NAME.jsonl` holds
-the results of the function NAME, one JSON object a line: the settings, the result, a fingerprint of the source, and
-how, where and in what time it was done. `make notebooks` does what is missing there and keeps it.
+A chapter writes an experiment as a function of its settings, and runs it through `recorded`. The results of a function
+NAME are in `data/records/NAME.jsonl`, one JSON object per line: the settings, the result, a fingerprint of the source,
+and how, where and in what time it was computed. `make notebooks` computes and stores what is missing.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from plm_lessons.files import write_atomically
 
 FOLDER = Path(__file__).parent / "data" / "records"
 KEEP = "PLM_LESSONS_KEEP_RECORDS"
-"""The environment variable that says, with any value, that new results are to be kept."""
+"""The environment variable that, with any non-empty value, says that new results are to be kept."""
 
 
 def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
-    """What `experiment(**settings)` came to: from the record, or, where that does not hold it, by doing it.
+    """Return the result of `experiment(**settings)`: from the record or, if that does not hold it, by running it.
 
-    The record holds for the experiment's very source, and for these settings: whoever changes one of them gets the new
-    result, and waits for it. What else the experiment reads or calls (texts, other functions, the package) is not
-    compared: where that has changed, the record is to be removed.
+    A record is valid only for exactly this source of the experiment and these settings: whoever changes either gets a
+    new result, and waits for it. Whatever else the experiment reads or calls (texts, other functions, the package) is
+    not compared: if that has changed, the record must be removed.
 
     Args:
         experiment: A function, written in Python, whose result can be written as JSON.
         settings: Its arguments: numbers, texts, lists, dictionaries, configurations (dataclasses) and None.
 
     Returns:
-        The result as JSON gives it back: a tuple is a list, and every key of a dictionary is a text.
+        The result as JSON gives it back: tuples have become lists, and all keys of dictionaries texts.
 
     Raises:
-        ValueError: It is no such function, a setting or the result cannot be written as JSON, or a line of the record
-            is damaged.
+        ValueError: `experiment` is not such a function, a setting or the result cannot be written as JSON, or a line of
+            the record is damaged.
     """
     code = source(experiment)
     known = {"source": fingerprint(code), "settings": {name: plain(name, value) for name, value in settings.items()}}
@@ -63,7 +63,7 @@ def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
 
 
 def source(experiment: Callable[..., Any]) -> str:
-    """The text of a function, as it stands in the chapter, without the margin."""
+    """Return the source of a function as it is written in the chapter, without its indentation."""
     try:
         if not inspect.isfunction(experiment) or not experiment.__name__.isidentifier():
             raise TypeError("it has no name, or is something else")
@@ -78,7 +78,7 @@ def fingerprint(code: str) -> str:
 
 
 def plain(name: str, value: Any) -> Any:
-    """A value as it comes back from JSON, configurations as dictionaries."""
+    """Return a value as it comes back from JSON, with configurations as dictionaries."""
     try:
         return json.loads(json.dumps(value, default=_fields, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -86,7 +86,7 @@ def plain(name: str, value: Any) -> Any:
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """The lines of a record; none if there is no such file."""
+    """Read the lines of a record; if there is no such file, there are none."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     found = []
     for number, line in enumerate(lines, start=1):

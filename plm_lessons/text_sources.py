@@ -1,7 +1,7 @@
-"""Where the text of pre-training comes from: what ships with the book, files, or a data set of the Hugging Face hub.
+"""Where the text for pre-training comes from: the book's corpus, files, or a data set of the Hugging Face hub.
 
-A source is read as a stream, document by document, as often as there are epochs; only what is being read is held.
-About a tenth of the documents are held out, chosen as everywhere in the book by a hash (`corpus.split_of`).
+A source is read document by document, once per epoch; of files and data sets, only what is being read is in memory.
+About a tenth of the documents are held out, chosen by a hash as everywhere in the book (`corpus.split_of`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Sentences = Sequence[str]
 
 
 class TextSource(Protocol):
-    """Documents that can be read again and again, always in the same order."""
+    """Documents that can be read repeatedly, always in the same order."""
 
     def read(self, split: str) -> Iterator[Sentences]:
         """The documents of a split, "train" or "held_out"."""
 
     def describe(self) -> str:
-        """What it is, in a line, by which a run knows its text again; the content is not compared."""
+        """A description of one line, by which a run recognises its text; the content is not compared."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,15 @@ class FileText:
     """Text files in UTF-8.
 
     In a plain file a blank line ends a document, as in the data files of google-research/bert. A file whose name ends
-    in `.jsonl` holds one JSON object a line, with the document as its "text". A text in the data twice (once word for
-    word) falls on the same side of the split both times.
+    in `.jsonl` holds one JSON object per line, with the document as its "text". Texts that are equal word for word fall
+    on the same side of the split.
 
     Attributes:
-        paths: Read in this order.
+        paths: The files, in the order in which they are read.
 
     Raises:
-        ValueError: There is no path, or one of another type.
-        FileNotFoundError, IsADirectoryError: One of them is no file.
+        ValueError: `paths` is empty, or is not a tuple of `Path`.
+        FileNotFoundError, IsADirectoryError: One of the paths is not a file.
     """
 
     paths: tuple[Path, ...]
@@ -97,13 +97,13 @@ class FileText:
 
 @dataclass(frozen=True)
 class DatasetText:
-    """A data set of the Hugging Face hub, read as a stream by the library `datasets`, which must be installed.
+    """A data set of the Hugging Face hub, streamed by the library `datasets`, which must be installed.
 
     Attributes:
-        name: Its name there, or what else `datasets.load_dataset` takes.
+        name: Its name on the hub, or anything else that `datasets.load_dataset` accepts.
         configuration: Which of its configurations, if it has several.
         part: Which of its parts to read.
-        column: Where a row has its text.
+        column: The column that holds the text.
     """
 
     name: str
@@ -118,7 +118,7 @@ class DatasetText:
             check_text("configuration", self.configuration)
 
     def read(self, split: str) -> Iterator[Sentences]:
-        """The documents of a split; a row is a document.
+        """The documents of a split; each row is a document.
 
         Raises:
             ValueError: `datasets` is not installed, or a row has no text in that column.

@@ -8,15 +8,15 @@
 | `capitals` | an opening in lower case: which words had capitals? | 7,883 | 824 | 927 |
 | `questions` | a description and four first sentences: which title is described? | 2,627 | 293 | 307 |
 
-Classes. The largest topic, people, is a fifth of `topics`, the smallest, mathematics, a thirty-fifth. `sentiment` and
-`pairs` are half and half. Of the words of `capitals` 83 % are small, 17 % begin with a capital, and 1 % are in large or
-mixed letters. In `questions` the answer is as often in each of the four sentences.
+Classes. The largest topic, people, makes up a fifth of `topics`; the smallest, mathematics, a thirty-fifth. `sentiment`
+and `pairs` are balanced. Of the words of `capitals`, 83 % are in lower case, 17 % begin with a capital, and 1 % are in
+upper or mixed case. In `questions` the answer is about as often in each of the four sentences.
 
-Splits. An article (or review) is in one of them only, and so is all that is made of it: see `splits`. The corpus's own
-held-out split, which no model of the book was pre-trained on, is held out here as well.
+Splits. An article (or review) is in only one of them, and so is everything made from it: see `splits`. The corpus's own
+held-out split, on which no model of the book was pre-trained, is held out here as well.
 
 Licence. What is made from Wikipedia's articles is under CC BY-SA 4.0, as they are; the reviews are under CC BY 4.0. The
-attributions stand in `plm_lessons/data`.
+attributions are in `plm_lessons/data`.
 """
 
 from plm_lessons.downstream.capitals import LabelledWords

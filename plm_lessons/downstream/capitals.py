@@ -1,7 +1,7 @@
 """Which words of a lower-cased text were written with capital letters? A label for every word.
 
-Words are what white space parts, with their punctuation marks. A capital begins a sentence or a name, so the answer
-needs the word and what stands around it.
+Words are separated by white space and keep their punctuation marks. A capital begins a sentence or a name, so the
+answer depends on both the word and its context.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from plm_lessons.corpus import opening
 from plm_lessons.downstream.splits import articles
 
 CASES = ("lower", "capitalised", "other")
-"""All letters small; the first letter large; all else: large throughout (`NASA`) or mixed (`McCartney`).
+"""Lower case throughout; only the first letter in upper case; all else: upper case (`NASA`) or mixed (`McCartney`).
 
-(Of `İzmir` and `İsmâil`, too, which the small letters do not bring back: Python's `i̇` is two characters.)
+(`İzmir` and `İsmâil` are "other", too, as lower case does not lead back to them: Python's `i̇` is two characters.)
 """
 
 
@@ -27,7 +27,7 @@ class LabelledWords:
 
 
 def capitalised(word: str) -> str:
-    """The word with its first letter large, which need not be its first character: `(the` -> `(The`."""
+    """The word with its first letter in upper case; this need not be its first character: `(the` -> `(The`."""
     place = next((place for place, character in enumerate(word) if character.isalpha()), None)
     return word if place is None else word[:place] + word[place].upper() + word[place + 1 :]
 
@@ -39,6 +39,6 @@ def case_of(word: str) -> int:
 
 
 def lower_cased_openings(split: str) -> list[LabelledWords]:
-    """The openings of all articles in lower case, with what they lost."""
+    """The openings of all articles of a split in lower case, each word labelled with the case it had."""
     openings = [text for article in articles(split) if (text := opening(article))]
     return [LabelledWords(text.lower(), tuple(map(case_of, text.split()))) for text in openings]

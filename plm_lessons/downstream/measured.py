@@ -1,4 +1,4 @@
-"""What the models that ship with the package came to on these tasks: the runs of tools/measure_downstream.py."""
+"""Measured results on these tasks of the models that ship with the package: the runs of tools/measure_downstream.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plm_lessons.downstream.tasks import TASKS
 
 
 def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries on held-out examples that count: of the last weights and the last settings of each model and start.
+    """The held-out entries that count: those with the latest weights and the latest settings of each model and start.
 
     Args:
         entries: Lines of `downstream.jsonl` in their order, each with a `run` and its `figures`.
@@ -34,11 +34,11 @@ def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def recorded_figures() -> dict[tuple[str, int, str, str], list[float]]:
-    """The first figure of each task on held-out examples, in percent, one for each seed.
+    """The first figure of each task on held-out examples, in percent, one value per seed.
 
     Returns:
-        By task, number of examples learnt from, model ("" where only words were counted), and start ("pre-trained",
-        "from scratch" or "counting").
+        Lists of values by task, number of training examples, model ("" where only words were counted), and start
+        ("pre-trained", "from scratch" or "counting").
     """
     figures: dict[tuple[str, int, str, str], list[float]] = {}
     lines = (files("plm_lessons") / "checkpoints" / "downstream.jsonl").read_text(encoding="utf8").splitlines()

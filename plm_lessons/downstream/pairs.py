@@ -1,9 +1,9 @@
-"""Does this description belong to this article? The wrong ones belong to articles that are easily taken for it.
+"""Does this description belong to this article? The wrong descriptions are those of similar articles.
 
-Random wrong pairs would be told apart by their topic, or by a single word. Here the articles of a topic are put
-together in twos, the most alike first, and partners exchange their descriptions. So every description and every
-opening comes twice, once in a right pair and once in a wrong one: neither of them alone says anything about the label.
-Data sets whose halves do are solved without reading the other half (Gururangan et al., arXiv:1803.02324).
+Random wrong pairs could be told apart by their topic, or by a single word. Here the articles of each topic are paired,
+the most similar first, and partners exchange their descriptions. So every description and every opening occurs twice,
+once in a right pair and once in a wrong one: neither of them alone says anything about the label. Data sets in which
+one half does can be solved without reading the other half (Gururangan et al., arXiv:1803.02324).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class LabelledPair:
 
 
 def similarities(texts: Sequence[str]) -> np.ndarray:
-    """How alike texts are: the cosine of their TF-IDF vectors, [texts, texts].
+    """The similarity of texts: the cosine of their TF-IDF vectors, [texts, texts].
 
-    A word's weight is (1 + ln count) * ln(texts / texts that have it); words of one text only can connect nothing and
-    are left out. Rounded, so that equals stay equal whatever the order in which a processor adds.
+    A word's weight is (1 + ln count) * ln(texts / texts that have it); words that only one text has connect nothing and
+    are left out. The result is rounded, so that equal values stay equal whatever order a processor adds in.
     """
     counts = [Counter(re.findall(r"\w+", text.lower())) for text in texts]
     spread = Counter(word for count in counts for word in count)
@@ -49,10 +49,10 @@ def similarities(texts: Sequence[str]) -> np.ndarray:
 
 
 def partners(group: Sequence[Document]) -> list[tuple[Document, Document]]:
-    """Put articles together in twos, greedily: always the two most alike of those that are left.
+    """Pair articles greedily: always the two most similar of those that are left.
 
-    Two with the same description are never partners, for then the wrong pairs would be right. So a few may be left
-    without one, at least one if the number is odd.
+    Two articles with the same description are never partners, because the wrong pairs would then be right. So a few may
+    be left without a partner; at least one, if their number is odd.
     """
     alike = similarities([f"{document.description} {opening(document)}" for document in group])
     one, other = np.triu_indices(len(group), k=1)
@@ -68,7 +68,7 @@ def partners(group: Sequence[Document]) -> list[tuple[Document, Document]]:
 
 
 def description_pairs(split: str) -> list[LabelledPair]:
-    """For each pair of partners the two right and the two wrong combinations of description and opening."""
+    """For each pair of partners, the two right and the two wrong combinations of description and opening."""
     usable = [article for article in articles(split) if article.topic and article.description and opening(article)]
     pairs = []
     for topic in TOPICS:

@@ -1,11 +1,11 @@
-"""Which of these is it? The question is an article's description, the answer its title, to be found in the text.
+"""Finding an answer in a text: the question is an article's description, the answer its title.
 
     question  American blues guitarist, singer, and songwriter
     context   ... Riley B. King, known professionally as B. B. King, was an American blues guitarist, ... Herod I or ...
     answer    B. B. King
 
-The context is the first sentences of four articles of one topic, in random order. All four could be asked for, so
-nothing but its sentence tells the right title from the three others.
+The context is the first sentences of four articles of one topic, in random order. All four could be asked for, so only
+its own sentence distinguishes the right title from the other three.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from plm_lessons.corpus import TOPICS, Document
 from plm_lessons.downstream.splits import articles
 
 LEADS = 4
-"""Sentences in a context."""
+"""Number of sentences in a context."""
 MOST_LEAD_WORDS = 22
-"""Of a sentence in a context; with it a question fits into 128 word pieces, but for a few."""
+"""The most words in a sentence of a context; with it, all but a few questions fit into 128 word pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Question:
         question: what is asked.
         context: the text.
         answer: a part of the context.
-        start: where it begins there, in characters.
+        start: where the answer begins in the context, in characters.
     """
 
     question: str
@@ -49,18 +49,18 @@ class Question:
 
     @property
     def end(self) -> int:
-        """Where the answer ends, in characters: the place behind its last one."""
+        """Where the answer ends, in characters: the position after its last one."""
         return self.start + len(self.answer)
 
 
 def find(title: str, text: str) -> int | None:
-    """Where a title stands in a text for the first time, as whole words and in its own letters."""
+    """Where a title first occurs in a text, as whole words and in the same case; None if it does not."""
     match = re.search(rf"(?<!\w){re.escape(title)}(?!\w)", text)
     return match.start() if match else None
 
 
 def askable(document: Document) -> bool:
-    """Whether the first sentence is short enough and holds the title, and the description does not give it away."""
+    """Whether an article has a topic, a short first sentence with its title, and a description without the title."""
     lead, title = document.sentences[0], document.title.lower()
     if not (document.topic and document.description) or find(title, document.description.lower()) is not None:
         return False
@@ -68,7 +68,7 @@ def askable(document: Document) -> bool:
 
 
 def title_questions(split: str) -> list[Question]:
-    """A question for every askable article that finds three others for its context."""
+    """A question for every askable article for which there are three others to fill its context."""
     usable = [article for article in articles(split) if askable(article)]
     groups = [[article for article in usable if article.topic == topic] for topic in TOPICS]
     return [question for group in groups for question in _questions(group)]
@@ -89,6 +89,6 @@ def _questions(group: Sequence[Document]) -> Iterator[Question]:
 
 
 def _confusing(article: Document, other: Document) -> bool:
-    """Whether the other would spoil the question: it is the article, is described alike, or names the title too."""
+    """Whether the other would spoil the question: it is the article, is described alike, or names the title, too."""
     same = str(article.description).lower() == str(other.description).lower()
     return same or find(article.title.lower(), other.sentences[0].lower()) is not None

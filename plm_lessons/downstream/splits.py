@@ -1,4 +1,4 @@
-"""Who belongs to which split: a whole article, or a whole review sentence, stands on one side only."""
+"""Which split an article or a review sentence belongs to: as a whole, to exactly one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SPLITS = ("train", "validation", "held_out")
 
 
 def split_of(key: str) -> str:
-    """Which side a key falls on, for the same reasons and in the same way as `corpus.split_of`.
+    """The split a key belongs to, chosen for the same reasons and in the same way as by `corpus.split_of`.
 
-    What the corpus holds out is held out here too, so that no model has met it in pre-training. A tenth of the rest is
-    for validation: settings such as the learning rate are chosen there.
+    What the corpus holds out is held out here too, so that no model has seen it in pre-training. A tenth of the rest is
+    for validation: settings such as the learning rate are chosen on it.
     """
     if corpus.split_of(key) == "held_out":
         return "held_out"
@@ -24,7 +24,7 @@ def articles(split: str) -> list[Document]:
     """The articles of a split, in a fixed order.
 
     Raises:
-        ValueError: The split is none of `SPLITS`.
+        ValueError: The split is not one of `SPLITS`.
     """
     check_choice("split", split, SPLITS)
     return [document for document in documents("wikipedia", "all") if split_of(document.title) == split]
@@ -34,7 +34,7 @@ def reviews(split: str) -> list[LabelledText]:
     """The sentences of film reviews of a split, in a fixed order.
 
     Raises:
-        ValueError: The split is none of `SPLITS`.
+        ValueError: The split is not one of `SPLITS`.
     """
     check_choice("split", split, SPLITS)
     return [example for example in sentiment_examples("all") if split_of(example.text) == split]

@@ -15,15 +15,15 @@ from plm_lessons.downstream.splits import articles, reviews
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task of fine-tuning.
+    """A fine-tuning task.
 
     Attributes:
         kind: what an example is: `"text"` (`LabelledText`), `"pair"` (`LabelledPair`), `"words"` (`LabelledWords`) or
             `"question"` (`Question`).
         question: what is asked.
-        labels: the names of the classes; none for questions, whose answers are parts of their texts.
-        figures: what tells how well it is done, the most telling first; see `training.downstream.evaluate_task`.
-        make: the examples of a split.
+        labels: the names of the classes; empty for questions, whose answers are parts of their texts.
+        figures: the measures of success, the most telling first; see `training.downstream.evaluate_task`.
+        make: returns the examples of a split.
     """
 
     kind: str

@@ -2,12 +2,12 @@
 
 - `masking`: masked language modelling (MLM), with `prediction_counts`: how many tokens are asked for
 - `whole_words`: choosing words (BERT) and n-grams of words (ALBERT) instead of tokens
-- `dynamic_masking`: masks that stay (BERT) and masks that change (RoBERTa)
+- `dynamic_masking`: masks that recur (BERT) and masks that change every time (RoBERTa)
 - `sentence_pairs`: next-sentence prediction (NSP)
 - `sentence_order`: sentence-order prediction (SOP, ALBERT)
 - `input_formats`: what a row of the training data is made of (RoBERTa), with `padding`
 - `span_corruption`: hiding spans and asking for them as text (T5)
-- `text_to_text`: tasks in the form of text to text (T5), with `mixing`: how often each is drawn
+- `text_to_text`: tasks cast as text to text (T5), with `mixing`: how often each is drawn
 - `draws`: the random numbers for all of them
 """
 

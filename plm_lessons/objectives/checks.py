@@ -1,4 +1,4 @@
-"""Checks that the objectives share: each raises a `ValueError` that names the argument and what is allowed."""
+"""Argument checks that the objectives share: each raises a `ValueError` naming the argument and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from plm_lessons.checks import LARGEST, check_number, check_whole
 
 
 def check_share(name: str, value: Any) -> None:
-    """A share or probability lies in [0, 1]."""
+    """Check that a share or probability is in [0, 1]."""
     check_number(name, value, 0, 1)
 
 
 def check_tensor(name: str, value: Any) -> None:
-    """A tensor."""
+    """Check for a tensor."""
     if not isinstance(value, Tensor):
         raise ValueError(f"{name}={value!r:.80}: must be a tensor")
 
 
 def check_ids(input_ids: Any, vocab_size: Any = None, name: str = "input_ids") -> None:
-    """Ids are int64 of shape [B, S] and, where a vocabulary is given, lie in it."""
+    """Check that ids are int64 of shape [B, S] and, where `vocab_size` is given, within the vocabulary."""
     check_tensor(name, input_ids)
     if input_ids.dim() != 2 or input_ids.dtype != torch.int64:
         found = f"{input_ids.dtype} of shape {list(input_ids.shape)}"
@@ -38,13 +38,13 @@ def check_ids(input_ids: Any, vocab_size: Any = None, name: str = "input_ids") -
 
 
 def check_token_ids(**ids: Any) -> None:
-    """Ids of special tokens, each by the name of its argument."""
+    """Check the ids of special tokens, each given by the name of its argument."""
     for name, token in ids.items():
         check_whole(name, token)
 
 
 def as_bool(name: str, mask: Any, shape: torch.Size | None = None) -> Tensor:
-    """The mask as bool; it has this shape and holds only 0 and 1 (or False and True)."""
+    """Return the mask as bool; it must have this shape, if given, and hold only 0 and 1 (or False and True)."""
     check_tensor(name, mask)
     if shape is not None and mask.shape != shape:
         raise ValueError(f"{name} must have shape {list(shape)}, got {list(mask.shape)}")
@@ -54,26 +54,26 @@ def as_bool(name: str, mask: Any, shape: torch.Size | None = None) -> Tensor:
 
 
 def check_list(name: str, values: Any, of: str) -> None:
-    """A list, a tuple or another sequence, but no text."""
+    """Check for a list, a tuple or another sequence, but not a string."""
     if isinstance(values, str) or not isinstance(values, Sequence):
         raise ValueError(f"{name}={values!r:.80}: must be a list of {of}")
 
 
 def check_kind(name: str, value: Any, kind: type) -> None:
-    """A thing of one kind."""
+    """Check that the value is an instance of `kind`."""
     if not isinstance(value, kind):
         raise ValueError(f"{name}={value!r:.80}: must be a {kind.__name__}")
 
 
 def check_items(name: str, items: Any, kind: type) -> None:
-    """A list of things of one kind."""
+    """Check for a sequence of instances of `kind`."""
     check_list(name, items, kind.__name__)
     for number, item in enumerate(items):
         check_kind(f"{name}[{number}]", item, kind)
 
 
 def whole_numbers(name: str, values: Any, least: int = 0) -> list[int]:
-    """The numbers of a list, a range or a tensor [N], which are whole ones of at least `least`."""
+    """Return the numbers of a list, a range or a tensor [N], all of which must be whole and at least `least`."""
     if isinstance(values, Tensor):
         values = values.tolist()
     if isinstance(values, str) or not isinstance(values, Iterable):

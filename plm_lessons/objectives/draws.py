@@ -1,8 +1,8 @@
-"""Where random numbers come from: one generator for a whole batch, or a stream for each row of the data set.
+"""Sources of random numbers: one generator for a whole batch, or one stream for each row of the data set.
 
-A `torch.Generator` deals its numbers out in order, so what a row of a batch gets depends on the rows before it. That
-serves a data set that is made once. Masks that are made while training runs must not depend on the way in which rows
-happen to be batched: `RowGenerators` gives each row numbers of its own.
+A `torch.Generator` gives out its numbers in order, so what a row of a batch gets depends on the rows before it. That
+is fine for a data set that is made once. Masks that are made during training must not depend on how rows happen to be
+batched: `RowGenerators` gives each row numbers of its own.
 
 B  batch: sequences (rows)
 S  sequence length, padding included
@@ -25,18 +25,18 @@ _APART = 2**32  # numbers between the starts of two draws from one stream; a row
 
 
 class RowGenerators:
-    """Random numbers for some rows of a data set, fixed by (seed, epoch, index of the row) alone.
+    """Random numbers for some rows of a data set, determined by (seed, epoch, index of the row) alone.
 
-    Each row has a stream of its own, PCG64 seeded with the three numbers. NumPy's `SeedSequence` mixes them, so that
-    neighbours (the next seed, epoch or row) have nothing in common. The k-th draw takes a row's numbers from a fixed
-    place of its stream, one for each position from the left: padding on the right changes nothing.
+    Each row has a stream of its own, PCG64 seeded with these three numbers. NumPy's `SeedSequence` mixes them, so that
+    the streams of neighbours (the next seed, epoch or row) are unrelated. The k-th draw takes a row's numbers from a
+    fixed place in its stream, one for each position from the left: padding on the right changes nothing.
 
-    fairseq does likewise with NumPy's older generator, seeded by `hash((seed, epoch, index))`
+    fairseq does the same with NumPy's older generator, seeded by `hash((seed, epoch, index))`
     (`mask_tokens_dataset.py`).
 
     Args:
-        seed: like `epoch` and every index in [0, 2**32).
-        epoch: pass over the data.
+        seed: in [0, 2**32), like `epoch` and every index.
+        epoch: number of the pass over the data.
         indices: [B] the places of the rows in the data set.
     """
 
@@ -63,14 +63,14 @@ Generator = torch.Generator | RowGenerators
 
 
 def check_seed(seed: Any) -> None:
-    """A seed is a whole number in [0, 2**32)."""
+    """Check that a seed is a whole number in [0, 2**32)."""
     check_whole("seed", seed, most=SEEDS - 1)
 
 
 def seeded(number: int) -> torch.Generator:
-    """A torch generator for a whole number made from a seed, which may be larger than a seed.
+    """A torch generator for a whole number derived from a seed, which may be larger than a seed.
 
-    Of that, torch would look at the last 32 bits only; so all bits are mixed into them first.
+    torch would use only the last 32 bits of a larger number; so all of its bits are mixed into 32 first.
     """
     if number >= SEEDS:
         number = int(np.random.SeedSequence(int(number)).generate_state(1)[0])
@@ -78,10 +78,10 @@ def seeded(number: int) -> torch.Generator:
 
 
 def check_generator(generator: Any, kind: Any = Generator) -> None:
-    """A source of randomness, of one of the two kinds or of a certain one.
+    """Check for a source of randomness of either kind, or of the given `kind`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is something else.
     """
     if not isinstance(generator, kind):
         allowed = "a torch.Generator" + " or RowGenerators" * (kind is Generator)
@@ -98,7 +98,7 @@ def uniform(shape: Sequence[int], generator: Generator, device: torch.device) ->
 
 
 def integers(bound: int, shape: Sequence[int], generator: Generator, device: torch.device) -> Tensor:
-    """Integers from 0 to `bound - 1`, each as likely as the next, int64; drawn as by `uniform`."""
+    """Integers from 0 to `bound - 1`, all equally likely, int64; drawn as by `uniform`."""
     check_generator(generator)
     if isinstance(generator, RowGenerators):
         return (generator.uniform(shape) * bound).long().to(device)
@@ -106,7 +106,7 @@ def integers(bound: int, shape: Sequence[int], generator: Generator, device: tor
 
 
 class SingleDraws:
-    """Single random numbers from a torch generator, 4,096 at a time: a call for each would cost more than the work."""
+    """Single random numbers from a torch generator, drawn 4,096 at a time, as a call for each would cost too much."""
 
     def __init__(self, generator: torch.Generator) -> None:
         check_generator(generator, torch.Generator)
@@ -122,5 +122,5 @@ class SingleDraws:
         return next(self._uniforms) < probability
 
     def below(self, bound: int) -> int:
-        """One of 0, 1, ..., bound - 1, evenly."""
+        """One of 0, 1, ..., bound - 1, all equally likely."""
         return int(next(self._uniforms) * bound)

@@ -7,10 +7,10 @@
 | FULL-SENTENCES | as many sentences in a row as fit; runs on into the next document | no  | `full_sentences`        |
 | DOC-SENTENCES  | the same, but ends where its document ends                       | no  | `doc_sentences`         |
 
-SEGMENT-PAIR is BERT's own format. From there to the last two, loss and format change together; SENTENCE-PAIR, with the
-same loss, shows what the format alone does. The paper supposes that single sentences are too short to learn long-range
-dependencies from. RoBERTa trains on FULL-SENTENCES. DOC-SENTENCES did slightly better, but its rows differ in length,
-so that batches with the same number of tokens need a varying number of rows.
+SEGMENT-PAIR is BERT's own format. Between it and the last two, both the loss and the format change; SENTENCE-PAIR keeps
+the loss and so shows the effect of the format alone. The paper supposes that single sentences are too short for
+learning long-range dependencies. RoBERTa trains on FULL-SENTENCES. DOC-SENTENCES did slightly better, but its rows
+differ in length, so that batches with the same number of tokens need a varying number of rows.
 
 N  rows
 S  sequence length: <s>, tokens, </s> and padding
@@ -44,10 +44,10 @@ from plm_lessons.objectives.sentence_pairs import (
 
 
 class PackedRow(NamedTuple):
-    """Sentences that follow each other, as token ids; <s> and </s> around them are added by `packed_batch`."""
+    """Consecutive sentences as token ids; `packed_batch` puts <s> and </s> around them."""
 
     tokens: tuple[int, ...]
-    """The sentences; where one document ends and the next begins, a separator stands between them."""
+    """The sentences, with a separator wherever one document ends and the next begins."""
     documents: tuple[int, ...]
     """Indices of the documents that the tokens come from, in order."""
 
@@ -71,9 +71,9 @@ def single_sentence_pairs(
 ) -> list[SentencePair]:
     """SENTENCE-PAIR: next-sentence prediction on two single sentences.
 
-    Walking through a document, A is the next sentence. Half of the time B is the one that follows (`IS_NEXT`), and
-    both are done with. Otherwise B is a sentence of another document, drawn evenly, first the document and then the
-    sentence (`IS_RANDOM`); so also where A is the last of its document. Every sentence is thus used once in its place.
+    Sentence A moves through each document. Half of the time B is the sentence after it (`IS_NEXT`), and both are used
+    up. Otherwise, and always if A is the last of its document, B is a sentence of another document (`IS_RANDOM`): first
+    the document is drawn evenly, then the sentence. Thus every sentence is used once in its own place.
 
     Such rows are much shorter than 512 tokens. RoBERTa puts more of them into a batch, until it holds about as many
     tokens as one of SEGMENT-PAIR.
@@ -81,9 +81,9 @@ def single_sentence_pairs(
     Args:
         documents: document -> sentence -> token ids, without special tokens. At least two documents; no document and
             no sentence may be empty.
-        max_length: the largest S of a pair with its three special tokens; at least 5. A pair that is longer is cut as
-            in step 5 of `next_sentence_pairs`; with 512, hardly any is.
-        generator: source of randomness. Numbers are drawn from it in blocks, so it is left further on than was used.
+        max_length: the largest S of a pair with its three special tokens; at least 5. A longer pair is cut as in step 5
+            of `next_sentence_pairs`; with 512, hardly any is.
+        generator: source of randomness. Numbers are drawn from it in blocks, so more are drawn than used.
 
     Returns:
         The pairs, in the order of the documents.
@@ -104,14 +104,14 @@ def single_sentence_pairs(
 
 
 def full_sentences(documents: Sequence[Document], *, max_length: int, sep_token_id: int) -> list[PackedRow]:
-    """FULL-SENTENCES: rows of whole sentences, filled up across the borders of documents.
+    """FULL-SENTENCES: rows of whole sentences, filled up across document boundaries.
 
-    Sentences are taken in order for as long as the row has room. Where a document ends the next one goes on, after an
-    extra separator. A row that begins with a new document has no separator in front, and none ends with one.
+    Sentences are added in order as long as the row has room. Where a document ends, the next one follows after an extra
+    separator. A row that begins with a new document has no separator in front, and no row ends with one.
 
-    The paper does not say what becomes of a sentence that is longer than a row; fairseq makes an overlong row of it
-    (`token_block_utils_fast.pyx`, "complete"). Here it is cut into pieces of `max_length - 2` tokens, the last one
-    shorter, each taken for a sentence. So every token of every document comes exactly once, in order.
+    The paper does not say what happens to a sentence that is longer than a row; fairseq makes an overlong row of it
+    (`token_block_utils_fast.pyx`, "complete"). Here it is cut into pieces of `max_length - 2` tokens, the last possibly
+    shorter, each treated as a sentence. So every token of every document occurs exactly once, in order.
 
     Args:
         documents: document -> sentence -> token ids, without special tokens; none of them empty. Neighbours in this
@@ -128,9 +128,9 @@ def full_sentences(documents: Sequence[Document], *, max_length: int, sep_token_
 
 
 def doc_sentences(documents: Sequence[Document], *, max_length: int) -> list[PackedRow]:
-    """DOC-SENTENCES: `full_sentences`, but no row crosses the border of a document.
+    """DOC-SENTENCES: like `full_sentences`, but no row crosses a document boundary.
 
-    The last row of a document is as short as it comes out.
+    The last row of a document may therefore be short.
 
     Args:
         documents: document -> sentence -> token ids, without special tokens; none of them empty.
@@ -158,7 +158,7 @@ def packed_batch(
         cls_token_id: id of <s> (BERT: [CLS]).
         sep_token_id: id of </s> (BERT: [SEP]).
         pad_token_id: id of <pad>.
-        max_length: S. None: the longest row decides. A row that does not fit is an error, never cut here.
+        max_length: S; if None, the length of the longest row. A row that does not fit is refused, not cut.
     """
     check_items("rows", rows, PackedRow)
     check_token_ids(cls_token_id=cls_token_id, sep_token_id=sep_token_id, pad_token_id=pad_token_id)
@@ -167,7 +167,7 @@ def packed_batch(
 
 
 def _packed(documents: Iterable[tuple[int, Document]], room: int, separator: tuple[int, ...]) -> Iterator[PackedRow]:
-    """Rows of at most `room` tokens from these (index, document), as full as whole sentences make them."""
+    """Rows of at most `room` tokens from these (index, document), filled with whole sentences as far as they fit."""
     tokens: list[int] = []
     sources: list[int] = []
     for index, document in documents:
@@ -184,7 +184,7 @@ def _packed(documents: Iterable[tuple[int, Document]], room: int, separator: tup
 
 
 def _pieces(document: Document, room: int) -> Iterator[Sentence]:
-    """The sentences, those longer than `room` in pieces."""
+    """The sentences; those longer than `room` are cut into pieces."""
     for sentence in document:
         for start in range(0, len(sentence), room):
             yield sentence[start : start + room]

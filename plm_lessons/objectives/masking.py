@@ -1,8 +1,8 @@
-"""Masked language modelling: hide some tokens, ask for them back.
+"""Masked language modelling: hide some tokens and ask for them back.
 
 BERT chooses 15% of the tokens of a sequence. Of the chosen ones 80% become `[MASK]`, 10% become a random token and
-10% stay as they are; the loss is taken on all the chosen ones and on no other. So the work has two steps, and each is
-a function here: `choose_positions` says where, `corrupt_positions` says with what. `mask_tokens` does both.
+10% stay as they are; the loss is taken on all the chosen ones and on no others. There are two steps, each a function
+here: `choose_positions` decides where, and `corrupt_positions` with what. `mask_tokens` does both.
 
 B  batch: sequences (rows)
 S  sequence length, padding included
@@ -27,8 +27,9 @@ from plm_lessons.objectives.prediction_counts import prediction_counts, row_leng
 from plm_lessons.objectives.whole_words import choose_whole_words
 
 IGNORE_INDEX = -100
-"""The label of a position that is not scored: the `ignore_index` that `torch.nn.functional.cross_entropy` has anyway.
-It can never be a token id. A usual slip is to use 0, which is a real token ([PAD]) and a real NSP class."""
+"""The label of a position that is not scored: the default `ignore_index` of `torch.nn.functional.cross_entropy`.
+It can never be a token id. A common mistake is to use 0, which is a real token ([PAD]) and a real NSP class.
+"""
 
 Selection = Literal["fixed_count", "rounded", "bernoulli"]
 
@@ -47,13 +48,13 @@ def candidate_positions(
 ) -> Tensor:
     """Where a token may be chosen: everywhere but on special tokens and padding.
 
-    The reference code bars `[CLS]` and `[SEP]` only ([UNK] is an ordinary token to it); it masks before it pads, so
-    padding never comes into question. Hugging Face's collator bars every special token. Here the caller names them.
+    The reference code excludes only `[CLS]` and `[SEP]` ([UNK] is an ordinary token there); it masks before it pads, so
+    padding never comes into question. Hugging Face's collator excludes all special tokens. Here the caller names them.
 
     Args:
         input_ids: [B, S] int64.
         special_token_ids: ids that are never chosen, such as those of [PAD], [CLS] and [SEP].
-        attention_mask: [B, S], 1 (or True) on tokens and 0 (or False) on padding. None: there is no padding.
+        attention_mask: [B, S], 1 (or True) on tokens and 0 (or False) on padding; None if there is no padding.
 
     Returns:
         [B, S] bool, True where a token may be chosen.
@@ -80,26 +81,27 @@ def choose_positions(
     """Choose the positions to predict.
 
     `selection="fixed_count"` is what BERT's reference code does: each row gets exactly `prediction_count` positions,
-    drawn without replacement, all sets being equally likely. The length that counts is the number of tokens that are
-    not padding, [CLS] and [SEP] included, though these are no candidates. A row with fewer candidates than that has
-    them all chosen; a row without any has none.
+    drawn without replacement, all sets being equally likely. The length of a row is the number of its tokens that are
+    not padding, including [CLS] and [SEP], although these are not candidates. If a row has fewer candidates than
+    positions to draw, all of them are chosen; a row without any has none chosen.
 
     `selection="rounded"` is what fairseq does for RoBERTa: as above, but the count is `masking_rate` times the length,
     rounded up or down by chance, so that its mean is exact; a very short text may get no position. There <s> and </s>
     may be chosen too: let `candidates` be everything that is not padding.
 
-    `selection="bernoulli"` chooses every candidate by itself with probability `masking_rate`, as Hugging Face's
+    `selection="bernoulli"` chooses every candidate independently with probability `masking_rate`, as Hugging Face's
     `DataCollatorForLanguageModeling` does: 15% of the candidates on average, but a short text may get no position.
 
-    The paper does not decide between the two: it masks "15% of all WordPiece tokens in each sequence at random".
+    BERT's paper does not decide between the first and the last: it masks "15% of all WordPiece tokens in each sequence
+    at random".
 
     Args:
         candidates: [B, S] bool, True where a token may be chosen (see `candidate_positions`).
-        attention_mask: [B, S], 1 on tokens, 0 on padding; None says that no row has padding. There is no default,
+        attention_mask: [B, S], 1 on tokens, 0 on padding; None if no row has padding. There is no default,
             because a padded batch without its mask would count the padding and choose too many positions.
-        generator: source of randomness. One on the CPU gives the same choice whatever device the batch is on.
+        generator: source of randomness. A CPU generator gives the same choice whatever device the batch is on.
         masking_rate: share of the tokens to choose, in [0, 1].
-        max_predictions: cap on the positions of a row (not with "bernoulli"). None: no cap.
+        max_predictions: cap on the positions of a row (not with "bernoulli"); None for no cap.
         selection: "fixed_count", "rounded" or "bernoulli".
 
     Returns:
@@ -142,14 +144,13 @@ def corrupt_positions(
     random_share: float = 0.1,
     random_token_ids: Sequence[int] | Tensor | None = None,
 ) -> MaskedBatch:
-    """Corrupt the chosen positions: 80% `[MASK]`, 10% a random token, 10% unchanged, each decided by itself.
+    """Corrupt the chosen positions: 80% `[MASK]`, 10% a random token, 10% unchanged, each independently.
 
-    The random token is drawn evenly from the whole vocabulary, as in the reference code: special and unused tokens
-    included, and once in `vocab_size` draws it is the original. The paper just says "a random token". fairseq leaves
-    <s>, <pad>, </s> and <unk> out; `random_token_ids` says which ids may come.
+    The random token is drawn evenly from the whole vocabulary, as in the reference code, including special and unused
+    tokens; once in `vocab_size` draws it is the original. The paper just says "a random token". fairseq excludes <s>,
+    <pad>, </s> and <unk>; `random_token_ids` says which ids may be drawn.
 
-    The unchanged tokens are predicted too: the model cannot tell them from the rest, so it must keep a sense of every
-    token.
+    The unchanged tokens are predicted too: the model cannot tell them from the rest, so it must represent every token.
 
     Args:
         input_ids: [B, S] int64, each in [0, vocab_size).
@@ -158,9 +159,9 @@ def corrupt_positions(
         vocab_size: number of tokens in the vocabulary.
         generator: source of randomness.
         mask_share: share of the chosen that become [MASK].
-        random_share: share of the chosen that become a random token; what is left stays unchanged.
-        random_token_ids: the ids that a random token is drawn from, evenly, such as
-            `torch.arange(4, vocab_size)`. None: all.
+        random_share: share of the chosen that become a random token; the rest stay unchanged.
+        random_token_ids: the ids from which a random token is drawn evenly, such as `torch.arange(4, vocab_size)`; None
+            for all.
 
     Returns:
         The corrupted ids and the labels, as new tensors. Putting the labels back where they are not `IGNORE_INDEX`
@@ -216,12 +217,12 @@ def mask_tokens(
 ) -> MaskedBatch:
     """BERT's corruption of a batch: `choose_positions`, then `corrupt_positions`; see there for every argument.
 
-    All rows are drawn together from one generator, so the mask of a row depends on its place in the batch and on the
-    shape of the batch, as well as on the generator's state. The same call with the same seed gives the same masks.
+    A `torch.Generator` serves all rows, so the mask of a row depends on its place in the batch and on the shape of the
+    batch, as well as on the generator's state. The same call with the same seed gives the same masks.
     `dynamic_mask` gives each row random numbers of its own instead.
 
-    With `word_ids` [B, S] whole words are chosen (`choose_whole_words` instead of `choose_positions`), `max_ngram` of
-    them in a row at most.
+    With `word_ids` [B, S], whole words are chosen (`choose_whole_words` instead of `choose_positions`), at most
+    `max_ngram` of them in a row.
     """
     check_ids(input_ids, vocab_size)
     candidates = as_bool("candidates", candidates, input_ids.shape)
@@ -264,7 +265,7 @@ def gather_masked(labels: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         masked_positions [B, P] int64, in rising order, and masked_labels [B, P] int64. Rows with fewer than P
-        positions are filled up with position 0 and label `IGNORE_INDEX`, which the loss leaves out.
+        positions are filled up with position 0 and label `IGNORE_INDEX`, which the loss ignores.
     """
     check_ids(labels, name="labels")
     chosen = labels != IGNORE_INDEX

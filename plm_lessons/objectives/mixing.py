@@ -1,8 +1,8 @@
-"""How often each task is drawn, when a model learns several at once.
+"""How often each task is drawn when a model learns several at once.
 
-In proportion to its examples, a large task would leave the small ones next to nothing; in equal shares, a small one
-would be learnt by heart while the large one has hardly begun. T5 compares two ways between: a limit, above which a
-task's size no longer counts, and a temperature, which draws the shares together.
+With shares in proportion to the examples, a large task would leave the small ones next to nothing; with equal shares,
+a small one would be learnt by heart while a large one has hardly begun. T5 compares two ways in between: a limit, above
+which a task's size no longer counts, and a temperature, which brings the shares closer together.
 
 Source: T5 (arXiv 1910.10683), section 3.5.2.
 """
@@ -24,8 +24,8 @@ def mixing_rates(sizes: Sequence[int], limit: int | None = None, temperature: fl
 
     Args:
         sizes: e_m, the number of examples of each task, at least 1.
-        limit: K, as what the size of a larger task counts. None: no limit, examples-proportional.
-        temperature: T, at least 1. 1 leaves the shares as they are; the larger, the nearer they come to equal ones. T5
+        limit: K, the size that a larger task is counted as; None for no limit (examples-proportional).
+        temperature: T, at least 1. 1 leaves the shares as they are; the larger T, the closer they are to equal. T5
             tries 2, 4 and 8, with a limit of 2**21.
 
     Returns:
@@ -45,22 +45,22 @@ def mixing_rates(sizes: Sequence[int], limit: int | None = None, temperature: fl
 
 
 def draw_examples(rates: Sequence[float], sizes: Sequence[int], rows: range, seed: int) -> list[tuple[int, int]]:
-    """Which example of which task stands in each row of an endless mixture.
+    """Draw which example of which task is in each row of an endless mixture.
 
-    A row follows from (seed, row) alone: training that was interrupted can go on at any row. Draws are independent,
-    with replacement. (T5 shuffles each task and reads it in turn.)
+    A row depends on (seed, row) alone: interrupted training can resume at any row. Draws are independent, with
+    replacement. (T5 shuffles each task and reads it in order.)
 
     Args:
-        rates: of each task, from `mixing_rates`.
+        rates: the rate of each task, from `mixing_rates`.
         sizes: the number of examples of each task.
         rows: numbers of the rows, from 0.
-        seed: like each row in [0, 2**32).
+        seed: in [0, 2**32), like each row.
 
     Returns:
-        For each row (number of the task, number of the example).
+        For each row, (number of the task, number of the example).
 
     Raises:
-        ValueError: `rates` do not sum to 1, or there are not as many as `sizes`; or a number is out of its range.
+        ValueError: `rates` do not sum to 1 or are not as many as `sizes`, or a number is out of its range.
     """
     sizes = whole_numbers("sizes", sizes, least=1)
     check_list("rates", rates, of="shares")

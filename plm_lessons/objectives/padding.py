@@ -1,7 +1,7 @@
 """Rows of unequal length in one tensor.
 
 B  rows
-S  length of the longest row, or the length asked for
+S  length of the longest row, or the requested length
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from plm_lessons.objectives.masking import IGNORE_INDEX
 def pad_rows(
     name: str, rows: Sequence[Sequence[int]], pad_token_id: int, max_length: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Rows of token ids in one tensor, filled up on the right.
+    """Put rows of token ids into one tensor, padded on the right.
 
     Args:
-        name: what the rows are called where there is an error.
+        name: what the rows are called in error messages.
         rows: at least one, each with at least one id.
-        pad_token_id: id of [PAD]; of labels `IGNORE_INDEX`.
-        max_length: S. None: the longest row decides. A row that does not fit is an error, never cut here.
+        pad_token_id: id of [PAD]; for labels, `IGNORE_INDEX`.
+        max_length: S; if None, the length of the longest row. A row that does not fit is refused, not cut.
 
     Returns:
         input_ids [B, S] and attention_mask [B, S] (1 on tokens, 0 on padding), both int64.

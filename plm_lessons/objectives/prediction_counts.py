@@ -17,11 +17,11 @@ ROUNDINGS = ("fixed_count", "rounded")
 
 
 def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: int | None = None) -> int:
-    """How many tokens the reference code chooses in a sequence of `length` tokens, [CLS] and [SEP] counted.
+    """How many tokens the reference code chooses in a sequence of `length` tokens, including [CLS] and [SEP].
 
     `min(max_predictions, max(1, round(length * masking_rate)))`: 19 at length 128, 77 at 512, and at least one in the
     shortest text. Python's `round` takes halves to the even neighbour: 10 tokens (1.5) give 2, and 30 (4.5) give 4.
-    The cap is a flag of the reference code, 20 unless set, and has to be raised by hand for length 512.
+    The cap is a flag of the reference code, 20 by default, which has to be raised by hand for length 512.
     """
     check_whole("length", length)
     check_share("masking_rate", masking_rate)
@@ -34,13 +34,13 @@ def prediction_count(length: int, masking_rate: float = 0.15, max_predictions: i
 def row_lengths(
     candidates: Tensor, attention_mask: Tensor | None, name: str = "candidates", absent: str = "False"
 ) -> Tensor:
-    """[B] int64: the tokens of each row that are not padding; None says that there is no padding.
+    """[B] int64: the number of tokens in each row that are not padding.
 
     Args:
-        candidates: [B, S] bool, where a token may be chosen. If one of them is padding, that is an error.
-        attention_mask: [B, S], 1 on tokens, 0 on padding.
-        name: what the caller knows `candidates` by, for the error.
-        absent: how it says "none".
+        candidates: [B, S] bool, where a token may be chosen. It is an error if one of them is padding.
+        attention_mask: [B, S], 1 on tokens, 0 on padding; None if there is no padding.
+        name: what the caller calls `candidates`, for the error message.
+        absent: how the caller marks what is not a candidate, for the error message.
     """
     rows, width = candidates.shape
     if attention_mask is None:
@@ -62,13 +62,13 @@ def prediction_counts(
     """How many tokens to choose in each row.
 
     "fixed_count" is `prediction_count`. "rounded" is what fairseq does for RoBERTa: `int(masking_rate * length + u)`,
-    where u is drawn from [0, 1) for each row. So 19.2 becomes 20 once in five times, and 19.2 on average; a very short
-    row may get none. fairseq knows no cap; one that is given here holds too.
+    where u is drawn from [0, 1) for each row. So 19.2 becomes 20 one time in five, and is 19.2 on average; a very
+    short row may get none. fairseq has no cap; if one is given here, it applies too.
 
     Args:
-        lengths: [B] int64, tokens of each row without padding, special tokens counted.
+        lengths: [B] int64, number of tokens in each row, without padding but with special tokens.
         masking_rate: share of the tokens to choose, in [0, 1].
-        max_predictions: cap on the count of a row. None: no cap.
+        max_predictions: cap on the count of a row; None for no cap.
         selection: "fixed_count" or "rounded".
         generator: source of randomness; "fixed_count" draws nothing.
 

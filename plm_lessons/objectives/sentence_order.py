@@ -1,7 +1,7 @@
 """Sentence order: which of two consecutive segments comes first?
 
 In next-sentence prediction a random second segment comes from another document, so the topic gives it away. ALBERT
-takes both segments from one place and swaps them half of the time: what is left to learn from is coherence.
+takes both segments from one place and swaps them half of the time: only coherence is left to learn from.
 
 Sources: ALBERT (arXiv 1909.11942), section 3.1; google-research/albert `create_pretraining_data.py`,
 `create_instances_from_document`.
@@ -44,22 +44,22 @@ def sentence_order_pairs(
     """Cut documents into pairs for sentence-order prediction (SOP).
 
     Chunks are made, cut in two and shortened to fit as in `next_sentence_pairs`. Half of the time the two parts stay as
-    they are (`IN_ORDER`), else they change places (`SWAPPED`). Nothing is put back, since both parts are always used.
+    they are (`IN_ORDER`), otherwise they are swapped (`SWAPPED`). Nothing is put back, as both parts are always used.
 
-    A chunk of one sentence has no order. It arises where a sentence alone reaches the target, and where one is left
-    over at the end of a document. The paper does not say what becomes of it.
+    A chunk of one sentence has no order. One arises where a single sentence reaches the target, or where one is left
+    over at the end of a document. The paper does not say what happens to it.
 
-    - `single_sentences="join"`: it does not arise. A chunk takes in a second sentence in any case, and the last chunk
-      of a document a sentence that would be left over. Such a chunk may be too long and lose tokens as others do.
-    - `single_sentences="random"`: as in ALBERT's code, such a sentence becomes a pair with a stretch of another
-      document, labelled 1 like a swapped one. So that label gets more than half of the pairs, and some of them can be
-      told by their topic after all.
+    - `single_sentences="join"`: it does not arise. Every chunk takes in at least a second sentence, and the last chunk
+      of a document also one that would be left over. Such a chunk may be too long and lose tokens, as others do.
+    - `single_sentences="random"`: as in ALBERT's code, such a sentence is paired with a stretch of another document
+      and labelled 1, like a swapped pair. So more than half of the pairs get that label, and some of them can be
+      recognised by topic after all.
 
     Args:
         documents: document -> sentence -> token ids, without special tokens; none of them empty. With "join" every
-            document holds at least two sentences, with "random" there are at least two documents.
+            document must have at least two sentences; with "random" there must be at least two documents.
         max_length: the largest S of a pair with its three special tokens; at least 5.
-        generator: source of randomness. Numbers are drawn from it in blocks, so it is left further on than was used.
+        generator: source of randomness. Numbers are drawn from it in blocks, so more are drawn than used.
         short_sequence_probability: share of the documents cut to a shorter target, in [0, 1].
         single_sentences: "join" or "random".
 

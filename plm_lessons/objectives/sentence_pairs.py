@@ -1,8 +1,8 @@
 """Sentence pairs: does segment B follow segment A in its document?
 
 A "sentence" in next-sentence prediction (NSP) is any stretch of text, usually several real sentences. So each
-document is walked through in chunks of about the sequence length, each chunk is cut in two at a sentence boundary, and
-half of the time the second part is replaced by a stretch of another document.
+document is read in chunks of about the sequence length, each chunk is cut in two at a sentence boundary, and half of
+the time the second part is replaced with a stretch of another document.
 
 N  pairs (rows of the batch)
 S  sequence length: [CLS] A [SEP] B [SEP] and padding
@@ -26,7 +26,7 @@ from plm_lessons.objectives.draws import SingleDraws
 from plm_lessons.objectives.padding import pad_rows
 
 IS_NEXT = 0
-"""Label of a pair whose second segment follows the first. Mind the direction: 0, not 1, means "is next"."""
+"""Label of a pair whose second segment follows the first. Note that 0, not 1, means "is next"."""
 IS_RANDOM = 1
 """Label of a pair whose second segment comes from another document."""
 
@@ -76,31 +76,31 @@ def next_sentence_pairs(
 
     For each document:
 
-    1. Choose a target length: `max_length - 3` tokens ([CLS] and two [SEP] need room), or, with
-       `short_sequence_probability`, a shorter one, evenly from 2 up to that. It is drawn once per document.
-    2. Gather sentences until the target is reached or the document ends: a chunk. It may overshoot the target.
+    1. Choose a target length: `max_length - 3` tokens ([CLS] and two [SEP] need room) or, with
+       `short_sequence_probability`, a shorter one, drawn evenly from 2 up to that. It is drawn once per document.
+    2. Gather sentences until the target is reached or the document ends: a chunk. It may exceed the target.
     3. Segment A is the first sentences of the chunk, at least one; where it ends is drawn evenly.
     4. Half of the time B is the rest of the chunk (`IS_NEXT`). Otherwise (`IS_RANDOM`) B is a stretch of another
-       document, from a sentence drawn evenly on, until A and B reach the target or that document ends. The rest of
-       the chunk is then put back: the next chunk starts there, so no sentence is lost. A chunk of one sentence has no
-       rest; it always becomes an `IS_RANDOM` pair.
+       document: from an evenly drawn sentence until A and B reach the target or that document ends. The rest of the
+       chunk is then put back: the next chunk starts there, so no sentence is lost. A chunk of one sentence has no rest;
+       it always becomes an `IS_RANDOM` pair.
     5. A pair longer than `max_length - 3` loses tokens, one at a time, from whichever segment is longer (B if equal),
        each time at its front or its back by the toss of a coin. This belongs to the objective: sentences rarely add
        up to the limit. Tokens cut at the end of A or the start of B leave a gap, also in an `IS_NEXT` pair.
 
-    The paper says 50% of the pairs are next ones. By the rules above it is fewer: one-sentence chunks are always
-    random pairs, and putting sentences back makes more, shorter chunks after each random pair. Short documents make
-    this strong; count the labels before you read an accuracy.
+    The paper says that 50% of the pairs are next ones. By these rules it is fewer: one-sentence chunks always become
+    random pairs, and putting sentences back makes more and shorter chunks after each random pair. Short documents make
+    the effect strong; count the labels before you interpret an accuracy.
 
-    One thing differs from the reference code. It tries up to ten times to draw another document and then takes what
-    it has; with one document every "random" B is from the very same text. Here another document is drawn straight
-    away, and a single document is an error. The order of the pairs is that of the documents; shuffle before training.
+    One thing differs from the reference code. It tries up to ten times to draw another document and then takes what it
+    has; with only one document, every "random" B is from the same text. Here another document is drawn straight away,
+    and a single document is an error. The pairs are in the order of the documents; shuffle them before training.
 
     Args:
         documents: document -> sentence -> token ids, without special tokens. At least two documents; no document and
             no sentence may be empty.
         max_length: the largest S of a pair with its three special tokens; at least 5.
-        generator: source of randomness. Numbers are drawn from it in blocks, so it is left further on than was used.
+        generator: source of randomness. Numbers are drawn from it in blocks, so more are drawn than used.
         short_sequence_probability: share of the documents cut to a shorter target, in [0, 1].
 
     Returns:
@@ -130,7 +130,7 @@ def pair_batch(
         cls_token_id: id of [CLS].
         sep_token_id: id of [SEP].
         pad_token_id: id of [PAD].
-        max_length: S. None: the longest pair decides. A pair that does not fit is an error, never cut here.
+        max_length: S; if None, the length of the longest pair. A pair that does not fit is refused, not cut.
     """
     check_items("pairs", pairs, SentencePair)
     check_token_ids(cls_token_id=cls_token_id, sep_token_id=sep_token_id, pad_token_id=pad_token_id)
@@ -156,7 +156,7 @@ class Chunk(NamedTuple):
     rest: tuple[int, ...]
     """Tokens of the sentences after them; empty if the chunk is a single sentence."""
     target: int
-    """Tokens that the pair is to have, give or take a sentence."""
+    """Number of tokens that the pair should have, give or take a sentence."""
 
 
 def cut_into_pairs(
@@ -167,10 +167,10 @@ def cut_into_pairs(
     make_pair: Callable[[Chunk], SentencePair],
     min_sentences: int = 1,
 ) -> list[SentencePair]:
-    """What objectives on pairs of segments share: steps 1 to 3 and 5 of `next_sentence_pairs`; `make_pair` is step 4.
+    """The steps that objectives on pairs share: 1 to 3 and 5 of `next_sentence_pairs`; `make_pair` is step 4.
 
-    Where a pair takes its second segment from another document, the rest of the chunk is put back. Every chunk has at
-    least `min_sentences`, if its document has: it overshoots the target for it, and the last one takes in the rest.
+    If a pair takes its second segment from another document, the rest of the chunk is put back. A chunk has at least
+    `min_sentences`, if its document has: it may exceed the target for that, and the last chunk takes in the remainder.
     """
     check_room_for_pairs(max_length)
     check_share("short_sequence_probability", short_sequence_probability)
@@ -194,14 +194,14 @@ def cut_into_pairs(
 
 
 def next_or_random_pair(chunk: Chunk, documents: Sequence[Document], draws: SingleDraws) -> SentencePair:
-    """Half of the time the two parts of the chunk, else, or where there is no second part, a `random_pair`."""
+    """Half of the time the two parts of the chunk; otherwise, or if there is no second part, a `random_pair`."""
     if not chunk.rest or draws.chance(0.5):
         return random_pair(chunk, documents, draws)
     return SentencePair(chunk.first, chunk.rest, IS_NEXT, chunk.document, chunk.document)
 
 
 def random_pair(chunk: Chunk, documents: Sequence[Document], draws: SingleDraws) -> SentencePair:
-    """The first part of the chunk with a stretch of another document; `documents` holds at least two."""
+    """Pair the first part of the chunk with a stretch of another document; `documents` must hold at least two."""
     other = draws.below(len(documents) - 1)
     other += other >= chunk.document  # evenly among all documents but this one
     start = draws.below(len(documents[other]))
@@ -210,7 +210,7 @@ def random_pair(chunk: Chunk, documents: Sequence[Document], draws: SingleDraws)
 
 
 def chunk_end(document: Document, start: int, target: int, min_sentences: int = 1) -> int:
-    """Index after the last sentence of the chunk that starts at `start` and has at least `target` tokens, if it can."""
+    """Index after the chunk from `start`: it has `target` tokens and `min_sentences`, or ends with its document."""
     length, end = 0, start
     while end < len(document) and (length < target or end - start < min_sentences):
         length += len(document[end])
@@ -219,7 +219,7 @@ def chunk_end(document: Document, start: int, target: int, min_sentences: int = 
 
 
 def truncated_pair(pair: SentencePair, room: int, draws: SingleDraws) -> SentencePair:
-    """Cut tokens until both fit into `room`, one at a time from the longer segment, at its front or back by chance."""
+    """Cut tokens until the pair fits into `room`, one at a time from the longer segment, at front or back by chance."""
     fronts, lengths = [0, 0], [len(pair.first), len(pair.second)]
     while sum(lengths) > room:
         longer = 0 if lengths[0] > lengths[1] else 1
@@ -231,12 +231,12 @@ def truncated_pair(pair: SentencePair, room: int, draws: SingleDraws) -> Sentenc
 
 
 def check_room_for_pairs(max_length: int) -> None:
-    """A pair needs three special tokens and one token in either segment."""
+    """Check that a pair has room for three special tokens and one token in each segment."""
     check_whole("max_length", max_length, least=5, why=" ([CLS] A [SEP] B [SEP])")
 
 
 def check_documents(documents: Sequence[Document], at_least: int = 1) -> None:
-    """Documents hold sentences, and these token ids; none of them is empty."""
+    """Check that documents hold sentences, and sentences token ids; none of them may be empty."""
     check_list("documents", documents, of="documents")
     if len(documents) < at_least:
         needed = "1 document" if at_least == 1 else f"{at_least} documents"

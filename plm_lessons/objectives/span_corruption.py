@@ -1,12 +1,12 @@
-"""Span corruption, the objective of T5: hide stretches of the text, ask for what stood there, and for nothing else.
+"""Span corruption, the objective of T5: hide stretches of the text and ask for what was hidden, and nothing else.
 
     text     Thank you for inviting me to your party last week .
     inputs   Thank you <X> me to your party <Y> week .
     targets  <X> for inviting <Y> last <Z>
 
-The work has two steps. A mask says which tokens are noise: `span_mask`, or `iid_mask`. Then a function makes inputs and
+There are two steps. A mask says which tokens are noise: `span_mask` or `iid_mask`. Then a function makes inputs and
 targets: `corrupt_spans` as above, or one of the alternatives that T5's authors compared with it, `bert_style`,
-`mass_style` and `drop_tokens`. Where BERT answers at every hidden position, T5 writes a text. It is short: 114 tokens
+`mass_style` and `drop_tokens`. Whereas BERT answers at every hidden position, T5 writes a text. It is short: 114 tokens
 for an input of 512.
 
 B  batch: examples (rows)
@@ -37,7 +37,7 @@ CPU = torch.device("cpu")
 
 
 class TextToText(NamedTuple):
-    """An example: what the encoder reads, and what the decoder is to write."""
+    """An example: what the encoder reads, and what the decoder should write."""
 
     inputs: list[int]
     targets: list[int]
@@ -51,7 +51,7 @@ class TextToTextBatch(NamedTuple):
     attention_mask: Tensor
     """[B, S]: 1 on tokens, 0 on padding."""
     labels: Tensor
-    """[B, T]: the targets, and `IGNORE_INDEX` on padding."""
+    """[B, T]: the targets, with `IGNORE_INDEX` on padding."""
 
 
 # --- how much, and where ---
@@ -61,16 +61,16 @@ def span_counts(length: int, noise_density: float = 0.15, mean_span_length: floa
     """How many tokens of a text are noise, and in how many spans: 85 in 28 for 568 tokens.
 
     Both are rounded (halves to the even neighbour), not drawn. There is at least one token of noise, and one that is
-    none. A text of 20 tokens has a single span. (The reference code multiplies in float32: at 39 of the lengths below
-    5,000, such as 190, a half comes out a trifle larger there, and it takes a token more.)
+    not. A text of 20 tokens has a single span. (The reference code multiplies in float32: at 39 of the lengths below
+    5,000, such as 190, a half comes out slightly larger there, and it takes one token more.)
 
     Args:
         length: tokens of the text, at least 2.
         noise_density: share of the tokens that is noise, in [0, 1].
-        mean_span_length: tokens of a span on average, at least 1.
+        mean_span_length: average number of tokens in a span, at least 1.
 
     Raises:
-        ValueError: an argument is impossible, or there would be more spans than tokens between them.
+        ValueError: an argument is out of its range, or there would be more spans than tokens between them.
     """
     check_whole("length", length, least=2, why=" (one token of noise and one that is none)")
     tokens, spans = _rounded_counts(length, noise_density, mean_span_length)
@@ -83,7 +83,7 @@ def span_counts(length: int, noise_density: float = 0.15, mean_span_length: floa
 
 
 def _rounded_counts(length: int, noise_density: float, mean_span_length: float) -> tuple[int, int]:
-    """As `span_counts`, also where the spans find no room."""
+    """Like `span_counts`, but without checking that there is room for the spans."""
     check_share("noise_density", noise_density)
     check_number("mean_span_length", mean_span_length, low=1)
     tokens = min(max(round(length * noise_density), 1), length - 1)
@@ -93,15 +93,15 @@ def _rounded_counts(length: int, noise_density: float, mean_span_length: float) 
 def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_length: float = 3.0) -> tuple[int, int]:
     """How long a text must be to fill the inputs after `corrupt_spans`, and how long the targets then are.
 
-    Each span becomes one sentinel, and both sides get an end token: inputs of 512 take 568 tokens and give targets of
-    114; 128 take 141 and give 29; 64 take 70 and give 14. So a model that reads 512 tokens learns from 568.
+    Each span becomes one sentinel, and both sides get an end token: inputs of 512 tokens take a text of 568 and give
+    targets of 114; 128 take 141 and give 29; 64 take 70 and give 14. So a model that reads 512 tokens learns from 568.
 
     Args:
         inputs_length: the largest length of the inputs, at least 3.
         noise_density, mean_span_length: as for `span_counts`.
 
     Returns:
-        The length of the text, and of the targets.
+        The length of the text, and that of the targets.
     """
     check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
     if noise_density == 1:
@@ -124,10 +124,10 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
 
 
 def random_partition(total: int, parts: int, generator: Generator) -> Tensor:
-    """Cut `total` tokens into `parts` stretches that are not empty; all ways to do so are equally likely.
+    """Cut `total` tokens into `parts` non-empty stretches; all ways to do so are equally likely.
 
-    There are `total - 1` places to cut at, and `parts - 1` of them are drawn. The lengths are neither geometric nor
-    Poisson numbers: they add up exactly. Short ones are the most frequent.
+    Of the `total - 1` places to cut, `parts - 1` are drawn. The lengths follow neither a geometric nor a Poisson
+    distribution, since they add up exactly. Short ones are the most frequent.
 
     Returns:
         [parts] int64, the lengths in order.
@@ -144,12 +144,12 @@ def span_mask(
 ) -> Tensor:
     """Random spans of noise, as many as `span_counts` says: T5's own mask.
 
-    Stretches alternate, text first and noise last, and none is empty. So the first token is never noise and the last
-    one always is: the model always reads how a text begins, and never how it ends (issue 905 of the reference code).
-    Among the masks of that kind all are equally likely.
+    Stretches of text and noise alternate, text first and noise last, and none is empty. So the first token is never
+    noise and the last one always is: the model always reads how a text begins, and never how it ends (issue 905 of the
+    reference code). All masks of that kind are equally likely.
 
     Args:
-        length: tokens of the text, at least 2. (The reference code leaves a text of one token as it is.)
+        length: number of tokens in the text, at least 2. (The reference code leaves a text of one token as it is.)
         generator: source of randomness. `RowGenerators(seed, epoch, [index])` gives each text of a data set its own
             mask in each epoch, whatever the batches are.
         noise_density, mean_span_length: as for `span_counts`.
@@ -164,7 +164,7 @@ def span_mask(
 
 
 def iid_mask(length: int, *, generator: Generator, noise_density: float = 0.15) -> Tensor:
-    """Each token is noise or not by itself, as in T5's baseline: 15% on average, and perhaps none.
+    """Decide independently for each token whether it is noise, as in T5's baseline: 15% on average, and perhaps none.
 
     Returns:
         [S] bool, True on noise.
@@ -178,10 +178,10 @@ def iid_mask(length: int, *, generator: Generator, noise_density: float = 0.15) 
 
 
 def sentinel_ids(vocab_size: int = 32_100, num_sentinels: int = 100) -> range:
-    """The last ids of a vocabulary, in the order of their use: from the top down.
+    """The last ids of a vocabulary, in the order in which they are used: from the top down.
 
-    <extra_id_0>, which replaces the first span, is the very last token: 32,099 in T5. The vocabulary meant here is the
-    tokenizer's, of 32,100; the model's table has 28 rows more, which are never used.
+    <extra_id_0>, which replaces the first span, is the very last token: 32,099 in T5. `vocab_size` is that of the
+    tokenizer, 32,100; the model's table has 28 more rows, which are never used.
     """
     check_whole("vocab_size", vocab_size, least=1)
     check_whole("num_sentinels", num_sentinels, 0, vocab_size, why=" = vocab_size")
@@ -198,8 +198,8 @@ def corrupt_spans(
 ) -> TextToText:
     """Replace each span by a sentinel; the targets are the sentinels, each followed by what it replaced.
 
-    If the text goes on after the last span, a further sentinel ends the targets. In the paper (section 3.1.4 and its
-    example) one always does. After `span_mask` the text never goes on, so the reference code never writes that sentinel
+    If the text goes on after the last span, one more sentinel ends the targets. In the paper (section 3.1.4 and its
+    example) one always does. With `span_mask` the text never goes on, so the reference code never writes that sentinel
     in training; `final_sentinel` adds it there too, as in the paper and in the examples of `transformers`.
 
     Args:
@@ -214,7 +214,7 @@ def corrupt_spans(
         Inputs and targets.
 
     Raises:
-        ValueError: there are more spans than sentinels, or a sentinel in the text.
+        ValueError: there are too few sentinels, or the text contains one.
     """
     sentinels = whole_numbers("sentinels", sentinels)
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
@@ -247,15 +247,15 @@ def bert_style(
     random_token_ids: Sequence[int],
     random_share: float = 0.1,
 ) -> TextToText:
-    """BERT's masking: each token of noise becomes the mask token or a random one; the targets are all the text.
+    """BERT's masking: each token of noise becomes the mask token or a random one; the targets are the whole text.
 
     Args:
         tokens, noise_mask, eos_token_id: as for `corrupt_spans`.
         sentinels: the first of them serves as the mask token, for every token of noise.
         generator: source of randomness.
-        random_token_ids: what a random token is drawn from, evenly; `range(3, 32_100)` in the reference code.
-        random_share: share of the noise that becomes random. The rest becomes the mask token: T5's version knows no
-            third kind that stays as it is.
+        random_token_ids: the ids from which a random token is drawn evenly; `range(3, 32_100)` in the reference code.
+        random_share: share of the noise that becomes random. The rest becomes the mask token: in T5's version there is
+            no third kind that stays as it is.
     """
     check_share("random_share", random_share)
     random_token_ids = whole_numbers("random_token_ids", random_token_ids)
@@ -271,7 +271,7 @@ def bert_style(
 
 
 def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int) -> TextToText:
-    """Every token of noise becomes the mask token (the first sentinel); the targets are all the text, as for MASS."""
+    """Replace all noise with the mask token (the first sentinel); the targets are the whole text, as in MASS."""
     sentinels = whole_numbers("sentinels", sentinels)
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     inputs = [token for is_noise, run in runs for token in ([sentinels[0]] * len(run) if is_noise else run)]
@@ -281,7 +281,7 @@ def mass_style(tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence
 def drop_tokens(
     tokens: Sequence[int], noise_mask: Tensor, *, sentinels: Sequence[int], eos_token_id: int
 ) -> TextToText:
-    """Leave the noise out without a trace; the targets are the noise, one span after the other."""
+    """Leave out the noise without a trace; the targets are the noise, one span after the other."""
     runs = _runs(tokens, noise_mask, sentinels, eos_token_id)
     text, noise = ([token for is_noise, run in runs if is_noise == side for token in run] for side in (False, True))
     return TextToText([*text, eos_token_id], [*noise, eos_token_id])
@@ -299,7 +299,7 @@ def text_to_text_batch(examples: Sequence[TextToText], *, pad_token_id: int) -> 
 def _runs(
     tokens: Sequence[int], noise_mask: Tensor, sentinels: Sequence[int], eos_token_id: int
 ) -> list[tuple[bool, list[int]]]:
-    """The stretches of noise and of text, in order: (whether it is noise, its tokens)."""
+    """The stretches of noise and of text in order, each as (whether it is noise, its tokens)."""
     ids = whole_numbers("tokens", tokens)
     flags = as_bool("noise_mask", noise_mask, torch.Size([len(ids)])).tolist()
     check_token_ids(eos_token_id=eos_token_id)

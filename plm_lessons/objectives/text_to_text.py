@@ -1,4 +1,4 @@
-"""Every task as text to text: a prefix names the task, and the answer is written out, whatever it is.
+"""Every task as text to text: a prefix names the task, and the answer is always written out as text.
 
     topic: Carmen is an opera in four acts by ...                      -> Arts
     describe: Carmen is an opera in four acts by ...                   -> 1875 opera by Georges Bizet
@@ -8,8 +8,8 @@
 
 A class becomes its name. Two texts become one, each with its own small prefix. A number becomes its digits, rounded so
 that few different ones are left: here a year to its decade, as T5 rounds the similarity of two sentences (STS-B, from 1
-to 5 says the paper, from 0 in its code) to a multiple of 0.2. So one model with one loss learns all of it. If it writes
-what is no answer of the task, that counts as wrong.
+to 5 according to the paper, from 0 in its code) to a multiple of 0.2. So one model with one loss learns all of the
+tasks. If it writes something that is not an answer of the task, that counts as wrong.
 
 Source: T5 (arXiv 1910.10683), section 2.4 and appendix D.
 """
@@ -30,7 +30,7 @@ DECADES = tuple(str(year) for year in range(1790, 2030, 10))
 
 
 class TextPair(NamedTuple):
-    """An example as text: what is read, with its prefix, and what is to be written."""
+    """An example as text: what is read, with its prefix, and what should be written."""
 
     source: str
     target: str
@@ -43,8 +43,8 @@ class Task:
     Attributes:
         prefix: put before every input.
         question: what is asked.
-        answers: all that can be right; None if any text can be.
-        make: the pairs of a split, without the prefix.
+        answers: all possible answers; None if any text can be right.
+        make: returns the pairs of a split, without the prefix.
     """
 
     prefix: str
@@ -65,9 +65,9 @@ class Task:
 
 
 def passages(sentences: tuple[str, ...], most_words: int = MOST_WORDS) -> Iterator[str]:
-    """Cut sentences into passages: each takes as many as stay within `most_words`.
+    """Cut a text into passages, each with as many sentences as fit within `most_words`.
 
-    A longer sentence is left out, for it would have to be cut. No passage reaches across one.
+    A sentence longer than that is left out, since it would have to be cut. No passage extends across one.
     """
     check_whole("most_words", most_words, least=1)
     passage: list[str] = []
@@ -83,7 +83,7 @@ def passages(sentences: tuple[str, ...], most_words: int = MOST_WORDS) -> Iterat
 
 
 def _leads(split: str) -> Iterator[tuple[Document, str]]:
-    """Each article whose first sentence is short enough, and its opening."""
+    """Each article whose first sentence is short enough, with its opening."""
     return ((document, lead) for document in documents("wikipedia", split) if (lead := opening(document)))
 
 
@@ -100,7 +100,7 @@ def _sentiment(split: str) -> Iterator[TextPair]:
 
 
 def _order(split: str) -> Iterator[TextPair]:
-    """Neighbouring sentences of an article, both ways round: so half of the answers are of each kind."""
+    """Neighbouring sentences of an article, in both orders, so that half of the answers are of each kind."""
     for document in documents("wikipedia", split):
         for first, second in pairwise(document.sentences):
             if len(first.split()) + len(second.split()) <= MOST_WORDS:
@@ -109,7 +109,7 @@ def _order(split: str) -> Iterator[TextPair]:
 
 
 def _decade(split: str) -> Iterator[TextPair]:
-    """Passages of the State of the Union addresses, each with its decade. A passage may name a year, or many."""
+    """Passages of the State of the Union addresses, each with its decade. A passage may mention one year or several."""
     for document in documents("sotu", split):
         decade = f"{year_of(document) // 10}0"
         for passage in passages(document.sentences):

@@ -1,8 +1,8 @@
 """Whole-word masking and n-gram masking: words are chosen instead of tokens.
 
-Of a word in several pieces, hiding one leaves a riddle that spelling solves: "phil ##am [MASK] ##on". BERT's authors
-later chose whole words; ALBERT chooses up to three words in a row. What changes is only which positions are chosen:
-each token still becomes [MASK], a random token or itself on its own account (`corrupt_positions`).
+If one of a word's pieces is hidden, spelling alone can restore it: "phil ##am [MASK] ##on". BERT's authors later chose
+whole words; ALBERT chooses up to three words in a row. Only the choice of positions changes: each token still becomes
+[MASK], a random token or itself independently of the others (`corrupt_positions`).
 
 B  batch: sequences (rows)
 S  sequence length, padding included
@@ -36,12 +36,12 @@ _STARTS_WORD: dict[str, Callable[[str], bool]] = {
 def word_starts(tokens: Sequence[str], scheme: str) -> Tensor:
     """Which tokens of a vocabulary begin a word.
 
-    - "wordpiece": all but those that are marked with "##".
+    - "wordpiece": all but those marked with "##".
     - "byte_level" (GPT-2, RoBERTa): those that begin with a space, written "Ġ". As in fairseq, a punctuation mark thus
       belongs to the word before it.
     - "unigram" (ALBERT): all but plain pieces of the letters a to z; so "▁dog" begins a word, "ly" does not, and a
-      digit, a punctuation mark or a piece with an accent stands alone. ALBERT's code nearly agrees: to it, several
-      punctuation marks in one piece ("...") go on with a word, too.
+      digit, a punctuation mark or a piece with an accent does. ALBERT's code nearly agrees: there, several punctuation
+      marks in one piece ("...") continue a word, too.
 
     Args:
         tokens: the vocabulary in the order of its ids.
@@ -57,8 +57,9 @@ def word_starts(tokens: Sequence[str], scheme: str) -> Tensor:
 def number_words(input_ids: Tensor, starts: Tensor, candidates: Tensor) -> Tensor:
     """Number the words of each row.
 
-    A token that is no candidate belongs to no word, and ends one: the token after it begins the next, whatever it is.
-    (In BERT's code a "##" piece that truncation left at the start of segment B joins the last word of segment A.)
+    A token that is not a candidate belongs to no word and ends the one before: the token after it begins the next,
+    whatever it is. (In BERT's code, a "##" piece left at the start of segment B by truncation joins the last word of
+    segment A.)
 
     Args:
         input_ids: [B, S] int64.
@@ -101,27 +102,27 @@ def choose_whole_words(
 ) -> Tensor:
     """Choose whole words to predict: one at a time, or up to `max_ngram` in a row.
 
-    How many tokens a row may give is settled first, as in `choose_positions`. Then, over its words in random order:
+    How many tokens to choose in a row is decided first, as in `choose_positions`. Then, for its words in random order:
 
     1. Draw n from `ngram_probabilities`; take this word and those after it, n in all or as many as there are.
-    2. While that is more tokens than the row may still give, leave the last word out. If even the first word alone is
+    2. While these are more tokens than may still be chosen, leave the last word out. If even the first word alone is
        too long, go on to the next.
-    3. If one of the words has been chosen before, go on to the next; else choose them all.
+    3. If one of the words has already been chosen, go on to the next; otherwise choose them all.
 
-    So the count is never exceeded, and now and then not reached, where only longer words are left. Steps 2 and 3 favour
+    So the count is never exceeded, but sometimes not reached, when only longer words are left. Steps 2 and 3 favour
     short words and short n-grams: p(n) holds for what is drawn, not for what is chosen.
 
-    With `max_ngram=1` this is BERT's whole-word masking, with 3 ALBERT's n-gram masking. One thing differs from
-    ALBERT's code: there an n-gram may run on from segment A into segment B, here it ends at [SEP].
+    With `max_ngram=1` this is BERT's whole-word masking; with 3, ALBERT's n-gram masking. One thing differs from
+    ALBERT's code: there an n-gram may extend from segment A into segment B; here it ends at [SEP].
 
     Args:
         word_ids: [B, S] int64: the tokens of a word are neighbours with the same number; -1 where no token may be
-            chosen. See `number_words`; the `word_ids` of an `Encoding` of `tokenizers` serve as well, with
+            chosen. See `number_words`; the `word_ids` of an `Encoding` of `tokenizers` can also be used, with
             -1 in place of None.
-        attention_mask: [B, S], 1 on tokens, 0 on padding; None says that no row has padding.
+        attention_mask: [B, S], 1 on tokens, 0 on padding; None if no row has padding.
         generator: source of randomness.
         masking_rate: share of the tokens to choose, in [0, 1].
-        max_predictions: cap on the positions of a row. None: no cap.
+        max_predictions: cap on the positions of a row; None for no cap.
         selection: how the share is rounded, "fixed_count" or "rounded".
         max_ngram: the most words in a row, at least 1.
 
@@ -165,7 +166,7 @@ def _words(numbers: Sequence[int]) -> list[tuple[int, int]]:
 def _chosen_spans(
     words: Sequence[tuple[int, int]], order: Sequence[float], sizes: Sequence[int], count: int
 ) -> Iterator[tuple[int, int]]:
-    """Steps 1 to 3. The random numbers of a word, its rank and the n drawn for it, stand at its first position."""
+    """Steps 1 to 3. A word's random numbers, its rank and the n drawn for it, are those at its first position."""
     taken: set[int] = set()
     for first in sorted(range(len(words)), key=lambda word: order[words[word][0]]):
         if len(taken) >= count:

@@ -1,4 +1,4 @@
-"""From text to token ids: training, loading and looking inside the tokenizers of the book.
+"""From text to token ids: training and loading the book's tokenizers, and looking inside them.
 
 - `wordpiece`: BERT's
 - `byte_level_bpe`: RoBERTa's and GPT-2's
@@ -6,7 +6,8 @@
 - `merges`, `unigram_training`: how their pieces are found
 - `loading`: what they share
 
-The work is done by the library `tokenizers`; these modules say how ours are set up and show what they do.
+The library `tokenizers` does the encoding, and all training but that of Unigram; these modules set it up and show what
+it does.
 """
 
 from plm_lessons.tokenization.byte_level_bpe import (

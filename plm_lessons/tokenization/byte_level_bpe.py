@@ -1,14 +1,14 @@
-"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: any text in few pieces, and nothing of it lost.
+"""Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: any text in few pieces, without losing anything.
 
-Radford et al. (2019, "Language Models are Unsupervised Multitask Learners", section 2.2) let byte-pair encoding begin
-with the 256 bytes instead of characters, so that no text has an unknown part. RoBERTa (Liu et al. 2019,
-arXiv:1907.11692, section 4.4) takes this over, with 50,000 merges. Bytes are written as characters that can be seen, a
-space as "Ġ": see `piece_bytes`. A regular expression first parts the text into words, each with the space before it,
-numbers and punctuation; no piece reaches across. Nothing is lower-cased or normalised.
+Radford et al. (2019, "Language Models are Unsupervised Multitask Learners", section 2.2) start byte-pair encoding from
+the 256 bytes instead of characters, so that no part of a text is unknown. RoBERTa (Liu et al. 2019, arXiv:1907.11692,
+section 4.4) adopts this, with 50,000 merges. Bytes are written as visible characters, a space as "Ġ": see
+`piece_bytes`. A regular expression first splits the text into words, numbers and punctuation, each with the space
+before it; no piece crosses these boundaries. Nothing is lower-cased or normalised.
 
 * *Training* chooses the merges: `training_merges` with an empty prefix.
-* *Using* them is not a search for the longest piece, as in WordPiece: the merges are done again, in the order in which
-  they were learnt. `merge_steps` shows it.
+* *Using* them is not a search for the longest piece, as in WordPiece: the merges are applied again, in the order in
+  which they were learnt. `merge_steps` shows it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class MergeStep:
 
     Attributes:
         pieces: the word after this step.
-        merge: the pair that became one, wherever it stood; None at the start, where each byte is a piece.
-        rank: the place of this merge in the tokenizer's list: 0 is the first that training made. None at the start.
+        merge: the pair that was joined, wherever it occurred; None at the start, where each byte is a piece.
+        rank: the place of this merge in the tokenizer's list, 0 for the first one learnt; None at the start.
     """
 
     pieces: tuple[str, ...]
@@ -61,11 +61,11 @@ class MergeStep:
 def piece_bytes(piece: str) -> bytes:
     """The bytes that a piece stands for: `b" of"` for "Ġof", `b"\\xc3\\xa9"` (é in UTF-8) for "Ã©".
 
-    Pieces are parted between whole bytes, but not always between whole characters: only all pieces of a text together
-    are sure to be valid UTF-8.
+    A text is cut between whole bytes, but not always between whole characters: only all pieces of a text together are
+    sure to be valid UTF-8.
 
     Raises:
-        ValueError: if a character of the piece stands for no byte.
+        ValueError: if a character of the piece does not stand for a byte.
     """
     check_text("piece", piece)
     for character in piece:
@@ -85,18 +85,19 @@ def _byte_level(model: models.BPE) -> Tokenizer:
 
 
 def train_byte_level_bpe(texts: Iterable[str], vocab_size: int = 8192) -> Tokenizer:
-    """Train byte-level BPE with `tokenizers`, set up as RoBERTa's, with the same result at every run.
+    """Train byte-level BPE with `tokenizers`, set up like RoBERTa's; every run gives the same result.
 
     Args:
         texts: the training text, in any portions.
-        vocab_size: how many pieces at most: 5 special tokens, 256 bytes and the merges.
+        vocab_size: the most pieces in all: 5 special tokens, 256 bytes and the merges.
 
     Returns:
-        A tokenizer that makes `<s> A </s>` and, of a pair, `<s> A </s></s> B </s>`, all of it segment 0. A `<mask>`
-        takes the white space before it, so that what is predicted in "of <mask>" is a piece with its space ("Ġcourse").
+        A tokenizer that encodes a text as `<s> A </s>` and a pair as `<s> A </s></s> B </s>`, all of it segment 0. A
+        `<mask>` takes in the white space before it, so that what is predicted in "of <mask>" is a piece with its space
+        ("Ġcourse").
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the bytes, or a text is none.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the bytes, or a text is not a string.
     """
     check_whole("vocab_size", vocab_size, least=1)
     splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -114,15 +115,15 @@ def train_byte_level_bpe(texts: Iterable[str], vocab_size: int = 8192) -> Tokeni
 
 
 def load_gpt2(folder: str | Path) -> Tokenizer:
-    """GPT-2's own tokenizer: 256 bytes, 50,000 merges and `<|endoftext|>`, 50,257 pieces.
+    """Load GPT-2's own tokenizer: 256 bytes, 50,000 merges and `<|endoftext|>`, 50,257 pieces in all.
 
-    RoBERTa's has the same merges; only its ids and special tokens are others.
+    RoBERTa's has the same merges, but different ids and special tokens.
 
     Args:
-        folder: holds `encoder.json` and `vocab.bpe`, as OpenAI published them with GPT-2.
+        folder: the folder that holds `encoder.json` and `vocab.bpe`, as OpenAI published them with GPT-2.
 
     Raises:
-        ValueError: if one of them is not there, or not what it should be.
+        ValueError: if `folder` is not a path, or one of these files is missing or not what it should be.
     """
     if not isinstance(folder, str | Path):
         raise ValueError(f"folder is {folder!r:.80}; it must be a path")
@@ -143,17 +144,17 @@ def load_gpt2(folder: str | Path) -> Tokenizer:
 
 
 def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
-    """Show how byte-level BPE makes pieces of one word: always the merge that training made first of those possible.
+    """Show how byte-level BPE cuts one word into pieces: each step is the possible merge that was learnt first.
 
     Args:
         tokenizer: a byte-level BPE tokenizer.
-        word: one word as it stands in a text, with the space before it if there is one: " hugs".
+        word: one word as it occurs in a text, with the space before it if there is one: " hugs".
 
     Returns:
         The steps, from the bytes to the pieces that the tokenizer makes.
 
     Raises:
-        ValueError: if the tokenizer is no byte-level BPE, or parts `word` before any merge.
+        ValueError: if the tokenizer is not byte-level BPE, or splits `word` before any merge.
     """
     check_tokenizer(tokenizer)
     model, parter = tokenizer.model, tokenizer.pre_tokenizer

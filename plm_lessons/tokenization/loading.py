@@ -1,4 +1,4 @@
-"""What all tokenizers share: loading one, and token ids of documents."""
+"""What all tokenizers share: loading one, and encoding documents."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TOKENIZERS = DATA / "tokenizers"
 
 
 def check_tokenizer(tokenizer: Any, model: type | None = None) -> None:
-    """A tokenizer of the library `tokenizers`, if wanted one with a certain model.
+    """Check for a tokenizer of the library `tokenizers`, and for its model if one is given.
 
     Raises:
-        ValueError: It is none (that of `transformers` has one inside, its `backend_tokenizer`), or has another model.
+        ValueError: It is not one (that of `transformers` holds one as `backend_tokenizer`), or has another model.
     """
     if not isinstance(tokenizer, Tokenizer):
         raise ValueError(f"tokenizer={tokenizer!r:.40}: must be a tokenizers.Tokenizer")
@@ -30,10 +30,10 @@ def check_tokenizer(tokenizer: Any, model: type | None = None) -> None:
 
 
 def check_whole_texts(tokenizer: Any) -> None:
-    """A tokenizer that neither cuts nor pads what it reads.
+    """Check for a tokenizer that neither truncates nor pads what it reads.
 
     Raises:
-        ValueError: It does, or it is none.
+        ValueError: It does, or it is not a tokenizer.
     """
     check_tokenizer(tokenizer)
     if tokenizer.truncation is not None or tokenizer.padding is not None:
@@ -43,7 +43,7 @@ def check_whole_texts(tokenizer: Any) -> None:
 
 
 def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
-    """The words of a text as the tokenizer sees them: normalised, and parted before any of them is cut into pieces."""
+    """The words of a text as the tokenizer sees them: normalised and split, but not yet cut into pieces."""
     normal = tokenizer.normalizer.normalize_str(text) if tokenizer.normalizer else text
     if not tokenizer.pre_tokenizer:
         return [normal]
@@ -71,10 +71,10 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
             holds a `tokenizer.json`, or the path of such a file.
 
     Returns:
-        A new tokenizer that truncates and pads nothing unless told to, whatever the file says of that.
+        A new tokenizer that does not truncate or pad unless told to, whatever the file says.
 
     Raises:
-        ValueError: if it is none of these, or the file holds no tokenizer.
+        ValueError: if it is none of these, or the file does not hold a tokenizer.
     """
     shipped = {path.parent.name: path for path in sorted(TOKENIZERS.glob("*/tokenizer.json"))}
     candidates: list[Path] = []
@@ -102,21 +102,21 @@ def encode_documents(
 ) -> list[list[list[int]]]:
     """Token ids of documents, without special tokens: document -> sentence -> ids.
 
-    Where a text spells one, such as "[MASK]" or "<extra_id_0>", it is cut like any other word.
+    A text that spells a special token, such as "[MASK]" or "<extra_id_0>", is encoded like any other.
 
     Args:
-        tokenizer: any; its truncation and padding, if set, are not allowed here.
+        tokenizer: any tokenizer that does not truncate or pad.
         documents: corpus documents, or your own, each a list of sentences.
-        separator: put before every sentence of a document but the first. Byte-level pieces hold the white space of the
-            text: with " " those of a document, one sentence after the other, decode to its running text. The other
-            tokenizers drop it.
+        separator: put before every sentence of a document but the first. Byte-level pieces include the white space of
+            the text: with " ", the ids of a document, one sentence after the other, decode to its running text. The
+            other tokenizers drop it.
 
     Returns:
-        One list per document, in it one list of ids per sentence, in order. A sentence without a single token
-        (empty, or white space only) is the only thing left out.
+        One list per document, containing one list of ids per sentence, in order. Only sentences without a single token
+        (empty, or white space only) are left out.
 
     Raises:
-        ValueError: if the tokenizer would cut or pad the sentences, or a document or a sentence is something else.
+        ValueError: if the tokenizer would truncate or pad the sentences, or a document or sentence is something else.
     """
     check_whole_texts(tokenizer)
     check_text("separator", separator)
@@ -141,9 +141,10 @@ def encode_documents(
 
 
 def _spell_out(tokenizer: Tokenizer, texts: Sequence[str], rows: list[list[int]]) -> None:
-    """Encode again what holds a special token, for in a Unigram vocabulary they are pieces, too, and found as such.
+    """Encode again the texts in which special tokens were found: in a Unigram vocabulary these are pieces, too.
 
-    A sign in front hides them that no text has (U+FFFF is none). (<unk> comes back where a sign is unknown.)
+    The special pieces are hidden by a character in front that no text has (U+FFFF is not assigned to a character).
+    (<unk> still results where a character is unknown.)
     """
     special = {number: token.content for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     found = [number for number, row in enumerate(rows) if not special.keys().isdisjoint(row)]
@@ -160,11 +161,11 @@ def _spell_out(tokenizer: Tokenizer, texts: Sequence[str], rows: list[list[int]]
 
 
 def token_id(tokenizer: Tokenizer, *tokens: str) -> int:
-    """The id of a token that must be there, such as `[MASK]`, which other tokenizers call `<mask>`.
+    """The id of a token that must exist, such as `[MASK]`, which other tokenizers call `<mask>`.
 
     Args:
         tokenizer: any.
-        tokens: its names; the first that the tokenizer has counts.
+        tokens: possible names of the token; the first that the tokenizer has is used.
 
     Raises:
         ValueError: if the tokenizer has none of them.

@@ -1,8 +1,9 @@
 """Byte-pair training, which WordPiece and byte-level BPE share: pieces grow by merging the most frequent pair.
 
-Gage (1994) compressed files so; Sennrich et al. (2016, arXiv:1508.07909, section 3.2) made vocabularies so. Count all
-pairs of neighbouring pieces inside words, make the most frequent pair one new piece wherever it stands, begin again.
-`training_merges` shows these steps on a few words; `train_pieces` has the library `tokenizers` take thousands of them.
+Gage (1994) compressed files this way; Sennrich et al. (2016, arXiv:1508.07909, section 3.2) built vocabularies this
+way. Count all pairs of neighbouring pieces inside words, make the most frequent pair one new piece wherever it occurs,
+and repeat. `training_merges` shows these steps on a few words; `train_pieces` runs thousands of them with the library
+`tokenizers`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from plm_lessons.checks import check_text, check_whole
 
 PORTION = 10_000
-"""Copies of a word that the trainer is given at once."""
+"""The most copies of a word that the trainer is given at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """One step of training: `left` and `right`, side by side, become the new piece `merged`, `count` times.
+    """One step of training: `left` and `right`, side by side, become the new piece `merged` in `count` places.
 
-    Only where a piece stands beside itself is that less than what the trainer compares: it counts "aaa" as two pairs,
-    of which one can be joined.
+    Only where a piece is next to itself is `count` lower than the number that the trainer compares: the trainer counts
+    two pairs in "aaa", of which only one can be joined.
     """
 
     left: str
@@ -35,7 +36,7 @@ class Merge:
 
 
 def without_rare(units: Mapping[str, int], min_character_count: int) -> dict[str, int]:
-    """Words, or parts of words, and how often each occurs, but for those with a character seen less often than that."""
+    """Drop words (or parts of words) that have a character seen fewer than `min_character_count` times."""
     characters: Counter[str] = Counter()
     for unit, count in units.items():
         for character in unit:
@@ -45,12 +46,12 @@ def without_rare(units: Mapping[str, int], min_character_count: int) -> dict[str
 
 
 def spell(word: str, prefix: str = "") -> list[str]:
-    """The word in pieces of one character, of which all but the first have the prefix."""
+    """Cut a word into pieces of one character; all but the first have the prefix."""
     return [*word[:1], *(prefix + character for character in word[1:])]
 
 
 def join(pieces: Sequence[str], left: str, right: str, merged: str) -> list[str]:
-    """The pieces with `merged` in place of every `left` that `right` follows, from the left."""
+    """Replace every `left` that is followed by `right` with `merged`, going from left to right."""
     joined: list[str] = []
     place = 0
     while place < len(pieces):
@@ -61,14 +62,14 @@ def join(pieces: Sequence[str], left: str, right: str, merged: str) -> list[str]
 
 
 def alphabet(words: Iterable[str], prefix: str = "") -> list[str]:
-    """The pieces of one character that the words need, in a fixed order: all characters, then those with a prefix."""
+    """The one-character pieces that the words need, in a fixed order: all characters, then those with the prefix."""
     words = list(words)
     inside = {piece for word in words for piece in spell(word, prefix)[1:]} if prefix else set()
     return sorted(set("".join(words))) + sorted(inside)
 
 
 def check_words(words: Mapping[str, int]) -> None:
-    """Words without white space, each with how often it occurs.
+    """Check for words without white space, each with the number of its occurrences.
 
     Raises:
         ValueError: They are something else.
@@ -84,23 +85,23 @@ def check_words(words: Mapping[str, int]) -> None:
 def train_pieces(
     words: Mapping[str, int], vocab_size: int, first: Sequence[str], prefix: str = ""
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Train by pairs with `tokenizers`, with the same result at every run.
+    """Train by pairs with `tokenizers`; every run gives the same result.
 
-    `BpeTrainer` (which `WordPieceTrainer` is inside) gives another result at every run where a prefix is used, because
+    `BpeTrainer` (which `WordPieceTrainer` uses inside) gives another result at every run if there is a prefix, because
     pieces like "##e" get their ids in the order of a hash table, and ids break ties between pairs that are equally
     frequent (huggingface/tokenizers, issue 1794). Naming the alphabet among the special tokens fixes those ids.
 
     Args:
-        words: how often each word occurs. No pair reaches across the end of a word.
-        vocab_size: how many pieces at most.
-        first: the pieces that are there before any merge, in the order of their ids: special tokens and alphabet.
-        prefix: marks a piece that goes on with a word.
+        words: how often each word occurs. No pair crosses the end of a word.
+        vocab_size: the most pieces in all.
+        first: the pieces that exist before any merge, in the order of their ids: special tokens and alphabet.
+        prefix: marks a piece that continues a word.
 
     Returns:
-        The pieces in the order of their ids, and the merges in order: each a pair of pieces.
+        The pieces in the order of their ids, and the merges in order, each a pair of pieces.
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even `first`, or a word is empty or has white space in it.
+        ValueError: if `vocab_size` cannot hold even `first`, or a word is empty or contains white space.
     """
     check_whole("vocab_size", vocab_size)
     if vocab_size < len(first):
@@ -130,19 +131,19 @@ def merges_of(tokenizer: Tokenizer) -> list[tuple[str, str]]:
 
 
 def training_merges(words: Mapping[str, int], steps: int, prefix: str = "##") -> list[Merge]:
-    """How training makes pieces of a short list of words: the merges in order, each with its count.
+    """Show how training makes pieces of a short list of words: the merges in order, each with its count.
 
     Args:
-        words: how often each word occurs, say `{"hug": 10, "pug": 5, "hugs": 5}`.
-        steps: at most so many merges; fewer if every word is whole before.
-        prefix: marks a piece that goes on with a word: "##" in WordPiece, nothing ("") in byte-pair encoding.
+        words: how often each word occurs, for example `{"hug": 10, "pug": 5, "hugs": 5}`.
+        steps: the most merges; there are fewer if every word becomes whole before that.
+        prefix: marks a piece that continues a word: "##" in WordPiece, nothing ("") in byte-pair encoding.
 
     Returns:
-        One `Merge` a step. Each joins the pair that is most frequent at that point ("aaa" holds two pairs); of equals,
+        One `Merge` per step. Each joins the most frequent pair at that point ("aaa" counts as two pairs); among equals,
         the one whose pieces have the lower ids.
 
     Raises:
-        ValueError: if a word is empty or has white space in it, or a number is impossible.
+        ValueError: if a word is empty or contains white space, or a number is out of its range.
     """
     check_words(words)
     check_whole("steps", steps)

@@ -1,16 +1,16 @@
 """Unigram, as SentencePiece makes it for ALBERT and T5: of all ways to cut a text, the most probable.
 
 ALBERT (Lan et al. 2020, arXiv:1909.11942, section 4.1) takes its 30,000 pieces from SentencePiece; those of its
-released models are a unigram language model (Kudo 2018, arXiv:1804.10959). It has two halves:
+released models are a unigram language model (Kudo 2018, arXiv:1804.10959). The method has two halves:
 
-* *Training* finds the pieces and their probabilities, from many to few: see `unigram_training`.
-* *Using* it is neither a walk from left to right, as in WordPiece, nor a replay of merges: it is a search for the way
-  to cut that has the highest probability, the product of those of its pieces. `segmentations` shows the best ones.
+* *Training* finds the pieces and their probabilities, from many pieces to few: see `unigram_training`.
+* *Using* them is neither a walk from left to right, as in WordPiece, nor a replay of merges. It is a search for the way
+  to cut that has the highest probability: the product of those of its pieces. `segmentations` shows the best ones.
 
-A space belongs to the piece after it and is written "▁"; the text gets one in front. So spaces can be put back when
-pieces become text again. But before they cut, ALBERT's uncased models put away case, accents and how many spaces there
-were. T5 (Raffel et al. 2020, arXiv:1910.10683, section 2.2) has 32,000 pieces of the same kind and keeps case and
-accents.
+A space belongs to the piece after it and is written "▁"; one is also put in front of the text. So spaces can be
+restored when pieces become text again. But before cutting, ALBERT's uncased models discard case, accents and how many
+spaces there were. T5 (Raffel et al. 2020, arXiv:1910.10683, section 2.2) has 32,000 pieces of the same kind and keeps
+case and accents.
 """
 
 from __future__ import annotations
@@ -86,20 +86,20 @@ def _check_sizes(vocab_size: int, min_character_count: int) -> None:
 
 
 def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10) -> Tokenizer:
-    """Train Unigram, uncased and set up as ALBERT's, with the same result at every run.
+    """Train Unigram, uncased and set up like ALBERT's; every run gives the same result.
 
     Args:
         texts: the training text, in any portions.
-        vocab_size: how many pieces at most: 5 special tokens, alphabet and longer ones together.
-        min_character_count: a character seen less often is left out of the alphabet, and a part of a word that has one
-            out of training. Such characters will be `<unk>`, but not the whole word, as in WordPiece.
+        vocab_size: the most pieces in all: 5 special tokens, the alphabet and longer pieces.
+        min_character_count: a character seen less often is left out of the alphabet, and parts of words that contain it
+            are left out of training. Such a character becomes `<unk>`; unlike in WordPiece, the whole word does not.
 
     Returns:
-        A tokenizer that makes `[CLS] A [SEP]` (segment 0) and, of a pair, `[CLS] A [SEP] B [SEP]` (B: segment 1). A
-        `[MASK]` takes the white space before it.
+        A tokenizer that encodes a text as `[CLS] A [SEP]` (segment 0) and a pair as `[CLS] A [SEP] B [SEP]` (B: segment
+        1). A `[MASK]` takes in the white space before it.
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is impossible.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is invalid.
     """
     _check_sizes(vocab_size, min_character_count)
     units = _count_units(_albert_tokenizer(models.Unigram()), texts)
@@ -119,24 +119,24 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_co
 def train_t5_unigram(
     texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10, num_sentinels: int = 100
 ) -> Tokenizer:
-    """Train Unigram, set up as T5's. It differs from ALBERT's in four ways.
+    """Train Unigram, set up like T5's, which differs from ALBERT's in four ways.
 
     Case and accents stay: what a model writes should look like what it has read. The special tokens are `<pad>` 0,
-    `</s>` 1 and `<unk>` 2. A text ends with `</s>` and begins with nothing. And the highest ids are those of the
-    sentinels, from the top down: `<extra_id_0>` is the last.
+    `</s>` 1 and `<unk>` 2. A text ends with `</s>` and has no special token in front. And the highest ids are those of
+    the sentinels, from the top down: `<extra_id_0>` is the last.
 
     Args:
         texts, min_character_count: as for `train_unigram`.
-        vocab_size: how many pieces at most: 3 special tokens, alphabet, longer ones and sentinels together. T5 has
-            32,000 and 100 sentinels, for which its model has 28 rows too many: see `T5Config`.
-        num_sentinels: how many sentinels.
+        vocab_size: the most pieces in all: 3 special tokens, the alphabet, longer pieces and the sentinels. T5 has
+            32,000 and 100 sentinels; its model has 28 rows more than these need: see `T5Config`.
+        num_sentinels: number of sentinels.
 
     Returns:
-        A tokenizer that makes `A </s>` and, of a pair, `A </s> B </s>`.
+        A tokenizer that encodes a text as `A </s>` and a pair as `A </s> B </s>`.
 
     Raises:
         ValueError: if `vocab_size` cannot hold even the special tokens, the alphabet and the sentinels, or an argument
-            is impossible.
+            is invalid.
     """
     _check_sizes(vocab_size, min_character_count)
     check_whole("num_sentinels", num_sentinels)
@@ -159,15 +159,15 @@ def segmentations(tokenizer: Tokenizer, word: str, top: int = 5) -> list[tuple[t
 
     Args:
         tokenizer: a Unigram tokenizer.
-        word: one word; it is normalised and gets its "▁" here.
-        top: how many ways at most.
+        word: one word; it is normalised and given its "▁" here.
+        top: the most ways to return.
 
     Returns:
         The ways, the most probable first, each as its pieces and the natural logarithm of its probability. The first is
-        the one that the tokenizer takes. Over all ways, the probabilities sum to that of the word.
+        the one that the tokenizer uses. Over all ways, the probabilities sum to that of the word.
 
     Raises:
-        ValueError: if the tokenizer is no Unigram, `word` is not one word or has a character that is not in the
+        ValueError: if the tokenizer is not Unigram, `word` is not one word or has a character that is not in the
             alphabet, or `top` is less than 1.
     """
     check_tokenizer(tokenizer, models.Unigram)

@@ -1,23 +1,22 @@
 """Training a unigram language model of pieces (Kudo 2018, arXiv:1804.10959, section 3.2): from many pieces to few.
 
 The model gives each piece a probability, and a word cut into pieces the product of theirs. Where to cut is not known,
-so the probabilities are learnt by expectation-maximisation (EM), which weighs each way to cut by how probable it is:
+so the probabilities are learnt by expectation-maximisation (EM), which weights each way to cut by its probability:
 
 1. Begin with far too many pieces: all characters, and the longer parts of words that cover most of the text.
 2. E: how often is each piece expected in the text, over all ways to cut it? M: that count, divided by the sum of all,
    is the piece's new probability. Repeat.
-3. Leave out the quarter of the pieces whose absence costs least, if each is cut in the next best way instead.
-   Characters stay, so that every word can still be spelled.
-4. Go back to 2, until as few are left as wanted.
+3. Remove the quarter of the pieces whose absence costs least, if each is cut in the next best way instead. Characters
+   stay, so that every word can still be spelled.
+4. Go back to 2, until only the wanted number is left.
 
-Why not by the library? The `UnigramTrainer` of `tokenizers` works the same way, but it sums in the order of a hash
-table: from run to run its scores differ in the third digit after the point, and with them the ids. Here no such order
-has a say, and numbers are rounded at every step, so that the last bits of a sum, in which processors differ, decide
-nothing.
+Why not use the library? The `UnigramTrainer` of `tokenizers` works the same way, but it sums in the order of a hash
+table: its scores differ from run to run in the third decimal place, and with them the ids. Here no such order matters,
+and numbers are rounded at every step, so that the last bits of a sum, in which processors differ, decide nothing.
 
-SentencePiece (google/sentencepiece, src/unigram_model_trainer.cc) differs in details: its M step takes a little from
-all counts (by the digamma function) and drops pieces with less than half a one, it estimates what an absence costs from
-the best way to cut alone, and it stops at 1.1 times the wanted number to keep the most probable.
+SentencePiece (google/sentencepiece, src/unigram_model_trainer.cc) differs in details: its M step takes a little off all
+counts (by the digamma function) and drops pieces with a count below one half; it estimates the cost of an absence from
+the best way to cut alone; and it stops at 1.1 times the wanted number and then keeps the most probable.
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ SPECIAL_SCORE = -100.0  # so low that a special token, a piece too, is never the
 class Lattice:
     """All ways to cut some words into pieces, as one graph.
 
-    In a word of n characters there are n + 1 places to cut, the first and the last included: the nodes. Each piece that
-    fits between two of them is an edge. So each path from the first node of a word to its last is one way to cut it.
+    A word of n characters has n + 1 places to cut, including its two ends: the nodes. Each piece that fits between two
+    of them is an edge. So each path from the first node of a word to its last is one way to cut it.
     """
 
     def __init__(self, words: Sequence[str], numbers: Mapping[str, int], whole: bool = True) -> None:
         """Find the pieces in the words.
 
         Args:
-            words: what is to be cut.
+            words: the words to cut.
             numbers: the pieces, each with its number.
             whole: whether a word may stay in one piece.
         """
@@ -69,7 +68,7 @@ class Lattice:
         self.depth, self.end, self.start, self.piece = table[np.lexsort((table[:, 1], table[:, 0]))].T.copy()
 
     def keep(self, pieces: NDArray[np.bool_]) -> None:
-        """Leave out the edges of all pieces that are not marked True."""
+        """Remove the edges of all pieces that are not marked True."""
         kept = pieces[self.piece]
         self.depth, self.end, self.start, self.piece = (
             values[kept] for values in (self.depth, self.end, self.start, self.piece)
@@ -80,7 +79,7 @@ class Lattice:
         return [slice(*pair) for pair in itertools.pairwise(bounds)]
 
     def forward(self, scores: Floats, combine: np.ufunc) -> Floats:
-        """For each node, over all paths to it: their sum (`np.logaddexp`) or the best (`np.maximum`), as logarithms."""
+        """For each node, the sum (`np.logaddexp`) or the best (`np.maximum`) of all paths to it, as logarithms."""
         reached = np.full(self.last[-1] + 1, -np.inf)
         reached[self.first] = 0.0
         for group in self._groups():
@@ -90,7 +89,7 @@ class Lattice:
         return reached
 
     def expected_counts(self, scores: Floats, word_counts: Floats) -> Floats:
-        """How often each piece is expected, over all ways to cut the words, if each word occurs as often as said."""
+        """The expected count of each piece over all ways to cut the words, which occur `word_counts` times."""
         reached = self.forward(scores, np.logaddexp)
         # How often a node is passed: the last always; where an edge starts, as often as is come from there.
         passed = np.zeros(len(reached))
@@ -122,10 +121,10 @@ def _log_probabilities(counts: Floats, alive: NDArray[np.bool_]) -> Floats:
 
 
 def seed_pieces(words: Mapping[str, int]) -> dict[str, int]:
-    """What training begins with: all characters of the words, then longer parts, each with its count.
+    """The pieces that training begins with: all characters of the words, then longer parts, each with its count.
 
-    A longer part must occur twice at least, and not always inside the same longer one (as "overnmen" in "government").
-    Of these, the ones that cover most characters of the text are taken.
+    A longer part must occur at least twice, and not always inside the same longer one (as "overnmen" in "government").
+    Of these, the ones that cover the most characters of the text are taken.
     """
     counts: Counter[str] = Counter()
     for word, count in words.items():
@@ -139,16 +138,16 @@ def seed_pieces(words: Mapping[str, int]) -> dict[str, int]:
 
 
 def train_scores(words: Mapping[str, int], vocab_size: int, special_tokens: Sequence[str]) -> list[tuple[str, float]]:
-    """Train, with the same result at every run.
+    """Train the pieces and their scores; every run gives the same result.
 
     Args:
-        words: how often each word occurs. No piece reaches across the end of a word.
-        vocab_size: how many pieces at most.
+        words: how often each word occurs. No piece crosses the end of a word.
+        vocab_size: the most pieces in all.
         special_tokens: the pieces that come first.
 
     Returns:
         The pieces in the order of their ids, each with its score, the natural logarithm of its probability: first the
-        special tokens, then the most probable.
+        special tokens (which all score `SPECIAL_SCORE`), then the others, the most probable first.
 
     Raises:
         ValueError: if `vocab_size` cannot hold the special tokens and the characters of the words.

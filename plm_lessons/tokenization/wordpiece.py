@@ -1,13 +1,13 @@
 """WordPiece, as BERT uses it (Devlin et al. 2019, arXiv:1810.04805, section 3).
 
-It has two halves that are easily confused:
+The method has two halves that are easily confused:
 
 * *Training* chooses the pieces. Schuster and Nakajima (2012), "Japanese and Korean voice search", add at each step
   the piece that raises the likelihood of the training text most. The code that made BERT's vocabulary was not released
   (google-research/bert, README: it depends on internal libraries). `tokenizers` trains its WordPiece as byte-pair
   encoding does, by the most frequent pair: see `training_merges`. So ours is trained that way too.
-* *Using* it is greedy: from the left, the longest piece that fits, again and again: see `longest_match`.
-  Here the library and BERT's own `tokenization.py` agree.
+* *Using* them is greedy: from the left, always the longest piece that fits: see `longest_match`. In this the library
+  and BERT's own `tokenization.py` agree.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class MatchStep:
 
     Attributes:
         start: where in the word the step begins.
-        tried: the pieces looked up, longest first; all but the last are not in the vocabulary.
+        tried: the pieces looked up, longest first; those before the last are not in the vocabulary.
         piece: the piece taken, the last one tried; None if nothing fits, which makes the whole word `[UNK]`.
     """
 
@@ -51,19 +51,20 @@ def _bert_tokenizer(model: models.Model) -> Tokenizer:
 
 
 def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_count: int = 10) -> Tokenizer:
-    """Train WordPiece with `tokenizers`, uncased and set up as BERT's, with the same result at every run.
+    """Train WordPiece with `tokenizers`, uncased and set up like BERT's; every run gives the same result.
 
     Args:
         texts: the training text, in any portions.
-        vocab_size: how many pieces at most: special tokens, alphabet and merges together.
-        min_character_count: a character seen less often is left out of the alphabet, and a word that has one out of
-            training: it will be `[UNK]`. So no place goes to characters that are too rare to be learnt.
+        vocab_size: the most pieces in all: special tokens, alphabet and merges.
+        min_character_count: a character seen less often is left out of the alphabet, and words that contain it are left
+            out of training and become `[UNK]`. So no piece is spent on characters that are too rare to be learnt.
 
     Returns:
-        A tokenizer that makes `[CLS] A [SEP]` (segment 0) and, of a pair, `[CLS] A [SEP] B [SEP]` (B: segment 1).
+        A tokenizer that encodes a text as `[CLS] A [SEP]` (segment 0) and a pair as `[CLS] A [SEP] B [SEP]` (B: segment
+        1).
 
     Raises:
-        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is impossible.
+        ValueError: if `vocab_size` cannot hold even the special tokens and the alphabet, or an argument is invalid.
     """
     check_whole("vocab_size", vocab_size, least=1)
     check_whole("min_character_count", min_character_count)
@@ -96,12 +97,12 @@ def longest_match(tokenizer: Tokenizer, word: str) -> list[MatchStep]:
         word: one word as the pre-tokenizer leaves it (lower case, no white space, no punctuation attached).
 
     Returns:
-        The steps. If in one of them no piece fits, that is the last, with `piece=None`: the whole word is `[UNK]`,
-        the pieces found before it included.
+        The steps. A step in which no piece fits is the last and has `piece=None`: the whole word is then `[UNK]`,
+        including the pieces found before.
 
     Raises:
-        ValueError: if the tokenizer is no WordPiece, or the word empty, longer than the model's limit (it is `[UNK]`
-            unseen), or changed by the normalizer or pre-tokenizer.
+        ValueError: if the tokenizer is not WordPiece, or the word is empty, longer than the model's limit (it is then
+            `[UNK]` without a search), or changed by the normalizer or pre-tokenizer.
     """
     check_tokenizer(tokenizer, models.WordPiece)
     if (seen := the_word(tokenizer, word)) != word:

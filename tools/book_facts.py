@@ -1,7 +1,7 @@
-"""A Sphinx extension that counts and looks up what the pages say about the book itself.
+"""A Sphinx extension that computes or looks up the facts that the pages state about the book itself.
 
-The pages get, as substitutions: `reading`, the minutes that each notebook takes to read, and to run where
-`make notebooks` has measured it; `notebooks` and `versions`, the tables of the page on versions and run times.
+The pages get these substitutions: `reading`, the minutes that each notebook takes to read, and to run if
+`make notebooks` has measured that; `notebooks` and `versions`, the tables of the page on versions and run times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def minutes(notebook: Path) -> int:
 
 
 def run_seconds(book: Path) -> dict[str, int]:
-    """Return how long each notebook took when `make notebooks` ran it last, as far as that is known."""
+    """Return how long each notebook took when `make notebooks` last ran it, as far as that is known."""
     stored = book / "run_times.json"
     seconds: dict[str, int] = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {}
     return seconds
@@ -50,13 +50,13 @@ def in_order(book: Path) -> list[Path]:
 
 
 def table(header: list[str], rows: list[list[str]], side: str = "--:") -> str:
-    """Return a table in Markdown: the first column to the left, the others to the right, or to the given side."""
+    """Return a Markdown table with the first column left-aligned, and the others right-aligned or as `side` says."""
     lines = [header, [":--"] + [side] * (len(header) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def find_facts(app: Sphinx, config: Config) -> None:
-    """Put the facts where the pages find them."""
+    """Set the substitutions that the pages use."""
     book = Path(app.srcdir, "book")
     seconds = run_seconds(book)
     reading, rows = {}, []
@@ -84,6 +84,6 @@ def find_facts(app: Sphinx, config: Config) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the step of the build at which the facts are found."""
+    """Register the build step that finds the facts."""
     app.connect("config-inited", find_facts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

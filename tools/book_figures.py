@@ -1,6 +1,6 @@
-"""A Sphinx extension for cells that draw several figures: side by side where there is room, else one below the other.
+"""A Sphinx extension that lays out several figures of a cell side by side, or stacked where there is no room.
 
-A cell's alternative text (`mystnb.image.alt` in its metadata) has a part for each of its figures, between bars: ` | `.
+A cell's alternative text (`mystnb.image.alt` in its metadata) has a part for each figure, separated by bars: ` | `.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ BETWEEN = " | "
 
 
 def lay_out_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Mark the outputs that hold several figures (book.css has their grid), and give each its part of the text.
+    """Mark outputs that hold several figures (book.css has their grid), and give each figure its alternative text.
 
     Raises:
-        ExtensionError: A cell has not as many parts as figures.
+        ExtensionError: The numbers of parts and figures of a cell differ.
     """
     for output in doctree.findall(nodes.container):
         if "cell_output" not in output["classes"]:
@@ -38,6 +38,6 @@ def lay_out_figures(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Called by Sphinx."""
+    """Register the build step of this extension."""
     app.connect("doctree-resolved", lay_out_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,9 +1,9 @@
-"""A Sphinx extension for what may not be torn apart at the end of a line.
+"""A Sphinx extension that controls where lines may break.
 
-- A formula or a piece of code keeps the punctuation that touches it. Both are boxes, and next to a box a browser may
-  break the line even where it would not between letters: before a full stop, or behind an opening bracket.
-- A number keeps its spread: "87.4 ± 0.4".
-- A path breaks behind a slash, rather than in the middle of a name.
+- A formula or a piece of code stays with the punctuation that touches it. Both are boxes, and next to a box a browser
+  may break the line where it would not between letters: before a full stop, or after an opening bracket.
+- A number stays with its spread: "87.4 ± 0.4".
+- A path breaks after a slash rather than in the middle of a name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SLASH = re.compile(r"(?<=\w)/(?=\w)")
 
 
 def keep_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put each formula and each piece of code of a text into one element with the signs that touch it."""
+    """Wrap each formula and each piece of code together with the punctuation that touches it."""
     for box in [*doctree.findall(nodes.math), *doctree.findall(nodes.literal)]:
         outer: nodes.Element = box.parent if isinstance(box.parent, nodes.reference) else box
         parent = outer.parent
@@ -46,19 +46,19 @@ def keep_punctuation(app: Sphinx, doctree: nodes.document, docname: str) -> None
 
 
 def keep_spreads(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Tie each number of a page to its spread."""
+    """Join each number of a page to its spread with no-break spaces."""
     for text in list(doctree.findall(nodes.Text)):
         if SPREAD.search(text) and not isinstance(text.parent, nodes.FixedTextElement | nodes.raw | nodes.literal):
             text.parent.replace(text, nodes.Text(SPREAD.sub("\u00a0±\u00a0", text)))
 
 
 def let_paths_break(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Show a browser the places at which the paths of a page may break."""
+    """Mark the places at which a browser may break the paths of a page."""
     context["body"] = CODE.sub(lambda code: SLASH.sub("/<wbr>", code[0]), context.get("body") or "")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the steps of the build at which this extension takes part."""
+    """Register the build steps of this extension."""
     app.connect("doctree-resolved", keep_punctuation, priority=400)  # before links are made of names
     app.connect("doctree-resolved", keep_spreads)
     app.connect("html-page-context", let_paths_break)

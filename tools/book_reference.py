@@ -1,12 +1,12 @@
 """A Sphinx extension for the reference: pages made of docstrings, and links between them and the chapters.
 
 On a page the line `% reference: plm_lessons.layers` becomes a section for that package and one for each of its modules,
-with the chapter sections that use them; Sphinx's autodoc fills in the docstrings. The other way round, a name of the
-package leads to its entry wherever it stands in a chapter's code, or between backticks.
+with links to the chapter sections that use them; Sphinx's autodoc fills in the docstrings. Conversely, a name of the
+package links to its entry wherever it occurs in a chapter's code or between backticks.
 
-The docstrings are plain text with single backticks. What reStructuredText would make of that is set right here: tables
-of letters and indented examples keep their lines, and text between backticks is code, and a link if the package knows
-the name.
+The docstrings are plain text with single backticks, which reStructuredText would misread. This module corrects that:
+tables of letters and indented examples keep their lines, and text between backticks is code, and a link if it names
+something in the package.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UNTYPED = ("Returns:", "Yields:")
 
 
 class Use(NamedTuple):
-    """A name of the package, by the path of its definition, and the section of a notebook that uses it first."""
+    """A name of the package, given by the path of its definition, and the notebook section that first uses it."""
 
     path: str
     section: str
@@ -58,7 +58,7 @@ class Use(NamedTuple):
 
 @cache
 def definition(path: str) -> str:
-    """Return the path under which something is documented: that of the module in which it is written."""
+    """Return the path under which a name is documented: in the module that defines it."""
     module, _, name = path.rpartition(".")
     target: Any = getattr(importlib.import_module(module), name, None)
     return f"{target.__module__}.{target.__qualname__}" if hasattr(target, "__qualname__") else path
@@ -74,7 +74,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 @cache
 def code_cells(notebook: Path) -> tuple[tuple[str, ast.AST], ...]:
-    """Return the code cells of a notebook, each with the heading that it stands below."""
+    """Return the code cells of a notebook, each with the last heading before it."""
     cells, heading = [], ""
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "markdown":
@@ -106,7 +106,7 @@ def uses(notebook: Path) -> tuple[Use, ...]:
 
 
 def expand_marks(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Replace each mark in the source of a page by its sections."""
+    """Replace each mark in the source of a page with its sections."""
     if MARK.search(source[0]):
         notebooks = sorted(path for path in Path(app.srcdir, "book").glob("*.ipynb"))
         source[0] = MARK.sub(lambda mark: "\n\n".join(sections(mark[1], notebooks)), source[0])
@@ -137,7 +137,7 @@ def places(module: str, notebooks: list[Path]) -> Iterator[str]:
 def name_factories(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Show of a field whose default is made anew each time what makes it, where Python says "<factory>"."""
+    """Replace "<factory>", which Python shows for a field with a default factory, with a call of that factory."""
     if signature and dataclasses.is_dataclass(obj):
         for field in dataclasses.fields(obj):
             made_by = getattr(field.default_factory, "__name__", "...")
@@ -148,7 +148,7 @@ def name_factories(
 
 
 def tidy_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Make of a docstring what its author meant; before napoleon reads it."""
+    """Correct what reStructuredText and napoleon would misread in a docstring, before napoleon reads it."""
     if lines and lines[0].startswith("Alias for field number"):
         lines.clear()  # what Python says of a field that its author says nothing of
     if what in ("attribute", "data", "property") and lines:
@@ -165,7 +165,7 @@ def tidy_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
 
 
 def keep_columns(lines: list[str]) -> list[str]:
-    """Return the lines with every paragraph that is set in columns in a form that keeps its lines apart."""
+    """Return the lines, with paragraphs set in columns changed to a form that keeps their lines separate."""
     kept: list[str] = []
     paragraph: list[str] = []
     for line in [*lines, ""]:
@@ -186,7 +186,7 @@ def keep_columns(lines: list[str]) -> list[str]:
 
 
 def list_table(lines: list[str]) -> list[str]:
-    """Return a table of Markdown as one of reStructuredText."""
+    """Convert a Markdown table to reStructuredText."""
     table = [".. list-table::", "   :header-rows: 1", ""]
     for line in lines:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -199,7 +199,7 @@ def list_table(lines: list[str]) -> list[str]:
 
 
 def backticks(role: str, raw: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = None) -> Any:
-    """The role of text between backticks: code, that may turn out to be a link when all entries are known."""
+    """Make code of text between backticks; it may become a link once all entries are known."""
     context = inliner.document.settings.env.ref_context
     scope = [context[key] for key in ("py:module", "py:class") if context.get(key)]
     code = nodes.literal(raw, text.replace("\\", ""))
@@ -207,7 +207,7 @@ def backticks(role: str, raw: str, text: str, line: int, inliner: Any, options: 
 
 
 class Entries:
-    """The entries of the reference: where a name leads."""
+    """The entries of the reference, to which names link."""
 
     def __init__(self, env: BuildEnvironment) -> None:
         self.objects = env.domaindata["py"]["objects"]
@@ -217,9 +217,9 @@ class Entries:
                 self.by_ending.setdefault(path.rpartition(".")[2], []).append(path)
 
     def find(self, name: str, scope: tuple[str, ...] = ()) -> str | None:
-        """Return the path that a name stands for, seen from inside a module and class; None if there is no single one.
+        """Return the path that a name means inside a module and class; None if it is unknown or ambiguous.
 
-        A method is found from inside its class, or with the name of the class before it.
+        A method is found from inside its class, or if the name of its class precedes it.
         """
         name = name.removesuffix("()")
         inside = [".".join([*scope[:depth], name]) for depth in range(len(scope), -1, -1)]
@@ -233,12 +233,12 @@ class Entries:
 
 @cache
 def entries(env: BuildEnvironment) -> Entries:
-    """Return the entries, found once for a build: they are asked for when all pages have been read."""
+    """Return the entries, which are found once for a build, after all pages have been read."""
     return Entries(env)
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: nodes.Node) -> nodes.Node | None:
-    """Return what stands in the place of a reference that Sphinx cannot resolve; None makes it a fault."""
+    """Return what replaces a reference that Sphinx cannot resolve; None makes the reference an error."""
     target = node["reftarget"]
     if node["reftype"] == "backticks":
         return link(app, node["refdoc"], entries(env).find(target, tuple(node["scope"])), contents) or contents
@@ -251,7 +251,7 @@ def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, contents: no
 
 
 def link(app: Sphinx, docname: str, path: str | None, contents: nodes.Node) -> nodes.Node | None:
-    """Return a link from a page to the entry of `path`, if there is one."""
+    """Return a link from a page to the entry at `path`, or None if `path` is None."""
     if path is None:
         return None
     entry = app.env.domaindata["py"]["objects"][path]
@@ -259,7 +259,7 @@ def link(app: Sphinx, docname: str, path: str | None, contents: nodes.Node) -> n
 
 
 def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Make links of the names of the package in the text and the code of a page."""
+    """Turn names of the package in the text and the code of a page into links."""
     if app.builder.format != "html":
         return
     known = entries(app.env)
@@ -279,7 +279,7 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def linked_code(app: Sphinx, docname: str, block: nodes.literal_block, names: dict[str, str]) -> nodes.raw:
-    """Return a block of code as HTML: the given names lead to their entries, and what looks plain has no element."""
+    """Return a code block as HTML, with links from the given names to their entries, and no elements for plain code."""
     language = block["language"]
     html = app.builder.highlighter.highlight_block(block.astext(), language, location=block)  # type: ignore[attr-defined]
 
@@ -296,7 +296,7 @@ def linked_code(app: Sphinx, docname: str, block: nodes.literal_block, names: di
 
 
 def forget_unread_modules(app: Sphinx) -> tuple[()]:
-    """Keep viewcode's list of modules to those whose source it shows: it links also to what has none, as builtins."""
+    """Keep in viewcode's list only modules whose source it shows; it would also link to others, such as builtins."""
     modules = getattr(app.env, "_viewcode_modules", {})
     for name in [name for name, entry in modules.items() if not entry]:
         del modules[name]
@@ -304,7 +304,7 @@ def forget_unread_modules(app: Sphinx) -> tuple[()]:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the role and the steps of the build at which this extension takes part."""
+    """Register the role and the build steps of this extension."""
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"

@@ -1,13 +1,13 @@
 """A Sphinx extension for what surrounds the pages: what search engines, link previews, hosts and lost readers see.
 
 - Each page gets a description (`page_descriptions` in _config.yml) and the tags from which a link preview is made.
-- `404.html`, `sitemap.xml` and `robots.txt`.
-- The theme's script waits for the widgets with its work; what does not suit the book in it and in Sphinx's is changed.
-- `_headers`, which says which Content-Security-Policy the site works under. Hosts such as Netlify and Cloudflare Pages
+- `404.html`, `sitemap.xml` and `robots.txt` are made.
+- The theme's script starts after the widgets; what does not suit the book in its and Sphinx's scripts is changed.
+- `_headers` holds the Content-Security-Policy under which the site works. Hosts such as Netlify and Cloudflare Pages
   read that file; tools/build_book.py serves the book with it, so that the tests run under it.
 
-The policy lets a page load from its own host only, and run no script that is not a file of the site or one of the few
-inline scripts that were there when the book was built: it names these by their hashes.
+The policy lets a page load only from its own host, and run only scripts that are files of the site or among the few
+inline scripts that were there when the book was built, which it names by their hashes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def description(app: Sphinx, page: str) -> str:
 
 
 def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Add the description and the tags of the link preview, and take out what a page can do without."""
+    """Add the description and the tags of the link preview, and remove what a page does not need."""
     root = page == app.config.root_doc
     if root:
         context["docstitle"] = ""  # or the title of the book stands there twice
@@ -85,10 +85,10 @@ def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any]
 
 
 def let_widgets_come_first(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Put a script behind the widgets of a page that the browser has to wait for.
+    """Add, after the widgets of a page, a script for which the browser has to wait.
 
-    Else the module of the last widget and all that the theme and its extensions do once a page is read are one task,
-    and on a phone the widget cannot be used for half a second.
+    Otherwise the module of the last widget and all the work of the theme and its extensions after loading form a single
+    task, and on a phone the widget cannot be used for half a second.
     """
     if '<div class="plm-block" data-plm-widget=' in context.get("body", ""):
         address = escape(context["pathto"]("_static/after_widgets.js", 1))
@@ -96,7 +96,7 @@ def let_widgets_come_first(app: Sphinx, page: str, template: str, context: dict[
 
 
 def let_summaries_name_themselves(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Take away the name of what opens a hidden cell: who speaks to the browser says the words that stand there."""
+    """Remove the label of what opens a hidden cell, so that users of speech control can say the words they see."""
     context["body"] = context.get("body", "").replace(' aria-label="Toggle hidden content"', "")
 
 
@@ -114,7 +114,7 @@ def strip_tags(html: str) -> str:
 
 
 class Inline(HTMLParser):
-    """Collects what a page has of scripts, style sheets and event handlers that are no files."""
+    """Collects the inline scripts, style sheets and event handlers of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,9 +138,9 @@ class Inline(HTMLParser):
 
 
 def policy(pages: Iterable[str]) -> str:
-    """Return the tightest Content-Security-Policy that lets the given pages, as HTML, work.
+    """Return the strictest Content-Security-Policy under which the given pages, as HTML, work.
 
-    Style attributes must be allowed as such: KaTeX sets each formula with hundreds of different ones.
+    All style attributes must be allowed: KaTeX sets each formula with hundreds of different ones.
     """
     inline = Inline()
     for page in pages:
@@ -162,7 +162,7 @@ def policy(pages: Iterable[str]) -> str:
 
 
 def hashes(texts: Iterable[str]) -> list[str]:
-    """Return the names under which a policy knows the texts."""
+    """Return the hashes by which a policy names the texts."""
     return sorted(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
 
 
@@ -170,7 +170,7 @@ def hashes(texts: Iterable[str]) -> list[str]:
 
 
 def write_files(app: Sphinx, exception: Exception | None) -> None:
-    """Write the files that no page makes, when the pages stand."""
+    """Write the files that are not pages, once the pages are built."""
     if exception is not None or app.builder.name != "html":
         return
     out, base = Path(app.outdir), app.config.html_baseurl
@@ -215,10 +215,10 @@ CHANGES = {
 
 
 def change_scripts(app: Sphinx, exception: Exception | None) -> None:
-    """Change what does not suit this book in scripts that come with the theme and with Sphinx.
+    """Change what does not suit this book in the scripts of the theme and of Sphinx.
 
     Raises:
-        ExtensionError: a script is another than the one that the change was written for.
+        ExtensionError: a script differs from the one for which the change was written.
     """
     if exception is not None or app.builder.name != "html":
         return
@@ -233,7 +233,7 @@ def change_scripts(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the setting and the steps of the build at which this extension takes part."""
+    """Register the setting and the build steps of this extension."""
     app.add_config_value("page_descriptions", {}, "html", [dict])
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
     app.connect("html-page-context", let_widgets_come_first)

@@ -1,13 +1,13 @@
-"""A Sphinx extension for tables: columns of words stand to the left, and tables of words fit on a phone.
+"""A Sphinx extension for tables: columns of words are left-aligned, and tables of words fit on a phone.
 
-What a notebook's cell displays comes with every column of a table but the first to the right, whatever it holds; that
-suits numbers. Here a column of words goes to the left.
+In tables that a notebook's cell displays, every column but the first is right-aligned, whatever it holds; that suits
+numbers. Here columns of words are left-aligned.
 
-Where the first column has no name, its cells name the rows; and what stands above them is then no name of anything.
+If the first column has no name, its cells name the rows, and the empty cell above them is no header.
 
-A table of words that is too wide for a phone is marked, so that book.css can put the cells of a row below each other
-there. Each of its cells says which column it is of, and that it is a cell: of one that is laid out as a block, a
-browser may no longer tell those who listen.
+A table of words that is too wide for a phone is marked, so that book.css can stack the cells of a row there. Each of
+its cells names its column and has the role of a cell: a browser may no longer tell screen readers that, if the cell is
+laid out as a block.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROLES |= {"th": "columnheader", 'th scope="row"': "rowheader"}
 
 
 def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put each column of a page's tables to the side that suits it; mark what names rows, and what a phone stacks."""
+    """Align each column of a page's tables to suit its contents; mark row headers, and tables that a phone stacks."""
     for table in doctree.findall(nodes.table):
         rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
         if len({len(row) for row in rows}) != 1 or any("morecols" in entry for row in rows for entry in row):
@@ -62,26 +62,26 @@ def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 def is_displayed(node: nodes.Node | None) -> bool:
-    """Return whether a cell of a notebook displays `node`."""
+    """Return whether `node` is part of the output of a notebook's cell."""
     while node is not None and "cell_output" not in getattr(node, "attributes", {}).get("classes", []):
         node = node.parent
     return node is not None
 
 
 def holds_numbers(cells: list[str]) -> bool:
-    """Return whether at least half of the cells that hold something begin with a number."""
+    """Return whether at least half of the cells that are not empty begin with a number."""
     filled = [cell for cell in cells if cell.strip()]
     return bool(filled) and 2 * sum(bool(NUMBER.match(cell)) for cell in filled) >= len(filled)
 
 
 def label_cells(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Name the rows of a page's tables, and give its stacked ones their labels and roles."""
+    """Mark the row headers of a page's tables, and give stacked tables their labels and roles."""
     body = ROW_NAME.sub('<th scope="row" ', CORNER.sub(r'<td class="\1"></td>', context.get("body") or ""))
     context["body"] = TABLE.sub(lambda table: with_labels(table[0]), body)
 
 
 def with_labels(table: str) -> str:
-    """Return the HTML of a table in which each part names its role, and each cell its column."""
+    """Return the HTML of a table with the role of each part, and the column's name on each cell."""
     labels = [strip_tags(header).strip() for header in HEADER.findall(table)]
 
     def labelled(row: re.Match[str]) -> str:
@@ -92,7 +92,7 @@ def with_labels(table: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the steps of the build at which this extension takes part."""
+    """Register the build steps of this extension."""
     app.connect("doctree-resolved", set_columns)
     app.connect("html-page-context", label_cells)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

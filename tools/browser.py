@@ -1,4 +1,4 @@
-"""The Chromium of this machine, for what looks at pages: tests, benchmarks and the pictures of the book."""
+"""The Chromium of this machine, for everything that opens pages: tests, benchmarks and the pictures of the book."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING = (
 def chromium_path() -> str | None:
     """Return the path of the browser, or None.
 
-    CHROMIUM, where it is set, counts even if nothing is there, so that a typing error is seen.
+    If CHROMIUM is set, it is returned even if nothing is there, so that a typing error is noticed.
     """
     return os.environ.get("CHROMIUM") or next((path for name in NAMES if (path := shutil.which(name))), None)
 

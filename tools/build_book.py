@@ -29,7 +29,7 @@ LAST_PORT = 65_535
 
 
 def sources() -> Iterator[Path]:
-    """Yield all that shapes the pages: the book and its folders, what builds it, the package it refers to."""
+    """Yield all files that shape the pages: the book and its folders, what builds it, and the package it refers to."""
     yield from (ROOT / name for name in ("_config.yml", "_toc.yml", "requirements.in", "requirements.txt"))
     yield ROOT / "tools" / "katex_math.py"
     yield from (ROOT / "tools").glob("book_*.py")
@@ -39,12 +39,12 @@ def sources() -> Iterator[Path]:
 
 
 def is_fresh() -> bool:
-    """Return whether the last build came to its end and nothing has changed since."""
+    """Return whether the last build was completed and nothing has changed since."""
     return FINISHED.exists() and all(path.stat().st_mtime <= FINISHED.stat().st_mtime for path in sources())
 
 
 def build() -> None:
-    """Build the book from nothing: a page that Sphinx remembers from an earlier build would not warn a second time.
+    """Build the book from scratch: a page that Sphinx remembers from an earlier build would not warn a second time.
 
     Raises:
         RuntimeError: the build failed or warned; its messages are on the terminal.
@@ -61,7 +61,7 @@ def build() -> None:
 
 
 class BookHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves the site as a host should: under its policy, and with its own page where there is none. Writes no log."""
+    """Serves the site as a host should: under its policy, and with its own 404 page. Writes no log."""
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", policy())

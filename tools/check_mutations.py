@@ -24,13 +24,13 @@ COPIED = ("plm_lessons", "tests", "tools", "benchmarks", "pyproject.toml")
 
 
 class Mutation(NamedTuple):
-    """A slip that someone could make.
+    """A mistake that someone could make.
 
     Attributes:
-        name: What is wrong then.
-        file: In `plm_lessons/`.
-        right, wrong: A part of the file that is there once, and what takes its place.
-        tests: Which files of tests must notice.
+        name: What the mistake is.
+        file: The file in `plm_lessons/`.
+        right, wrong: A piece of the file that occurs once, and what replaces it.
+        tests: The test files, of which one must fail.
     """
 
     name: str
@@ -135,7 +135,7 @@ MUTATIONS = (
 
 
 def tests_pass(tests: Iterable[str], copy: Path) -> bool:
-    """Return whether the copy passes these files of tests.
+    """Return whether the copy passes these test files.
 
     Raises:
         SystemExit: pytest could not run them.
@@ -151,10 +151,10 @@ def tests_pass(tests: Iterable[str], copy: Path) -> bool:
 
 
 def survives(mutation: Mutation, copy: Path) -> bool:
-    """Break the copy, run the tests, mend it. Return whether all tests passed.
+    """Break the copy, run the tests, and repair it; return whether all tests passed.
 
     Raises:
-        SystemExit: the line to be broken is not there, or not once.
+        SystemExit: the code to be broken does not occur exactly once.
     """
     file = copy / "plm_lessons" / mutation.file
     text = file.read_text(encoding="utf-8")
@@ -168,7 +168,7 @@ def survives(mutation: Mutation, copy: Path) -> bool:
 
 
 def main() -> int:
-    """Run what the command line asks for; return 1 where a mutation survives."""
+    """Run what the command line asks for; return 1 if a mutation survives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("word", nargs="?", default="", help="a part of the names of those to be run")
     word = parser.parse_args().word

@@ -1,7 +1,7 @@
-"""What the downstream tasks yield without a neural network: counts of words, and a few lines for each task.
+"""Baselines of the downstream tasks without a neural network: word counts, and a few lines of code for each task.
 
-Each takes the same training examples as the models. The strength of the logistic regressions' regularisation is chosen
-on the validation split.
+Each learns from the same training examples as the models. The regularisation strength of the logistic regressions is
+chosen on the validation split.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Features = Callable[[Sequence], sparse.csr_matrix]
 
 
 def best_classifier(features: Features, train: Sequence, validation: Sequence) -> LogisticRegression | DummyClassifier:
-    """The logistic regression on these features that is right most often on the validation split."""
+    """Return the logistic regression on these features that is most often right on the validation split."""
     labels, others = [[example.label for example in examples] for examples in (train, validation)]
     inputs, asked = features(train), features(validation)
     if len(set(labels)) == 1:  # of a few examples all may be of one class
@@ -38,7 +38,7 @@ def best_classifier(features: Features, train: Sequence, validation: Sequence) -
 def classify_texts(
     train: Sequence[LabelledText], validation: Sequence[LabelledText], test: Sequence[LabelledText]
 ) -> dict[str, float]:
-    """TF-IDF of the words, then logistic regression. (Pairs of words besides do no better here.)"""
+    """Measure logistic regression on the TF-IDF of the words. (Adding pairs of words does no better here.)"""
     vectorizer = TfidfVectorizer(sublinear_tf=True).fit([example.text for example in train])
 
     def features(examples: Sequence[LabelledText]) -> sparse.csr_matrix:
@@ -51,9 +51,10 @@ def classify_texts(
 def classify_pairs(
     train: Sequence[LabelledPair], validation: Sequence[LabelledPair], test: Sequence[LabelledPair]
 ) -> dict[str, float]:
-    """TF-IDF of both texts: the product word by word, the cosine, and the share of the first's words in the second.
+    """Measure logistic regression on the TF-IDF of both texts: their product, cosine, and share of common words.
 
-    The two vectors themselves are left out: half of the pairs with any text are right, so they say nothing.
+    The product is taken word by word; the share is that of the first text's words in the second. The two vectors
+    themselves are left out: half of the pairs with any text are right, so they say nothing.
     """
     texts = [text for example in train for text in (example.first, example.second)]
     vectorizer = TfidfVectorizer(sublinear_tf=True).fit(texts)
@@ -72,9 +73,9 @@ def classify_pairs(
 def label_words(
     train: Sequence[LabelledWords], validation: Sequence[LabelledWords], test: Sequence[LabelledWords]
 ) -> dict[str, float]:
-    """Each word has the label that it most often has there: at the beginning of a sentence, or within one.
+    """Give each word its most frequent label in that place: at the beginning of a sentence, or within one.
 
-    A word that was never met has the label of those met once.
+    A word not seen in that place gets its most frequent label anywhere; an unseen word, that of words seen once.
     """
     seen: dict[Hashable, Counter[int]] = defaultdict(Counter)
     times = Counter(word for example in train for _, word in _places(example.text))
@@ -91,7 +92,7 @@ def label_words(
 
 
 def _places(text: str) -> Iterator[tuple[bool, str]]:
-    """Each word without punctuation marks, and whether a sentence begins with it."""
+    """Yield for each word whether it begins a sentence, and the word without punctuation marks."""
     first = True
     for word in text.split():
         yield first, word.strip(".,;:!?()[]\"'“”")
@@ -101,7 +102,7 @@ def _places(text: str) -> Iterator[tuple[bool, str]]:
 def answer_questions(
     train: Sequence[Question], validation: Sequence[Question], test: Sequence[Question]
 ) -> dict[str, float]:
-    """The beginning of the sentence most like the question, up to what usually comes after a title."""
+    """Answer with the start of the sentence most similar to the question, up to what usually follows a title."""
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     vectorizer.fit([text for asked in train for text in (asked.question, *split_sentences(asked.context))])
     answers = []
@@ -120,4 +121,4 @@ BASELINES: dict[str, Callable[..., dict[str, float]]] = {
     "words": label_words,
     "question": answer_questions,
 }
-"""For each kind of task (training, validation and test examples) -> figures."""
+"""For each kind of task, a function from training, validation and test examples to figures."""

@@ -19,22 +19,22 @@ COUNTS = {
     "words": "the label that a word has most often, at the beginning of a sentence or within one",
     "question": "the beginning of the sentence whose TF-IDF vector is nearest to the question's",
 }
-"""What is counted, for each kind of task."""
+"""What the baseline counts, for each kind of task."""
 COUNTING, PRE_TRAINED, SCRATCH = "counting", "pre-trained", "from scratch"
 LONGER = "from scratch, longer"
-"""A network that begins with nothing needs more steps than one that is pre-trained; to give both equally many would say
+"""A network trained from scratch needs more steps than a pre-trained one; a comparison at equally many steps would say
 less about labels than about steps."""
 STARTS = (PRE_TRAINED, SCRATCH, LONGER)
 EPOCHS = 4
 LEAST_STEPS = {PRE_TRAINED: 100, SCRATCH: 100, LONGER: 1000}
-"""Few examples are read more than `EPOCHS` times, until so many steps are done."""
+"""A small number of examples is read more than `EPOCHS` times, until this many steps are done."""
 
 Column = tuple[str, str]
 """A model and how it started."""
 
 
 def tables(entries: Sequence[dict[str, Any]]) -> str:
-    """All tasks with most examples, then each learning curve. Of weights or settings that changed, the last count."""
+    """Return a table of all tasks with most examples, and each learning curve, for the latest weights and settings."""
     current = current_runs(entries)
     cells: dict[tuple[str, int, Column], list[dict[str, float]]] = {}
     for entry in current:
@@ -77,7 +77,7 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _rates(entries: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]) -> str:
-    """How the learning rates were chosen, and which may have a better one outside the range that was tried."""
+    """Say how the learning rates were chosen, and for which runs a better one may lie outside the range tried."""
     used = {_series(entry["run"]): entry["run"]["learning_rate"] for entry in current if entry["run"]["model"]}
     weights = {entry["run"]["weights"] for entry in current}
     most: dict[str, int] = {}

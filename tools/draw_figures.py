@@ -3,7 +3,7 @@
     python tools/draw_figures.py map     writes book/map.svg
     python tools/draw_figures.py card    writes book/_static/card.png; needs Chromium, which CHROMIUM may name
 
-The map stands inline in the page and takes its colours from book/_static/book.css, so that it follows the theme.
+The map is inline in the page and takes its colours from book/_static/book.css, so that it follows the theme.
 """
 
 from __future__ import annotations

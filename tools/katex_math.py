@@ -1,9 +1,8 @@
 """A Sphinx extension that sets mathematics with KaTeX while the book is built.
 
-The pages then hold finished formulas, as HTML for the eye and MathML for screen readers. Nothing comes from another
+The pages then hold finished formulas, as HTML for display and MathML for screen readers. Nothing comes from another
 host, no script runs in the reader's browser, and a formula with a mistake fails the strict build instead of showing raw
-TeX.
-KaTeX runs inside Python, in the V8 engine of `mini-racer`; Node is not needed.
+TeX. KaTeX runs inside Python, in the V8 engine of `mini-racer`; Node is not needed.
 
 `tools/katex/katex.min.js` and `book/_static/katex/` (style sheet and fonts) come unchanged from the npm package
 katex 0.19.1, except that the style sheet names only the woff2 fonts, the one format that every current browser reads.
@@ -42,7 +41,7 @@ def engine() -> MiniRacer:
 
 
 def close_engine(app: Sphinx, exception: Exception | None) -> None:
-    """End the engine's thread with the build: left to the interpreter's own end, it can wait for itself for ever."""
+    """End the engine's thread when the build ends; at the exit of the interpreter it could deadlock."""
     if engine.cache_info().currsize:
         engine().close()
         engine.cache_clear()
@@ -76,8 +75,8 @@ def render_or_warn(tex: str, display: bool, node: nodes.Element) -> str:
 def display_source(tex: str) -> str:
     """Return `tex` ready for display.
 
-    Several lines that do not say how they stand (`a &= b \\\\ c &= d`) are aligned. An environment that would number
-    its own lines is told not to: Sphinx gives a formula its one number.
+    Several lines without an environment (`a &= b \\\\ c &= d`) are aligned. An environment that would number its lines
+    is told not to: Sphinx gives each formula a single number.
     """
     if r"\\" in tex and r"\begin{" not in tex:
         return rf"\begin{{aligned}}{tex}\end{{aligned}}"
@@ -85,13 +84,13 @@ def display_source(tex: str) -> str:
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
-    """Write a formula that stands in a line of text."""
+    """Write a formula within a line of text."""
     translator.body.append(render_or_warn(node.astext(), False, node))
     raise nodes.SkipNode
 
 
 def visit_display(translator: HTML5Translator, node: nodes.math_block) -> None:
-    """Write a formula that stands on its own, with its number where it has one."""
+    """Write a displayed formula, with its number if it has one."""
     translator.body.append(translator.starttag(node, "div", CLASS="math"))
     if node["number"]:
         number = get_node_equation_number(translator, node)

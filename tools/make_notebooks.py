@@ -54,7 +54,7 @@ WIDGET_CODE = re.compile(
 
 
 def repository() -> tuple[str, str]:
-    """Return the address and the branch of the repository, from the one place where they stand (_config.yml)."""
+    """Return the address and the branch of the repository, which are defined in one place (_config.yml)."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     return config["repository"]["url"], config["repository"]["branch"]
 
@@ -83,7 +83,7 @@ def setup_source() -> str:
 
 
 def with_setup_cell(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy of `notebook` that starts with the set-up cell, in the place of any older one."""
+    """Return a copy of `notebook` that starts with the set-up cell, which replaces any older one."""
     result = copy.deepcopy(notebook)
     setup = nbformat.v4.new_code_cell(setup_source(), metadata={"tags": list(SETUP_TAGS)})
     others = [cell for cell in result.cells if SETUP_TAGS[0] not in cell.metadata.get("tags", [])]
@@ -119,7 +119,7 @@ def normalised(notebook: NotebookNode) -> NotebookNode:
 
 
 def unique_id(cell: NotebookNode, taken: set[str]) -> str:
-    """Return an id that follows from the cell's type and source, and add it to `taken`."""
+    """Return an id that depends on the cell's type and source, and add it to `taken`."""
     for copy_number in range(len(taken) + 1):
         content = f"{cell.cell_type}\0{cell.source}\0{copy_number}".encode()
         candidate = hashlib.sha256(content).hexdigest()[:12]
@@ -130,17 +130,17 @@ def unique_id(cell: NotebookNode, taken: set[str]) -> str:
 
 
 def is_left_over(output: NotebookNode) -> bool:
-    """Return whether nothing is left of an output, or only the text that stands for a progress bar as it began."""
+    """Return whether an output is blank text, or only the text form of a progress bar at its start."""
     if output.output_type == "stream":
         return not output.text.strip()
     return bool(re.match(r".*\d%\|.*\|", output.get("data", {}).get("text/plain", "")))
 
 
 def without_progress_bars(text: str) -> str:
-    """Return what was written to stderr without what tqdm's bars left there, which differs at every run.
+    """Return text written to stderr without tqdm's bars, which differ in every run.
 
-    A bar overwrites its own line, again and again, and is overwritten by a message that comes meanwhile: such a line is
-    written in pieces.
+    A bar keeps overwriting its own line, and a message that comes meanwhile overwrites the bar: such a line consists of
+    several pieces.
     """
     kept = []
     for line in re.findall(r".*\n|.+", text):
@@ -154,7 +154,7 @@ def without_progress_bars(text: str) -> str:
 
 
 def normalised_output(output: NotebookNode, execution_count: int | None) -> NotebookNode:
-    """Return a copy of one cell output without the view that only a running kernel can fill."""
+    """Return a copy of a cell's output in the stored form, without the view that only a running kernel can fill."""
     result = copy.deepcopy(output)
     if result.output_type == "stream" and result.name == "stderr":
         result.text = without_progress_bars(result.text)
@@ -172,20 +172,20 @@ def normalised_output(output: NotebookNode, execution_count: int | None) -> Note
 
 @cache
 def widget_code(name: str) -> tuple[str, ...]:
-    """Return the style and the script of the widget of this name, as they stand in a page, and the tag of its state."""
+    """Return the style and the script of the widget with this name, as in a page, and the opening tag of its state."""
     kind = next((kind for kind in map(vars(widgets).get, widgets.__all__) if kind and kind.name == name), None)
     return tuple(WIDGET_CODE.findall(kind().html())) if kind else ()
 
 
 def with_present_code(html: str) -> str:
-    """Return an output in which a widget has the style and script of the package: state and picture stay the run's."""
+    """Return an output whose widget has the package's present style and script, but the run's state and picture."""
     block = WIDGET_BLOCK.match(html)
     code = iter(widget_code(block[1]) if block else ())
     return WIDGET_CODE.sub(lambda found: next(code, found[0]), html) if block else html
 
 
 def light_png(encoded: str) -> str:
-    """Return a picture, in base64, with at most 256 colours: a half to a third of the bytes, and no difference seen."""
+    """Reduce a base64 picture to 256 colours: a half to a third of the bytes, and no visible difference."""
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     if image.mode == "P":
         return encoded
@@ -199,7 +199,7 @@ def light_png(encoded: str) -> str:
 def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """Return a copy of `notebook`, run from top to bottom in a new kernel that starts in `folder`.
 
-    What the records lack of its experiments is done, and kept there.
+    Experiments of the notebook that are missing from the records are run, and recorded.
 
     Raises:
         CellExecutionError, CellTimeoutError, DeadKernelError: a cell failed, hung, or ended its kernel.
@@ -221,7 +221,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
 
 
 def problems(path: Path) -> list[str]:
-    """Return what keeps the stored notebook at `path` from the form described above: nothing, or sentences."""
+    """Return how the stored notebook at `path` deviates from the form described above, as a list of phrases."""
     stored = nbformat.read(path, as_version=4)
     expected = normalised(with_setup_cell(stored))
     found = []
@@ -267,7 +267,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def remake(path: Path, run: bool) -> None:
-    """Tidy the notebook at `path`, after running it where `run` says so.
+    """Tidy the notebook at `path`, after running it if `run` is set.
 
     Raises:
         CellExecutionError, CellTimeoutError, DeadKernelError: see `execute`; the file stays as it was.
@@ -285,12 +285,12 @@ def remake(path: Path, run: bool) -> None:
 
 
 def read_records() -> dict[Path, bytes]:
-    """What long experiments came to so far: see `plm_lessons.records`."""
+    """Return the results of long experiments so far: see `plm_lessons.records`."""
     return {path: path.read_bytes() for path in RECORDS.glob("*.jsonl")}
 
 
 def note_run_time(name: str, seconds: int) -> None:
-    """Write down how long a notebook of the book took, for the page on versions and run times."""
+    """Store how long a notebook of the book took, for the page on versions and run times."""
     known = json.loads(RUN_TIMES.read_text(encoding="utf-8")) if RUN_TIMES.exists() else {}
     times = {one: known[one] for one in known if (BOOK / f"{one}.ipynb").exists()} | {name: seconds}
     write_atomically(RUN_TIMES, (json.dumps(times, indent=1, sort_keys=True) + "\n").encode())

@@ -46,16 +46,16 @@ MAX_LENGTH = 128
 DROPOUT = 0.1
 BATCH_SIZE = 16
 LEARNING_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""Of these the best on the validation split is taken, for each task, model and start, with seed 0 and all examples:
-what is best for few of them, and so for few steps, may be far too large for many. A model with a learning curve has one
-rate for all its numbers of examples, chosen with `CURVE_TRIAL` of them."""
+"""The best of these on the validation split is used for each task, model and start, chosen with seed 0 and the largest
+number of examples: the best rate for few examples, and so for few steps, may be far too large for many. A learning
+curve has one rate for all its numbers of examples, chosen with `CURVE_TRIAL` examples."""
 FIRST_TRIED = LEARNING_RATES[2:6]
-"""The others are tried only where the best one so far has no neighbour on one side."""
+"""Other rates are tried only if they are neighbours of the best one so far."""
 CURVE_TRIAL = 500
 CURVE = (10, 30, 100, 300, 1000)
 CURVE_TASK = "topics"
 MOST_EXAMPLES = {"sentiment": 2000, "pairs": 2000, "capitals": 1500, "questions": 1000}
-"""So many are used where there are more, for want of time; the learning curve goes up to all there are."""
+"""The largest number of examples used for these tasks, to save time; the learning curve goes up to all examples."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Run:
     """All that fixes the figures of a run.
 
     Attributes:
-        task, model: what, and by which family; no model if words are only counted.
+        task, model: the names of the task and of the model's family; `model` is empty if words are only counted.
         start: one of `STARTS`, or `COUNTING`.
-        weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer; from scratch,
-            of the first and the last.
-        examples: how many are learnt from; drawn by the seed.
-        seed: also draws the weights that are new, the order of the examples and dropout.
-        split: what the figures are about, `"validation"` or `"held_out"`.
+        weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer; without the
+            weights if the model starts from scratch.
+        examples: the number of training examples, which the seed draws.
+        seed: also fixes the weights that are new, the order of the examples and dropout.
+        split: the split that the figures are about, `"validation"` or `"held_out"`.
     """
 
     task: str
@@ -89,7 +89,7 @@ class Run:
 
 
 class Results:
-    """The runs that are done, in a file with one JSON object a line."""
+    """The completed runs, in a file with one JSON object a line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,11 +100,11 @@ class Results:
         return [json.loads(line) for line in lines]
 
     def figures(self, run: Run) -> dict[str, float] | None:
-        """Of a run, None if it is not done."""
+        """Return the figures of a run, or None if it is not done."""
         return next((entry["figures"] for entry in self.entries if entry["run"] == asdict(run)), None)
 
     def add(self, run: Run, figures: dict[str, float], seconds: float) -> None:
-        """Keep a run, and what others have added meanwhile; the file is whole at any time."""
+        """Add a run, keeping what other processes have added meanwhile; the file is whole at any time."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
         new = {"run": asdict(run), "figures": rounded, "seconds": round(seconds, 1)}
         self.entries = [*self._read(), new]
@@ -113,17 +113,17 @@ class Results:
 
 @cache
 def examples(task: str, split: str) -> list[Any]:
-    """All examples of a task."""
+    """Return all examples of a task in a split."""
     return TASKS[task].examples(split)
 
 
 def chosen(run: Run) -> list[Any]:
-    """The training examples of a run: a larger number holds those of a smaller one with the same seed."""
+    """Return the training examples of a run; with the same seed, more examples include those of a smaller run."""
     return drawn(examples(run.task, "train"), run.examples, run.seed)
 
 
 def fingerprint(folder: Path, start: str) -> str:
-    """What a run takes from a checkpoint, as twelve hexadecimal digits: from scratch, all but the weights."""
+    """Return a hash of what a run takes from a checkpoint, as twelve hexadecimal digits: see `Run.weights`."""
     files = [folder / name for name in ("config.json", WEIGHTS, "tokenizer.json")]
     if start != PRE_TRAINED:
         files.remove(folder / WEIGHTS)
@@ -131,7 +131,7 @@ def fingerprint(folder: Path, start: str) -> str:
 
 
 def build(run: Run, folder: Path) -> Model:
-    """The model of a run, with a new head."""
+    """Return the model of a run, with a new head."""
     task = TASKS[run.task]
     if run.start != PRE_TRAINED:
         model_class, fields = head_of(run.model, task, DROPOUT)
@@ -142,7 +142,7 @@ def build(run: Run, folder: Path) -> Model:
 
 
 def encoded(task: str, found: Sequence[Any], folder: Path) -> tuple[list[Any], EncodedTask]:
-    """Examples for a model, without those that are too long for it, which are counted aloud."""
+    """Encode examples for a model, leaving out those that are too long, whose number is printed."""
     tokenizer = load_tokenizer(folder)
     kept = fitting(TASKS[task], found, tokenizer, MAX_LENGTH)
     if len(kept) < len(found):
@@ -153,12 +153,12 @@ def encoded(task: str, found: Sequence[Any], folder: Path) -> tuple[list[Any], E
 
 @cache
 def asked(task: str, split: str, folder: Path) -> tuple[list[Any], EncodedTask]:
-    """The examples that a run is measured on."""
+    """Return the examples that a run is measured on, and their encoding."""
     return encoded(task, examples(task, split), folder)
 
 
 def fine_tuned_figures(run: Run, folder: Path) -> dict[str, float]:
-    """Train, and measure."""
+    """Fine-tune a model and return its figures."""
     _, train = encoded(run.task, chosen(run), folder)
     model = build(run, folder).to(best_device())
     fine_tune(
@@ -175,7 +175,7 @@ def fine_tuned_figures(run: Run, folder: Path) -> dict[str, float]:
 
 
 def counted_figures(run: Run) -> dict[str, float]:
-    """The baseline."""
+    """Return the figures of the baseline that counts words."""
     others = (examples(run.task, split) for split in ("validation", run.split))
     return BASELINES[TASKS[run.task].kind](chosen(run), *others)
 
@@ -184,40 +184,40 @@ def counted_figures(run: Run) -> dict[str, float]:
 
 
 def epochs_for(count: int, start: str) -> int:
-    """How often so many examples are read."""
+    """Return how many times `count` examples are read."""
     return max(EPOCHS, math.ceil(LEAST_STEPS[start] / math.ceil(count / BATCH_SIZE)))
 
 
 def starts(longer: bool) -> tuple[str, ...]:
-    """How models start."""
+    """Return the ways in which models start."""
     return tuple(start for start in STARTS if longer or start != LONGER)
 
 
 def sizes(task: str, curve: bool, limit: int | None) -> list[int]:
-    """The numbers of examples that a task is learnt from."""
+    """Return the numbers of examples from which a task is learnt."""
     most = min(len(examples(task, "train")), MOST_EXAMPLES.get(task, sys.maxsize), limit or sys.maxsize)
     return [*(size for size in CURVE if curve and task == CURVE_TASK and size < most), most]
 
 
 def trial_size(task: str, most: int, curve: bool) -> int:
-    """The number of examples that the learning rate is chosen with."""
+    """Return the number of examples with which the learning rate is chosen."""
     return min(CURVE_TRIAL, most) if curve and task == CURVE_TASK else most
 
 
 def reached(run: Run, results: Results) -> float:
-    """The first figure of the task, of a run that is done."""
+    """Return the first of the task's figures for a completed run."""
     figures = results.figures(run)
     assert figures is not None
     return figures[TASKS[run.task].figures[0]]
 
 
 def best_rate(trials: Mapping[float, Run], results: Results) -> float:
-    """The learning rate of the best of these runs, the first tried of equals."""
+    """Return the learning rate of the best of these runs; of equally good ones, the first that was tried."""
     return max(trials, key=lambda rate: reached(trials[rate], results))
 
 
 def untried(trials: Mapping[float, Run], results: Results) -> list[float]:
-    """The neighbours of the best learning rate that are still to be tried; `FIRST_TRIED` if none was."""
+    """Return the neighbours of the best learning rate that are still to be tried; `FIRST_TRIED` if none was tried."""
     if not trials:
         return list(FIRST_TRIED)
     place = LEARNING_RATES.index(best_rate(trials, results))
@@ -225,7 +225,7 @@ def untried(trials: Mapping[float, Run], results: Results) -> list[float]:
 
 
 def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
-    """All runs in their order; those that others depend on come first, and must be done before more is asked for."""
+    """Yield all runs in order; a run on which others depend comes first, and must be done before the next is taken."""
     for task in options.tasks:
         counts = sizes(task, options.curve, options.limit)
         for count in counts:
@@ -250,10 +250,10 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
 
 
 def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 7000.0) -> float:
-    """How long the training of all runs takes on one core, if none is done; evaluation and counting add about a tenth.
+    """Estimate the training time of all runs on one core, if none is done; evaluation and counting add about a tenth.
 
     Args:
-        tokens_per_second: Of a model with 4 layers, H 128, on a server's core without bfloat16.
+        tokens_per_second: The speed of a model with 4 layers, H 128, on a server's core without bfloat16.
     """
     tokens = 0.0
     for task in options.tasks:
@@ -271,7 +271,7 @@ def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 70
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is not done, and write the tables."""
+    """Do the runs that are not yet done, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--models", nargs="+", choices=ENCODERS, default=["bert"], metavar="MODEL",

@@ -43,10 +43,10 @@ Figures = dict[str, dict[str, float]]
 
 
 def train(name: str, folder: Path) -> None:
-    """Train a model to the end, or go on with it; do nothing if it is finished.
+    """Train a model to the end, or resume its training; do nothing if it is finished.
 
     Raises:
-        ValueError: What lies in the folder was made by another recipe.
+        ValueError: The model in the folder was made by another recipe.
     """
     if not (folder / WEIGHTS).exists():
         Run(SHIPPED[name], folder, log_every=20, evaluate_every=400, evaluation_batches=16).execute()
@@ -55,7 +55,7 @@ def train(name: str, folder: Path) -> None:
 
 
 def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None:
-    """Copy a finished model to where it ships, and write its card."""
+    """Copy a finished model to the folder with which it ships, and write its card."""
     copies = {LOG: "training_log.jsonl"}
     for file in ("config.json", WEIGHTS, "tokenizer.json", RECIPE, LOG):
         write_atomically(folder / copies.get(file, file), (finished / file).read_bytes())
@@ -71,10 +71,10 @@ def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None
 
 
 def written_tasks(model: Any, tokenizer: Tokenizer, most: int = 1000) -> dict[str, Figures]:
-    """Figures of a T5's tasks on the held-out split, written greedily, beside the commonest answer's.
+    """Compute the figures of a T5's tasks on the held-out split, decoded greedily, and those of the commonest answer.
 
     Args:
-        most: Of a task with more examples, so many are taken at random.
+        most: The largest number of examples of a task, drawn at random if there are more.
     """
     figures: dict[str, Figures] = {}
     for name, task in TASKS.items():
@@ -101,13 +101,13 @@ def model_card(
     checked: dict[str, float],
     tasks: dict[str, Figures],
 ) -> str:
-    """README.md of a checkpoint.
+    """Return the README.md of a checkpoint.
 
     Args:
-        log: Of the training.
+        log: The entries of the training's log.
         figures: From `held_out_figures`, on the whole held-out split.
-        checked: The model's on the first `CHECKED` held-out batches of Wikipedia.
-        tasks: From `written_tasks`, of a T5.
+        checked: The model's figures on the first `CHECKED` held-out batches of Wikipedia.
+        tasks: From `written_tasks`, for a T5; otherwise empty.
     """
     recipe, title = SHIPPED[name], TITLES[SHIPPED[name].family]
     article = "An" if title.startswith("A") else "A"
@@ -228,7 +228,7 @@ def _task_table(tasks: dict[str, Figures]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train the models named, or go on with them, and write their folders."""
+    """Train the models named, or resume their training, and write their folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHIPPED)}; by default all")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "checkpoints", help="where they are trained")

@@ -32,13 +32,13 @@ TRAINERS: dict[str, Callable[[Iterable[str]], Tokenizer]] = {
 
 
 def train(name: str) -> bytes:
-    """The content of `tokenizer.json` for a tokenizer of that name."""
+    """Train the tokenizer with this name, and return the content of its `tokenizer.json`."""
     texts = [document.text for document in documents("all", "train")]
     return (TRAINERS[name](texts).to_str(pretty=True) + "\n").encode("utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train or check the tokenizers named; the exit status."""
+    """Train or check the tokenizers named, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(sorted(TRAINERS))} (default: all)")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")

@@ -35,7 +35,7 @@ GELU_CURVES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def gelu_at(name: str, points: list[float]) -> tuple[list[float], list[float]]:
-    """A curve of the GELU widget and its slope (by autograd) at some points."""
+    """Return the values of a curve of the GELU widget, and its slopes (by autograd), at some points."""
     x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
     y = GELU_CURVES[name](x)
     (slope,) = torch.autograd.grad(y.sum(), x)
@@ -43,7 +43,7 @@ def gelu_at(name: str, points: list[float]) -> tuple[list[float], list[float]]:
 
 
 def gelu() -> dict[str, Any]:
-    """Curves and slopes on a grid wider than the slider and at places of interest; erf and Phi on a wide grid."""
+    """Return curves and slopes on a grid wider than the slider and at points of interest; erf and Phi on a wide one."""
     points = sorted({*(i / 8 for i in range(-64, 65)), -0.7518, 2.70, -1.384, math.sqrt(2), 1e-9, -1e-9})
     curves = {}
     for name in GELU_CURVES:
@@ -64,7 +64,7 @@ VECTORS = ([3.0, 1.0, 4.0, -1.0, 2.5, 0.5], [2.0] * 8, [-7.0], [0.0] * 3, [10.0,
 
 
 def normalised(vector: list[float], eps: float, gain: float) -> dict[str, list[float]]:
-    """What LayerNorm (of torch, without a bias) and RMSNorm (of the package) make of a vector in double precision."""
+    """Apply LayerNorm (of torch, with bias 0) and RMSNorm (of the package) to a vector, in double precision."""
     x = torch.tensor(vector, dtype=torch.float64)
     layers: dict[str, torch.nn.LayerNorm | RMSNorm] = {
         "layerNorm": torch.nn.LayerNorm(len(vector), eps=eps),
@@ -79,7 +79,7 @@ def normalised(vector: list[float], eps: float, gain: float) -> dict[str, list[f
 
 
 def rms_norm() -> dict[str, Any]:
-    """Both outputs for several vectors at every scale, some eps and gains."""
+    """Return both outputs for several vectors at every scale, with several eps and gains."""
     settings = [(-12, 1.0), (-6, 1.0), (-5.5, 0.35), (0, 1.5), (-6, 0.0)]
     cases = []
     for vector in VECTORS:
@@ -107,7 +107,7 @@ HEADS = (
 
 
 def measured(weights: Tensor, keys: list[str], kind: str) -> dict[str, float | None]:
-    """What the attention viewer says of one head, [queries, keys]."""
+    """Return what the attention viewer says about one head, [queries, keys]."""
     entropies = torch.distributions.Categorical(probs=weights).entropy()
     found: dict[str, float | None] = {"spread": entropies.mean().exp().item()}
     for name in ("special", "punctuation"):
@@ -122,7 +122,7 @@ def measured(weights: Tensor, keys: list[str], kind: str) -> dict[str, float | N
 
 
 def attention_viewer() -> dict[str, Any]:
-    """Packed weights of two layers with two heads, what they are unpacked, and what is said of each head."""
+    """Return packed weights of two layers with two heads, the unpacked weights, and what is said about each head."""
     generator = torch.Generator().manual_seed(0)
     cases = []
     for kind, keys, queries in HEADS:

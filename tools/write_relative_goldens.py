@@ -38,7 +38,7 @@ SHAPE: dict[str, Any] = {
 
 
 def inputs(generator: torch.Generator) -> dict[str, Tensor]:
-    """Two sequences of 7 tokens, one of them with padding, and labels for both tasks."""
+    """Return two sequences of 7 tokens, one of them with padding, and labels for both tasks."""
     ids = torch.randint(1, SHAPE["vocab_size"], (2, 7), generator=generator)
     attention_mask = torch.tensor([[1] * 7, [1] * 4 + [0] * 3])
     labels = torch.full_like(ids, -100)
@@ -53,7 +53,7 @@ def inputs(generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def randomise(model: torch.nn.Module, generator: torch.Generator) -> None:
-    """Large weights, biases and gains too, so that no term is too small to be seen."""
+    """Draw large weights, biases and gains, so that no term is too small to matter."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
@@ -61,7 +61,7 @@ def randomise(model: torch.nn.Module, generator: torch.Generator) -> None:
 
 
 def results(kind: str) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """The tensors of one type, and the `config.json` that version 4 writes for it."""
+    """Return the tensors of one type, and the `config.json` that version 4 writes for it."""
     generator = torch.Generator().manual_seed(TYPES.index(kind))
     options: dict[str, Any] = {"position_embedding_type": kind, "attn_implementation": "eager"}
     config = transformers.BertConfig(**SHAPE, **options)

@@ -1,1 +1,1 @@
-"""The command line, one module for each command. What they do is elsewhere; here are their arguments and messages."""
+"""The command line: a module for each command, with its arguments and messages; most of the work is done elsewhere."""

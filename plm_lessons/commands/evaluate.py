@@ -1,4 +1,4 @@
-"""`evaluate`: how well a pre-trained model does its own task on held-out text, beside two baselines."""
+"""`evaluate`: measure how well a pre-trained model does its own task on held-out text, compared with two baselines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from plm_lessons.training.runs import RECIPE
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Enter the command."""
+    """Add the command to the command line."""
     parser = commands.add_parser(
         "evaluate",
         help="held-out loss, perplexity and accuracy of a pre-trained model, beside baselines",
@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Load, measure, print a table."""
+    """Load the model, measure it, and print a table."""
     if chosen.batches is not None:
         check_whole("batches", chosen.batches, least=1)
     source = chosen_text(chosen)

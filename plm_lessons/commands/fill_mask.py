@@ -1,4 +1,4 @@
-"""`fill-mask`: the most probable words for a gap."""
+"""`fill-mask`: print the most probable words for a gap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = {"bert": BertForMaskedLM, "roberta": RobertaForMaskedLM, "albert": Alb
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Enter the command."""
+    """Add the command to the command line."""
     parser = commands.add_parser(
         "fill-mask",
         help="the most probable words for each [MASK] in a text",
@@ -27,7 +27,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Load the model, ask it, print its answers."""
+    """Load the model, and print its most probable words."""
     folder, family = find_model(chosen.model, CLASSES)
     model, tokenizer = load_model(folder, CLASSES[family], whole=True)
     mask = tokenizer.id_to_token(token_id(tokenizer, "[MASK]", "<mask>"))

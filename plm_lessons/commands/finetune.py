@@ -43,7 +43,7 @@ MAX_LENGTH = 128
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Enter the command."""
+    """Add the command to the command line."""
 
     def table(tasks: Mapping[str, Any]) -> str:
         return "\n".join(f"  {name:10} {task.question}" for name, task in tasks.items())
@@ -78,7 +78,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Load, train, save, measure, and say how it does."""
+    """Load the model, train, save and measure it, and print its figures."""
     for name in ("epochs", "batch_size", "max_length", "examples"):
         given = getattr(chosen, name)
         check_whole(name, 1 if given is None else given, least=1)
@@ -105,7 +105,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def _check_task(task: str, family: str) -> None:
-    """One of the model's family."""
+    """Check that the task is one of those of the model's family."""
     own, others = (text_to_text.TASKS, TASKS) if family == "t5" else (TASKS, text_to_text.TASKS)
     if task in others and task not in own:
         whose = "BERT, RoBERTa and ALBERT" if family == "t5" else "T5"
@@ -115,11 +115,11 @@ def _check_task(task: str, family: str) -> None:
 
 
 Trained = tuple[Any, Tokenizer, Callable[[], tuple[dict[str, float], int]]]
-"""A model, its tokenizer, and what gives its figures and on how many held-out examples they rest."""
+"""A model, its tokenizer, and a function that returns its figures and the number of held-out examples used."""
 
 
 def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
-    """BERT and its like: a new head, whose answers are labels."""
+    """Fine-tune BERT, RoBERTa or ALBERT with a new head that predicts labels."""
     task = TASKS[chosen.task]
     model, tokenizer = with_new_head(folder, family, task, chosen.dropout, chosen.seed)
     model.to(best_device())
@@ -144,7 +144,7 @@ def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
 
 
 def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any]]:
-    """The class of a family's model for a task, and the fields of its configuration that the task decides."""
+    """Return the class of a family's model for a task, and the configuration fields that task and dropout set."""
     before_the_head = "classifier_dropout_prob" if family == "albert" else "classifier_dropout"
     places = "hidden_dropout_prob", "attention_probs_dropout_prob", before_the_head
     fields: dict[str, Any] = dict.fromkeys(places, dropout)
@@ -154,9 +154,9 @@ def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any
 
 
 def with_new_head(folder: Path, family: str, task: Task, dropout: float, seed: int) -> tuple[Any, Tokenizer]:
-    """A pre-trained encoder with a head for a task, whose weights are drawn by the seed; and its tokenizer.
+    """Return a pre-trained encoder with a new head for a task, whose weights the seed fixes, and its tokenizer.
 
-    A head that the folder holds, of another task perhaps, does not count. (A pooler that it lacks is drawn by seed 0.)
+    A head that the folder holds, perhaps for another task, is ignored. (If it lacks a pooler, that is drawn by seed 0.)
     """
     model_class, fields = head_of(family, task, dropout)
     encoder, tokenizer = load_model(folder, model_class.encoder_class)
@@ -168,7 +168,7 @@ def with_new_head(folder: Path, family: str, task: Task, dropout: float, seed: i
 
 
 def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Tokenizer) -> list[Any]:
-    """The examples of a split that can be read whole; how many are left out is said."""
+    """Return the examples of a split that fit into `max_length`, and print how many are left out."""
     examples = task.examples(split)
     kept = fitting(task, examples, tokenizer, chosen.max_length)
     if len(kept) < len(examples):
@@ -180,7 +180,7 @@ def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Toke
 
 
 def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
-    """T5: nothing is new but the prefix."""
+    """Fine-tune a T5, for which nothing is new but the prefix."""
     task = text_to_text.TASKS[chosen.task]
     model, tokenizer = load_model(folder, T5ForConditionalGeneration, dropout_rate=chosen.dropout)
     model.to(best_device())
@@ -215,6 +215,6 @@ def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trai
 
 
 def drawn(examples: Sequence[Any], most: int | None, seed: int) -> list[Any]:
-    """At most so many of them; a larger number holds those of a smaller one."""
+    """Draw at most `most` examples; with the same seed, a larger number includes those of a smaller one."""
     order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))
     return [examples[place] for place in order[:most].tolist()]

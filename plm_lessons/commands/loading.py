@@ -1,4 +1,4 @@
-"""A model with its tokenizer from a folder; `config.json` says of which family it is."""
+"""Loading a model and its tokenizer from a folder, whose `config.json` names the model's family."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
 
 
 def about_models(families: Container[str] = FAMILIES) -> str:
-    """What the help of a command says of its model."""
+    """Return what the help of a command says about its model."""
     *names, last = (name for name in FAMILIES if name in families)
     return f"a folder; {', '.join(names)} or {last} for a small one of the book; or a name on the Hugging Face hub"
 
 
 def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, str]:
-    """Where a model is, and its family.
+    """Return the folder of a model, and its family.
 
     Args:
         name: A folder, the name of a model that ships with the book, or one on the Hugging Face hub.
-        families: Those allowed.
+        families: The families allowed.
 
     Raises:
         FileNotFoundError: There is no such folder, or it holds no model.
-        ValueError: It holds an unfinished run, or a model of another family.
+        ValueError: The folder holds an unfinished run, or a model of a family that is not allowed.
     """
     shipped = CHECKPOINTS / name
     folder = shipped if name in SHIPPED and shipped.is_dir() and not Path(name).is_dir() else checkpoint_folder(name)
@@ -54,15 +54,15 @@ def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, st
 
 
 def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_fields: Any) -> tuple[Any, Tokenizer]:
-    """A model, in evaluation mode, and its tokenizer.
+    """Load a model, in evaluation mode, and its tokenizer.
 
     Args:
-        whole: Whether it is an error if the folder lacks a head of the class. Otherwise that is drawn anew.
-        config_fields: Replace those of `config.json`.
+        whole: Whether it is an error if the folder lacks a head of the class; otherwise such a head is drawn anew.
+        config_fields: Fields that replace those of `config.json`.
 
     Raises:
         FileNotFoundError: The folder lacks a file.
-        ValueError: What it holds does not fit.
+        ValueError: The contents of the folder do not fit the class or each other.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -79,10 +79,10 @@ def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_
 
 
 def read_recipe(folder: Path, family: str, model: Any, tokenizer: Tokenizer) -> Recipe:
-    """How a model was trained; if the folder does not tell, how that of the book was, with rows that it can read.
+    """Return a model's recipe; without one in the folder, that of the book's model, with rows that the model can read.
 
     Raises:
-        ValueError: There is a recipe that cannot be read.
+        ValueError: The folder's recipe cannot be read.
     """
     path = folder / RECIPE
     if path.is_file():

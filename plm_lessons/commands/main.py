@@ -1,7 +1,7 @@
-"""Where every command begins, and where its errors end: one line on stderr.
+"""The entry point of all commands, which also turns their errors into one line on stderr.
 
-Exit codes: 0 done; 2 refused or failed, with the reason on stderr; 128 and the signal's number if the command was asked
-to stop, so 130 after Ctrl-C and 143 after SIGTERM.
+Exit codes: 0 done; 2 refused or failed, with the reason on stderr; 128 plus the signal's number if the command was
+asked to stop, so 130 after Ctrl-C and 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: What follows `python -m plm_lessons`; None: what this process was given.
+        arguments: What follows `python -m plm_lessons`; None for the arguments of this process.
 
     Returns:
         The exit code.

@@ -1,4 +1,4 @@
-"""`pretrain`: train a model from nothing, alone or under `torchrun`."""
+"""`pretrain`: train a model from scratch, in one process or under `torchrun`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Under torchrun the processes share the rows of each batch; the folder must be on
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
-    """Enter the command."""
+    """Add the command to the command line."""
     parser = commands.add_parser(
         "pretrain",
         help="train a model from nothing, or go on with it",
@@ -100,7 +100,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Train, then say where the model is and how it does."""
+    """Train a model, then print its folder and its held-out figures."""
     recipe = chosen_recipe(chosen)
     folder = chosen.out or Path("checkpoints") / chosen.family
     run_names = ("log_every", "evaluate_every", "save_minutes", "precision")
@@ -130,10 +130,10 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def chosen_recipe(chosen: argparse.Namespace) -> Recipe:
-    """The recipe of the book, with what the options change.
+    """Return the recipe of the book with the changes that the options ask for.
 
     Raises:
-        FileNotFoundError: A file is not there.
+        FileNotFoundError: A file does not exist.
         ValueError: An option is impossible or does not fit another.
     """
     recipe = SHIPPED[chosen.family]
@@ -180,10 +180,10 @@ def _field(entry: str) -> tuple[str, Any]:
 
 
 def check_memory(recipe: Recipe) -> None:
-    """Refuses a model whose weights and gradients alone, 8 bytes a parameter, are more than the machine's memory.
+    """Refuse a model whose weights and gradients alone, 8 bytes a parameter, exceed the memory of the GPU or machine.
 
     Raises:
-        ValueError: They are.
+        ValueError: The model is too large.
     """
     with torch.device("meta"):
         parameters = FAMILIES[recipe.family].model(recipe, load_tokenizer(recipe.tokenizer)).num_parameters()
@@ -200,7 +200,7 @@ def check_memory(recipe: Recipe) -> None:
 
 @contextmanager
 def _processes() -> Iterator[None]:
-    """Under `torchrun`, the group of processes that share the work."""
+    """Under `torchrun`, keep a process group while the processes share the work; otherwise do nothing."""
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield
         return

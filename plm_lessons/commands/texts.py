@@ -1,4 +1,4 @@
-"""The options that say which text to read, the same for several commands."""
+"""The options that say which text to read, shared by several commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plm_lessons.text_sources import CorpusText, DatasetText, FileText, TextSour
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
-    """`--text`, and `--dataset` with its like."""
+    """Add `--text`, `--dataset` and the options that go with `--dataset`."""
     about = "Without any of these, the text that ships with the book. A tenth of the documents is held out."
     group = parser.add_argument_group("text", about)
     either = group.add_mutually_exclusive_group()
@@ -22,11 +22,11 @@ def add_text_options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_text(chosen: argparse.Namespace) -> TextSource:
-    """The text that the options name.
+    """Return the text that the options name.
 
     Raises:
-        FileNotFoundError: A file is not there.
-        ValueError: An option says something about a data set, and none is named.
+        FileNotFoundError: A file does not exist.
+        ValueError: An option for a data set is given, but no data set is named.
     """
     options = {"configuration": "dataset_config", "part": "dataset_part", "column": "column"}
     given = {field: value for field, name in options.items() if (value := getattr(chosen, name)) is not None}

@@ -1,1 +1,1 @@
-"""Training: the optimiser of the papers, pre-training, fine-tuning and evaluation."""
+"""Training: the optimisers of the papers, pre-training, fine-tuning and evaluation."""

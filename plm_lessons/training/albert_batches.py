@@ -1,7 +1,7 @@
 """Batches for the pre-training of ALBERT: pairs of segments with a question about them, and masked n-grams.
 
-As `bert_batches`, but for two things: the second question is by default that of sentence order, and up to three whole
-words in a row are masked.
+Like `bert_batches`, with two differences: the question about a pair is by default that of sentence order, and up to
+three consecutive whole words are masked together.
 
 Letters: B batch, N pairs, S sequence length, P positions predicted.
 
@@ -38,11 +38,11 @@ def albert_pairs(
     generator: torch.Generator,
     question: Question = "sentence_order",
 ) -> SentencePairBatch:
-    """All pairs of the documents (document -> sentence -> ids) in one batch of N, padded to `max_length`.
+    """Make all pairs from the documents (document -> sentence -> ids) as one batch of N, padded to `max_length`.
 
     Args:
         question: "sentence_order" asks whether the segments were swapped, and needs documents of two sentences or more
-            (see `sentence_order_pairs`); "next_sentence" asks BERT's question, as ALBERT's table 5 does to compare.
+            (see `sentence_order_pairs`); "next_sentence" asks BERT's question, for the comparison in ALBERT's table 5.
     """
     check_choice("question", question, get_args(Question))
     make = sentence_order_pairs if question == "sentence_order" else next_sentence_pairs
@@ -52,7 +52,7 @@ def albert_pairs(
 def mask_ngrams(
     pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.Generator, max_ngram: int = 3
 ) -> MaskedBatch:
-    """Mask up to `max_ngram` whole words in a row, in every row of `pairs`: see `choose_whole_words`."""
+    """Mask runs of up to `max_ngram` whole words in each row of `pairs`: see `choose_whole_words`."""
     check_kind("pairs", pairs, SentencePairBatch)
     special = [token_id(tokenizer, token) for token in ("<pad>", "[CLS]", "[SEP]")]
     vocabulary = [str(tokenizer.id_to_token(token)) for token in range(tokenizer.get_vocab_size())]
@@ -70,10 +70,10 @@ def mask_ngrams(
 
 
 def albert_batch(pairs: SentencePairBatch, masked: MaskedBatch, rows: Tensor) -> Batch:
-    """Some rows of the masked pairs, cut to the longest of them.
+    """Make a batch of some rows of the masked pairs, cut to the longest of these rows.
 
     The label of a pair is called `sentence_order_label` whichever question was asked: ALBERT has one head for pairs,
-    and, as in its reference code, only the data tell what it learns.
+    and, as in its reference code, only the data decide what that head learns.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` [B, S]; `masked_positions`, `labels` [B, P];
@@ -96,19 +96,19 @@ def albert_batches(
     max_ngram: int = 3,
     epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches, epoch after epoch.
+    """Yield batches, epoch after epoch.
 
-    As in the reference code the data exist in 40 copies, each with pairs and masks of its own: epoch e reads copy
-    e mod 40. Nothing is stored: a copy is made again from (seed, copy).
+    As in the reference code, the data exist in 40 copies, each with its own pairs and masks: epoch e reads copy
+    e mod 40. Nothing is stored: each copy is made anew from (seed, copy).
 
     Args:
         documents, question: As for `albert_pairs`.
-        max_length: S, the longest row.
-        batch_size: B; a last, smaller batch of an epoch is used too.
+        max_length: S, the largest number of tokens in a row.
+        batch_size: B; the last batch of an epoch may be smaller.
         seed: Fixes pairs, masks and order.
-        copies: In how many versions an epoch exists.
-        max_ngram: The most words in a row that are masked together; 1 is whole-word masking.
-        epochs: Which to make; None: 0, 1, 2 ... without end.
+        copies: The number of copies of the data.
+        max_ngram: The most consecutive words that are masked together; 1 is whole-word masking.
+        epochs: The epochs to make; None means 0, 1, 2 ... without end.
     """
 
     def make_copy(generator: torch.Generator) -> tuple[SentencePairBatch, MaskedBatch]:

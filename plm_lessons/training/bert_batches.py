@@ -33,7 +33,7 @@ from plm_lessons.training.large_batches import Batch
 def framed_pairs(
     pairs: Sequence[SentencePair], tokenizer: Tokenizer, max_length: int | None = None
 ) -> SentencePairBatch:
-    """See `pair_batch`; with the ids that the tokenizer has for [CLS], [SEP] and padding."""
+    """Apply `pair_batch` with the tokenizer's ids of [CLS], [SEP] and padding."""
     return pair_batch(
         pairs,
         cls_token_id=token_id(tokenizer, "[CLS]"),
@@ -46,7 +46,7 @@ def framed_pairs(
 def bert_pairs(
     documents: Sequence[Document], tokenizer: Tokenizer, max_length: int, generator: torch.Generator
 ) -> SentencePairBatch:
-    """All next-sentence pairs of the documents (document -> sentence -> ids) in one batch, padded to `max_length`."""
+    """Make one batch of all next-sentence pairs of documents (document -> sentence -> ids), padded to `max_length`."""
     pairs = next_sentence_pairs(documents, max_length=max_length, generator=generator)
     return framed_pairs(pairs, tokenizer, max_length)
 
@@ -66,7 +66,7 @@ def mask_pairs(pairs: SentencePairBatch, tokenizer: Tokenizer, generator: torch.
 
 
 def bert_batch(pairs: SentencePairBatch, masked: MaskedBatch, rows: Tensor) -> Batch:
-    """Some rows of the masked pairs, cut to the longest of them.
+    """Make a batch of some rows of the masked pairs, cut to the longest of these rows.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids` [B, S]; `masked_positions`, `labels` [B, P];
@@ -95,18 +95,18 @@ def bert_batches(
     copies: int = 10,
     epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches, epoch after epoch.
+    """Yield batches, epoch after epoch.
 
-    As in the reference code the data exist in ten copies, each with pairs and masks of its own, used in turn: epoch e
-    reads copy e mod 10. Nothing is stored: a copy is made again from (seed, copy).
+    As in the reference code, the data exist in ten copies, each with its own pairs and masks, used in turn: epoch e
+    reads copy e mod 10. Nothing is stored: each copy is made anew from (seed, copy).
 
     Args:
         documents: document -> sentence -> token ids.
-        max_length: S, the longest row.
-        batch_size: B; a last, smaller batch of an epoch is used too.
+        max_length: S, the largest number of tokens in a row.
+        batch_size: B; the last batch of an epoch may be smaller.
         seed: Fixes pairs, masks and order.
-        copies: In how many versions an epoch exists.
-        epochs: Which to make; None: 0, 1, 2 ... without end.
+        copies: The number of copies of the data.
+        epochs: The epochs to make; None means 0, 1, 2 ... without end.
     """
 
     def make_copy(generator: torch.Generator) -> tuple[SentencePairBatch, MaskedBatch]:
@@ -127,10 +127,10 @@ def rows_of_copies(
     copies: int,
     epochs: Iterable[int] | None = None,
 ) -> Iterator[tuple[SentencePairBatch, MaskedBatch, Tensor]]:
-    """Epoch after epoch, the copy whose turn it is and the rows of each of its batches, in an order of the epoch's own.
+    """Yield, epoch after epoch, the current copy and the rows of each batch, in a new order for each epoch.
 
     Args:
-        make_copy: Draws the pairs and masks of a copy from a generator; always the same ones from the same state.
+        make_copy: Draws the pairs and masks of a copy from a generator; the same state must give the same ones.
         batch_size, seed, copies, epochs: As for `bert_batches`.
     """
     check_sizes(batch_size=batch_size, copies=copies)
@@ -142,7 +142,7 @@ def rows_of_copies(
 
 
 def epoch_numbers(epochs: Iterable[int] | None) -> Iterator[int]:
-    """The epochs to make, checked one by one; None: 0, 1, 2 ... without end."""
+    """Yield the epochs to make, checking each; None means 0, 1, 2 ... without end."""
     if epochs is not None and not isinstance(epochs, Iterable):
         raise ValueError(f"epochs={epochs!r:.80}: must be the numbers of the epochs, such as range(3), or None")
     for epoch in count() if epochs is None else epochs:

@@ -1,4 +1,4 @@
-"""The downstream tasks for a model: their examples as inputs and labels, and the figures of what it answers.
+"""The downstream tasks for a model: examples encoded as inputs and labels, and figures on the model's answers.
 
 Letters: N examples, W windows, S sequence length.
 """
@@ -32,12 +32,12 @@ from plm_lessons.training.question_answering import answer_figures, best_answers
 
 @dataclass(frozen=True)
 class EncodedTask:
-    """Examples of a task as `fine_tune` takes them.
+    """Examples of a task in the form that `fine_tune` takes.
 
     Attributes:
-        inputs: [N, S], of questions [W, S].
-        labels: [N], of words [N, S], of questions as in `QuestionWindows`.
-        windows: Of questions, what turns scores into answers.
+        inputs: [N, S]; for questions [W, S].
+        labels: [N]; for words [N, S]; for questions as in `QuestionWindows`.
+        windows: For questions only: what is needed to turn scores into answers.
     """
 
     inputs: Batch
@@ -46,9 +46,9 @@ class EncodedTask:
 
 
 def fitting(task: Task, examples: Sequence[Any], tokenizer: Tokenizer, max_length: int) -> list[Any]:
-    """The examples that a model can read whole: all questions, since it reads them in windows, and what is short.
+    """Return the examples that fit into `max_length` tokens, and all questions, which are read in windows.
 
-    Of the tasks' training examples one in some thousands is longer than 128 tokens.
+    About one in several thousand of the tasks' training examples is longer than 128 tokens.
     """
     if task.kind == "question" or not examples:
         return list(examples)
@@ -58,10 +58,10 @@ def fitting(task: Task, examples: Sequence[Any], tokenizer: Tokenizer, max_lengt
 
 
 def encode_task(task: Task, examples: Sequence[Any], tokenizer: Tokenizer, max_length: int) -> EncodedTask:
-    """Examples of a task as a model reads them.
+    """Encode examples of a task as inputs and labels of a model.
 
     Args:
-        max_length: The largest S. Contexts of questions that are longer are read in windows; see also `fitting`.
+        max_length: The largest S. Longer contexts of questions are split into windows; see also `fitting`.
     """
     if task.kind == "question":
         windows = encode_questions(tokenizer, examples, max_length)
@@ -78,10 +78,11 @@ def encode_task(task: Task, examples: Sequence[Any], tokenizer: Tokenizer, max_l
 
 
 def evaluate_task(model: Model, examples: Sequence[Any], encoded: EncodedTask) -> dict[str, float]:
-    """How well a fine-tuned model does on the examples of a task.
+    """Measure how well a fine-tuned model does on the examples of a task.
 
     Returns:
-        As `class_figures`, over words where they have labels; of questions as `answer_figures`.
+        The figures of `answer_figures` for questions, otherwise those of `class_figures` (over words if words have
+        labels).
     """
     if isinstance(model, QuestionAnsweringModel):
         assert encoded.windows is not None
@@ -95,14 +96,14 @@ def evaluate_task(model: Model, examples: Sequence[Any], encoded: EncodedTask) -
 
 
 def class_figures(predicted: Sequence[int], labels: Sequence[int]) -> dict[str, float]:
-    """How many classes are right, counted in two ways.
+    """Measure in two ways how many predicted classes are right.
 
     Returns:
         `accuracy`, the share that is right, and `macro_f1`, the mean of the F1 scores of the classes that occur: a rare
-        class counts as much as a frequent one. F1 is 2 * hits / (times predicted + times right).
+        class counts as much as a frequent one. F1 is 2 * hits / (times predicted + times in the labels).
 
     Raises:
-        ValueError: There are not as many predictions as labels, or none.
+        ValueError: The numbers of predictions and labels differ, or there are none.
     """
     if len(predicted) != len(labels) or not labels:
         raise ValueError(f"predicted has {len(predicted)} classes, labels {len(labels)}: must be as many, at least 1")

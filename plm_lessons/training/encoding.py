@@ -1,4 +1,4 @@
-"""Labelled examples as a model reads them: one text, two texts, the words of a text, a question about a text.
+"""Labelled examples as inputs of a model: one text, two texts, the words of a text, or a question about a text.
 
 Letters: N examples, W windows, S sequence length.
 
@@ -25,12 +25,12 @@ from plm_lessons.training.large_batches import Batch
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Batch:
-    """Texts as the model reads them, padded on the right: `[CLS] text [SEP]`, or as the tokenizer frames them.
+    """Encode texts, padded on the right: `[CLS] text [SEP]`, or as the tokenizer frames them.
 
     Args:
-        max_length: S, special tokens included. A longer text keeps its beginning and its last token: a model cannot
-            read more than its position table has rows. How many texts that concerns is for the caller to say; the
-            `overflowing` part of `tokenizer.encode` tells.
+        max_length: S, special tokens included. A longer text is cut, but keeps its special tokens: a model cannot read
+            more tokens than its position table has rows. It is for the caller to report how many texts are cut; the
+            `overflowing` part of what `tokenizer.encode` returns tells.
 
     Returns:
         `input_ids`, `attention_mask`, `token_type_ids`, each [N, S of the longest].
@@ -45,18 +45,18 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
 
 
 def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[str], max_length: int) -> Batch:
-    """Two texts in one row: `[CLS] first [SEP] second [SEP]`, the second in segment 1, or as the tokenizer frames them.
+    """Encode pairs of texts: `[CLS] first [SEP] second [SEP]` with segments 0 and 1, or as the tokenizer frames them.
 
-    RoBERTa's has `<s> first </s></s> second </s>`, all in one segment.
+    RoBERTa's tokenizer makes `<s> first </s></s> second </s>`, all in one segment.
 
     Args:
-        max_length: The largest S, special tokens included. A pair that is longer is an error, never cut here.
+        max_length: The largest S, special tokens included. A longer pair is an error; it is never cut here.
 
     Returns:
-        As `encode_texts`.
+        As for `encode_texts`.
 
     Raises:
-        ValueError: There are not as many firsts as seconds, there are none, or a pair is too long.
+        ValueError: The numbers of firsts and seconds differ, there are none, or a pair is too long.
     """
     firsts, seconds = list(each_text("firsts", firsts)), list(each_text("seconds", seconds))
     if len(firsts) != len(seconds):
@@ -68,20 +68,20 @@ def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[
 def encode_words(
     tokenizer: Tokenizer, texts: Sequence[str], labels: Sequence[Sequence[int]], max_length: int
 ) -> tuple[Batch, Tensor]:
-    """Texts with a label for each word; a word is what white space parts.
+    """Encode texts that have a label for each word; words are separated by white space.
 
-    The label stands on the first piece of its word. The other pieces, and special tokens, have -100: nothing is asked
-    there ([paper of BERT] section 5.3).
+    The first piece of a word gets its label. The other pieces and the special tokens get -100, so that nothing is
+    predicted there (paper of BERT, section 5.3).
 
     Args:
-        labels: For each text as many as `text.split()` has words.
-        max_length: The largest S, special tokens included. A text that is longer is an error, never cut here.
+        labels: For each text, one label for each word of `text.split()`.
+        max_length: The largest S, special tokens included. A longer text is an error; it is never cut here.
 
     Returns:
         The inputs as from `encode_texts`, and the labels [N, S].
 
     Raises:
-        ValueError: The labels do not fit the words, a text is too long, or the tokenizer leaves nothing of a word.
+        ValueError: The labels do not fit the words, a text is too long, or a word has no token.
     """
     texts = list(each_text("texts", texts))
     check_list("labels", labels, of="lists of whole numbers")
@@ -102,9 +102,10 @@ def encode_words(
 
 
 def first_pieces(encoding: Encoding, text: str) -> list[int | None]:
-    """For each word of `text.split()` the place of its first piece in the encoding, None if it has none.
+    """Return, for each word of `text.split()`, the place of its first piece in the encoding, or None if it has none.
 
-    A piece belongs to the word of its last character: some tokenizers count the blank before a word as part of it.
+    A piece belongs to the word that holds its last character: some tokenizers count the space before a word as part of
+    the piece.
     """
     words = [match.span() for match in re.finditer(r"\S+", text)]
     owner = {character: word for word, span in enumerate(words) for character in range(*span)}
@@ -118,15 +119,15 @@ def first_pieces(encoding: Encoding, text: str) -> list[int | None]:
 
 @dataclass(frozen=True)
 class QuestionWindows:
-    """Questions about texts as the model reads them: `[CLS] question [SEP] a window of the text [SEP]`.
+    """Questions about texts as inputs of a model: `[CLS] question [SEP] a window of the text [SEP]`.
 
     Attributes:
         inputs: As from `encode_texts`, [W, S].
         labels: `start_positions` and `end_positions`, [W]: the first and last token of the answer. Both are 0, the
-            place of `[CLS]`, where a window does not hold the whole answer.
-        examples: [W] The question that a window belongs to.
-        offsets: [W, S, 2] Where a token begins and ends in the text, in characters; both -1 for all tokens that are
-            not of the text.
+            place of `[CLS]`, if the window does not hold the whole answer.
+        examples: [W] The number of the question that a window belongs to.
+        offsets: [W, S, 2] Where a token begins and ends in the text, in characters; both -1 for tokens that are not
+            part of the text.
     """
 
     inputs: Batch
@@ -138,7 +139,7 @@ class QuestionWindows:
 def encode_questions(
     tokenizer: Tokenizer, questions: Sequence[Question], max_length: int, overlap: int = 32
 ) -> QuestionWindows:
-    """Questions and their texts; a text that is too long is read in windows, which together hold all of it.
+    """Encode questions with their texts; a text that is too long is split into windows that together hold all of it.
 
     Args:
         max_length: The largest S, special tokens included.
@@ -183,7 +184,7 @@ def encode_questions(
 
 
 def _in_tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Where an answer begins and ends, without what no token holds at its ends: a blank, an accent left out."""
+    """Return an answer's start and end, without characters there that no token holds: a space, a dropped accent."""
     held = [span for span in spans if span[0] < question.end and question.start < span[1]]
     if not held:
         return question.start, question.end
@@ -191,14 +192,14 @@ def _in_tokens(question: Question, spans: Sequence[tuple[int, int]]) -> tuple[in
 
 
 def span_labels(offsets: Tensor, starts: Tensor, ends: Tensor) -> Batch:
-    """From characters to tokens: the tokens that hold the first and the last character of each answer.
+    """Find the tokens that hold the first and the last character of each answer.
 
     Args:
         offsets: [W, S, 2] as in `QuestionWindows`.
         starts, ends: [W] Where the answers begin and end, in characters.
 
     Returns:
-        `start_positions` and `end_positions`, [W]; both 0 where one of the tokens is not in the window.
+        `start_positions` and `end_positions`, [W]; both are 0 if one of the two tokens is not in the window.
     """
     holds_first = (offsets[..., 0] <= starts[:, None]) & (starts[:, None] < offsets[..., 1])
     holds_last = (offsets[..., 0] < ends[:, None]) & (ends[:, None] <= offsets[..., 1])
@@ -209,7 +210,7 @@ def span_labels(offsets: Tensor, starts: Tensor, ends: Tensor) -> Batch:
 
 
 def without_limits(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer, which cuts and pads nothing: such settings are kept inside one, and the caller's stay."""
+    """Return a copy of the tokenizer that neither cuts nor pads; the caller's tokenizer keeps its settings."""
     check_tokenizer(tokenizer)
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_truncation()

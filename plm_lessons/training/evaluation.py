@@ -1,4 +1,4 @@
-"""How well a model does, and what doing well is worth: held-out figures and the baselines beside them.
+"""How well a model does on held-out text, and how well simple baselines do on the same words.
 
 Letters: B batch, S sequence length, P positions predicted, V vocabulary, M words asked for.
 """
@@ -27,16 +27,16 @@ TASKS = {
 
 
 def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict[str, float]:
-    """Held-out figures of a pre-trained model, each a mean over its predictions.
+    """Compute the held-out figures of a pre-trained model, each a mean over its predictions.
 
     Returns:
-        For words `masked_lm_loss` in nats, `masked_lm_accuracy`, and `masked_words`, how many they rest on; if the
-        batches ask about pairs, also `next_sentence_loss` and `next_sentence_accuracy` (or `sentence_order_...`) and
-        `pairs`.
+        For words, `masked_lm_loss` in nats, `masked_lm_accuracy` and `masked_words`, the number of words predicted; if
+        the batches ask about pairs, also `next_sentence_loss` and `next_sentence_accuracy` (or `sentence_order_...`)
+        and `pairs`, the number of pairs.
 
     Raises:
-        ValueError: The model has no masked-LM head, or none for one kind of labels; or one kind of labels, or all,
-            leave nothing to predict.
+        ValueError: The model has no masked-LM head, or no head for one kind of labels; or there is nothing to predict,
+            at all or for one kind of labels.
     """
     check_masked_lm(model)
     figures: dict[str, float] = {}
@@ -68,18 +68,18 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
 
 
 def unigram_baseline(training_ids: Tensor, labels: Tensor, vocab_size: int) -> dict[str, float]:
-    """What a model reaches that knows how common each word is, and looks at nothing.
+    """Compute the figures of a model that knows only how common each word is, and ignores the context.
 
     Args:
         training_ids: Any shape; the words to count. One is added to each count, so that no word is impossible.
-        labels: Any shape; the words to predict, -100 where none is asked for.
+        labels: Any shape; the words to predict, and -100 where nothing is predicted.
         vocab_size: V.
 
     Returns:
-        `masked_lm_loss` in nats and `masked_lm_accuracy`, that of always saying the commonest word.
+        `masked_lm_loss` in nats, and `masked_lm_accuracy`, that of always predicting the commonest word.
 
     Raises:
-        ValueError: There is nothing to predict, or a word is none of the V.
+        ValueError: There is nothing to predict, or a word is not below V.
     """
     check_whole("vocab_size", vocab_size, least=1)
     for name, ids in (("training_ids", training_ids), ("labels", labels)):
@@ -98,18 +98,18 @@ def unigram_baseline(training_ids: Tensor, labels: Tensor, vocab_size: int) -> d
 
 
 def trigram_baseline(training_rows: Sequence[Sequence[int]], trigrams: Tensor, vocab_size: int) -> dict[str, float]:
-    """What a model reaches that has counted which word follows which two: see `NgramModel`.
+    """Compute the figures of a model that has counted which word follows which two words: see `NgramModel`.
 
-    It has seen the two words on the left as they stand in the text, also where the model that it is compared with found
-    a mask there; of what is on the right it knows nothing.
+    It sees the two words on the left unmasked, even where the model that it is compared with sees a mask; it sees
+    nothing of what is on the right.
 
     Args:
-        training_rows: Token ids of stretches of text; at least ten, or the mixture is not fitted.
+        training_rows: Token ids of stretches of text; with fewer than ten, the weights of the mixture are not fitted.
         trigrams: [M, 3] From `asked_trigrams`.
         vocab_size: V.
 
     Returns:
-        As `unigram_baseline`.
+        As for `unigram_baseline`.
     """
     ngrams, counted = trigrams.numpy(), NgramModel(training_rows, vocab_size)
     hits = counted.best_words(ngrams[:, :2]) == ngrams[:, 2]
@@ -118,10 +118,10 @@ def trigram_baseline(training_rows: Sequence[Sequence[int]], trigrams: Tensor, v
 
 
 def asked_trigrams(rows: Tensor, asked: Tensor, vocab_size: int) -> Tensor:
-    """Each word that is asked for, behind the two that stand before it; V where there is none.
+    """Return each word to be predicted, preceded by the two words before it, or by V where there is no word.
 
     Args:
-        rows: [B, S] The text as it was before words were masked.
+        rows: [B, S] The text before masking.
         asked: [B, S] Whether a word is to be predicted.
 
     Returns:
@@ -132,7 +132,7 @@ def asked_trigrams(rows: Tensor, asked: Tensor, vocab_size: int) -> Tensor:
 
 
 def unmasked(batch: Batch) -> tuple[Tensor, Tensor]:
-    """The rows of a masked batch as they were, and where words are asked for, both [B, S]."""
+    """Return the rows of a masked batch before masking, and where words are to be predicted, both [B, S]."""
     rows, labels = batch["input_ids"].clone(), batch["labels"]
     asked = torch.zeros_like(rows, dtype=torch.bool)
     row, place = (labels != -100).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""What the pre-training of each family needs besides the common loop: a model, an optimiser, batches, figures."""
+"""What pre-training needs for each family besides the common loop: a model, an optimiser, batches and figures."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from plm_lessons.training.t5_evaluation import evaluate_targets
 
 
 class Family(ABC):
-    """One family's part of pre-training.
+    """The part of pre-training that is specific to one family.
 
     Attributes:
-        model_class: The model with the heads of pre-training.
-        config_class: Its configuration.
-        padding: What the padding token may be called.
+        model_class: The class of the model with its pre-training heads.
+        config_class: The class of its configuration.
+        padding: The names that the padding token may have.
         separator: Put between the sentences of a document: see `encode_documents`.
-        least_text: What gives a batch.
+        least_text: A phrase that names the least text that gives a batch.
     """
 
     model_class: ClassVar[Any]
@@ -52,7 +52,7 @@ class Family(ABC):
     least_text: ClassVar[str] = "a document"
 
     def config(self, recipe: Recipe, tokenizer: Tokenizer) -> Any:
-        """The shape that the recipe asks for.
+        """Return the model configuration that the recipe asks for.
 
         Raises:
             ValueError: A field is unknown or impossible, does not fit the tokenizer or `max_length`, or could not be
@@ -69,7 +69,7 @@ class Family(ABC):
         return config
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:
-        """The fields that follow from tokenizer and `max_length`. A size may also be larger."""
+        """Return the configuration fields that tokenizer and `max_length` require; a size may also be larger."""
         return {
             "vocab_size": tokenizer.get_vocab_size(),
             "pad_token_id": token_id(tokenizer, *self.padding),
@@ -77,39 +77,39 @@ class Family(ABC):
         }
 
     def model(self, recipe: Recipe, tokenizer: Tokenizer) -> PretrainedModel:
-        """The model with its first weights."""
+        """Return the model with its initial weights."""
         return self.model_class(self.config(recipe, tokenizer), torch.Generator().manual_seed(recipe.seed))
 
     def optimizer(self, model: PretrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-        """The optimiser that the family was trained with (but for the layer-wise rates of ALBERT's, LAMB)."""
+        """Return the family's optimiser: AdamW (ALBERT was trained with LAMB, which adds layer-wise rates)."""
         return adamw(model, recipe.learning_rate, recipe.weight_decay)
 
     def encode(self, documents: Iterable[Sentences], tokenizer: Tokenizer) -> list[list[list[int]]]:
-        """document -> sentence -> ids; a document without a token is left out."""
+        """Encode documents as document -> sentence -> ids; a document without a token is left out."""
         return [document for document in encode_documents(tokenizer, documents, self.separator) if document]
 
     @abstractmethod
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
     ) -> Iterator[Batch]:
-        """One pass over the documents."""
+        """Return the batches of one pass over the documents."""
 
     def held_out(self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe) -> Iterator[Batch]:
-        """What the model is measured on: always the same batches of 64 rows."""
+        """Return the batches that the model is measured on: always the same ones, of 64 rows each."""
         return self.batches(documents, tokenizer, dataclasses.replace(recipe, batch_size=64), 0)
 
     def evaluate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out figures: see `evaluate_pretraining`."""
+        """Compute held-out figures: see `evaluate_pretraining`."""
         return evaluate_pretraining(model, batches)
 
     def rows_to_count(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe
     ) -> list[list[int]]:
-        """What baselines that count words are given to read: the text of each document."""
+        """Return the rows from which the baselines count words: the text of each document."""
         return [list(chain.from_iterable(document)) for document in documents]
 
     def asked(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What stands in the rows that baselines are asked about, and which of it they must guess: see `unmasked`."""
+        """Return the rows that the baselines are measured on, and which tokens they must predict: see `unmasked`."""
         return unmasked(batch)
 
 
@@ -123,7 +123,7 @@ class Bert(Family):
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
     ) -> Iterator[Batch]:
-        """See `bert_batches`. One document gives no batch: the second segment of a random pair comes from another."""
+        """See `bert_batches`. A single document gives no batch: a random second segment must come from another one."""
         if len(documents) < 2:
             return iter(())
         settings = {"max_length": recipe.max_length, "batch_size": recipe.batch_size, "seed": recipe.seed}
@@ -138,7 +138,7 @@ class Roberta(Family):
     separator = " "
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:
-        """Positions are counted from behind the padding token's id. There is one segment."""
+        """As for the others, but positions start after the padding token's id, and there is one segment."""
         fields = super().needed(recipe, tokenizer)
         return fields | {
             "max_position_embeddings": recipe.max_length + fields["pad_token_id"] + 1,
@@ -154,14 +154,14 @@ class Roberta(Family):
 
 
 class Albert(Family):
-    """Two segments in order or swapped, n-grams masked in forty copies."""
+    """Two segments, in order or swapped, with n-grams masked in forty copies."""
 
     model_class = AlbertForPreTraining
     config_class = AlbertConfig
     least_text = "a document of two sentences"
 
     def encode(self, documents: Iterable[Sentences], tokenizer: Tokenizer) -> list[list[list[int]]]:
-        """As for the others, and without documents of a single sentence, in which nothing can be swapped."""
+        """As for the others, but also without documents of a single sentence, in which nothing can be swapped."""
         return [document for document in super().encode(documents, tokenizer) if len(document) > 1]
 
     def batches(
@@ -179,26 +179,26 @@ class Albert(Family):
 
 
 class T5(Family):
-    """Span corruption, and with the text of the book tasks as text to text."""
+    """Span corruption and, with the text of the book, also tasks as text to text."""
 
     model_class = T5ForConditionalGeneration
     config_class = T5Config
     least_text = "two tokens"
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:
-        """T5 has no position table, and must know the token with which it ends a text."""
+        """As for the others, but T5 has no position table, and needs the id of its end token."""
         fields = super().needed(recipe, tokenizer) | {"eos_token_id": token_id(tokenizer, "</s>")}
         del fields["max_position_embeddings"]
         return fields
 
     def optimizer(self, model: PretrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-        """AdaFactor."""
+        """Return AdaFactor."""
         return adafactor(model, recipe.learning_rate)
 
     def batches(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe, epoch: int
     ) -> Iterator[Batch]:
-        """As many batches as the rows of span corruption fill. Rows are drawn: some come twice, others not at all."""
+        """Yield as many batches as the rows of span corruption fill; rows are drawn, some twice, others never."""
         spans = self._spans(documents, tokenizer, recipe)
         has_tasks = recipe.task_share or recipe.late_task_share
         tasks = _tasks(tokenizer) if has_tasks else []
@@ -216,35 +216,35 @@ class T5(Family):
             yield next(t5_batches([spans, *tasks], mixture, tokenizer, **settings))
 
     def held_out(self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe) -> Iterator[Batch]:
-        """Span corruption alone, each row once."""
+        """Return batches of span corruption alone, with each row once."""
         return batches_in_order(self._spans(documents, tokenizer, recipe), tokenizer, batch_size=64)
 
     def _spans(self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe) -> SpanExamples:
-        """All documents in a random order, one after the other."""
+        """Return all documents as one text, in a random order."""
         check_whole("max_length", recipe.max_length, least=3, why=" (a token, a sentinel, an end token)")
         order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(recipe.seed)).tolist()
         text = [list(chain.from_iterable(documents[place])) for place in order]
         return SpanExamples(text, tokenizer, recipe.max_length)
 
     def evaluate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
-        """Held-out figures: see `evaluate_targets`."""
+        """Compute held-out figures: see `evaluate_targets`."""
         return evaluate_targets(model, batches)
 
     def rows_to_count(
         self, documents: Sequence[list[list[int]]], tokenizer: Tokenizer, recipe: Recipe
     ) -> list[list[int]]:
-        """The targets of one pass over the text: they are what is predicted here, sentinels included."""
+        """Return the targets of one pass over the text, sentinels included: they are what T5 predicts."""
         batches = self.held_out(documents, tokenizer, recipe)
         return [row[row != -100].tolist() for batch in batches for row in batch["labels"]]
 
     def asked(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The targets, all of them; a decoder, too, has seen only what stands before."""
+        """Return the targets, all to be predicted; like the baselines, a decoder sees only the tokens before."""
         return batch["labels"], batch["labels"] != -100
 
 
 @lru_cache(maxsize=1)
 def _tasks(tokenizer: Tokenizer) -> list[TaskExamples]:
-    """The tasks as ids, which take many seconds to make and are the same in every epoch."""
+    """Return the tasks as ids, kept because they take many seconds to make and are the same in every epoch."""
     return [TaskExamples(task.examples("train"), tokenizer) for task in TASKS.values()]
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning: all weights of a pre-trained model are trained further, with a new head, on labelled examples.
 
-The loop is one for all tasks: a class for each text or pair of texts, a class for each word, the answer to a question.
-What is asked is in the labels.
+All tasks share one loop: a class for each text or pair of texts, a class for each word, or the answer to a question.
+The labels say what is to be predicted.
 
 Letters: B batch, N examples, S sequence length, C number of labels.
 
@@ -31,11 +31,11 @@ Model = SequenceClassificationModel | TokenClassificationModel | QuestionAnsweri
 
 
 def select_rows(examples: Batch, rows: Tensor, device: torch.device) -> Batch:
-    """Some examples, on a device, without the columns in which all of them are padding.
+    """Move some examples to a device, without the columns in which all of them are padding.
 
     Args:
-        examples: `attention_mask` [N, S], and more: what has a whole number for every token, such as `input_ids` or the
-            labels of tokens, is cut with it; the labels of sequences have no such columns.
+        examples: `attention_mask` [N, S] and other tensors: those with a whole number for every token, such as
+            `input_ids` or labels of tokens, are cut too; labels of sequences have no such columns.
     """
     mask = examples["attention_mask"]
     length = int(mask[rows].sum(dim=1).max())
@@ -47,16 +47,16 @@ def select_rows(examples: Batch, rows: Tensor, device: torch.device) -> Batch:
 
 
 def length_buckets(lengths: Tensor, batch_size: int, generator: torch.Generator, pool: int = 16) -> list[Tensor]:
-    """One epoch of batches in random order, each of examples that are about as long: so there is little padding.
+    """Make one epoch of batches in random order, each of examples of similar length, so that there is little padding.
 
-    The examples are shuffled, and every `pool` times `batch_size` of them are sorted and cut into batches.
+    The examples are shuffled; then every `pool` times `batch_size` of them are sorted by length and cut into batches.
 
     Args:
         lengths: [N], in tokens.
-        pool: 1 would not sort at all; the larger, the less padding, and the less is left to chance.
+        pool: With 1, batches are as shuffled. The larger it is, the less padding there is, and the less is random.
 
     Returns:
-        The rows of each batch; all have `batch_size` of them but one, which has what is left.
+        The rows of each batch; all batches have `batch_size` rows, except perhaps one, which has the rest.
     """
     check_sizes(batch_size=batch_size, pool=pool)
     lengths = lengths.cpu()  # where the generator is
@@ -78,7 +78,7 @@ def fine_tune(
     seed: int = 0,
     progress: bool = True,
 ) -> list[float]:
-    """Train a model in place, where it is; the warm-up is a tenth of the steps.
+    """Train a model in place, on its own device; the warm-up is a tenth of the steps.
 
     Args:
         model: In evaluation mode afterwards.
@@ -91,8 +91,8 @@ def fine_tune(
         The loss at each step.
 
     Raises:
-        ValueError: There are not as many labels as inputs, an argument is impossible, or loss or gradient are no longer
-            finite numbers, which is found before the weights are touched.
+        ValueError: The numbers of labels and inputs differ, an argument is impossible, or the loss or the gradient is
+            no longer finite, which is found before the weights are changed.
     """
     targets = dict(labels) if isinstance(labels, Mapping) else {"labels": labels}
     needed = {"start_positions", "end_positions"} if isinstance(model, QuestionAnsweringModel) else {"labels"}
@@ -155,7 +155,7 @@ def _check_inputs(inputs: Batch) -> None:
 
 
 def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) -> None:
-    """Refuses at once what would end training in its midst: an id, a length or a label that the model does not take."""
+    """Refuse at once what would fail in the midst of training: ids, lengths or labels that the model does not take."""
     if not isinstance(model, Model):
         raise ValueError(f"model is a {type(model).__name__}: must have a head of fine-tuning")
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
@@ -181,18 +181,18 @@ def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) 
 def predict_logits(
     model: SequenceClassificationModel | TokenClassificationModel, inputs: Batch, batch_size: int = 256
 ) -> Tensor:
-    """Scores of every example, [N, C], or of every token, [N, S, C], 0 at padding; on the CPU."""
+    """Return the scores of every example, [N, C], or of every token, [N, S, C], 0 at padding; on the CPU."""
     return _scores(model, inputs, ("logits",), batch_size)[0]
 
 
 def predict_spans(model: QuestionAnsweringModel, inputs: Batch, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """The scores of every token as the first and as the last of the answer, both [N, S], 0 at padding; on the CPU."""
+    """Return the scores of every token as start and as end of the answer, both [N, S], 0 at padding; on the CPU."""
     starts, ends = _scores(model, inputs, ("start_logits", "end_logits"), batch_size)
     return starts, ends
 
 
 def _scores(model: Model, inputs: Batch, names: Sequence[str], batch_size: int) -> list[Tensor]:
-    """Some results of the model, in the order of the inputs; they are read by length, to save padding."""
+    """Return the named outputs of the model, in the order of the inputs, which are read by length to save padding."""
     _check_inputs(inputs)
     check_whole("batch_size", batch_size, least=1)
     order = inputs["attention_mask"].sum(dim=1).cpu().argsort(stable=True)

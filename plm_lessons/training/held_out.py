@@ -1,4 +1,4 @@
-"""How well a pre-trained model does its own task on held-out text, beside guesses that need no network."""
+"""How well a pre-trained model does its own task on held-out text, compared with baselines that need no network."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from plm_lessons.training.streams import SHARD, held_out_batches, shards_of
 def held_out_figures(
     model: Any, tokenizer: Tokenizer, recipe: Recipe, source: TextSource, most_batches: int | None = None
 ) -> dict[str, dict[str, float]]:
-    """Figures of a model and of two baselines on the same words: those that it has to predict in pre-training.
+    """Compute the figures of a model and of two baselines on the same words, those that pre-training has it predict.
 
     Args:
-        model: Of the recipe's family, with the heads of pre-training.
-        tokenizer: The model's.
-        recipe: Says how long rows are, and fixes what is masked.
-        source: Judged by its held-out split. The baselines count its training split, of a long text the first 50
-            million characters.
-        most_batches: Of 64 rows each; None for all.
+        model: A model of the recipe's family, with its pre-training heads.
+        tokenizer: The model's tokenizer.
+        recipe: Sets the length of rows, and fixes what is masked.
+        source: The text. Its held-out split is predicted; the baselines count its training split (of a long text, the
+            first 50 million characters).
+        most_batches: The largest number of batches, of 64 rows each; None for all.
 
     Returns:
         For "model", "unigram" and "trigram" (see `unigram_baseline`, `trigram_baseline`): `loss` in nats for each word,
-        `perplexity`, its exponential, and `accuracy`. For the model also `words`, how many they rest on, and what it
-        reaches in its task on pairs, if it has one: see `evaluate_pretraining`.
+        `perplexity`, its exponential, and `accuracy`. For the model also `words`, the number of words predicted, and
+        the figures of its task on pairs, if it has one: see `evaluate_pretraining`.
 
     Raises:
-        ValueError: There is no training text, or nothing of the text is held out.
+        ValueError: There is no training text, or no held-out text.
     """
     family = FAMILIES[recipe.family]
     batches = list(islice(held_out_batches(source, tokenizer, recipe), most_batches))
@@ -59,7 +59,7 @@ def held_out_figures(
 
 
 def _named_alike(figures: dict[str, float]) -> dict[str, float]:
-    """Whatever the task is called: `loss`, `perplexity` and `accuracy`, and then the others."""
+    """Name the figures `loss`, `perplexity` and `accuracy` whatever the task is called, and keep the others."""
     names = {"masked_lm_loss": "loss", "masked_lm_accuracy": "accuracy", "masked_words": "words", "tokens": "words"}
     alike = {names.get(name, name): value for name, value in figures.items()}
     loss = alike["loss"]

@@ -1,4 +1,4 @@
-"""Asking a trained model."""
+"""Inference with a trained model: the words for a mask, and attention weights."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from plm_lessons.tokenization.loading import check_whole_texts, token_id
 
 
 def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
-    """A tokenizer has no more words than the model, which may have some rows too many, and neither cuts nor pads.
+    """Check that a tokenizer has no more words than the model (which may have spare rows), and neither cuts nor pads.
 
     Raises:
-        ValueError: It has, or does, or it is none.
+        ValueError: The tokenizer has more words, cuts or pads, or is not a tokenizer.
     """
     check_whole_texts(tokenizer)
     words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
@@ -28,20 +28,20 @@ def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
 
 
 def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[tuple[str, float]]]:
-    """The most probable words for each `[MASK]` (RoBERTa: `<mask>`) in a text.
+    """Return the most probable words for each `[MASK]` (RoBERTa: `<mask>`) in a text.
 
     Args:
         model: A model with a masked-LM head; used in evaluation mode.
         tokenizer: The tokenizer that the model was trained with.
-        text: Holds the mask at least once.
-        top: How many words to return for each.
+        text: A text that holds the mask at least once.
+        top: How many words to return for each mask.
 
     Returns:
         For each mask, in order, `top` pairs (word piece, probability), the most probable first.
 
     Raises:
-        ValueError: The model has no such head; there is no mask in the text, or it is too long for the model; or an
-            argument is impossible.
+        ValueError: The model has no such head, the text holds no mask or is too long for the model, or an argument is
+            impossible.
     """
     check_masked_lm(model)
     check_fits(tokenizer, model)
@@ -70,23 +70,23 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
 def attention_maps(
     model: PretrainedModel, tokenizer: Tokenizer, text: str, target: str | None = None
 ) -> dict[str, Any]:
-    """The attention weights of every head on a text, as `plm_lessons.widgets.AttentionViewer` takes a sentence.
+    """Return every head's attention weights on a text, in the form that `plm_lessons.widgets.AttentionViewer` takes.
 
     Args:
         model: BERT, RoBERTa or ALBERT, with any head or none, or T5; used in evaluation mode.
         tokenizer: The tokenizer that the model was trained with.
-        text: What an encoder reads.
-        target: What T5's decoder is to say: it reads the start token and then all of it but the end, in teacher
-            forcing. None for a model without a decoder.
+        text: The text that the encoder reads.
+        target: The text that T5's decoder is to write: under teacher forcing, it reads the start token and then this
+            text without its end token. None for a model without a decoder.
 
     Returns:
         Plain lists: "name" (the text), "tokens", and "attentions" [layers][heads][queries][keys]. For T5 "attentions"
-        is a dict of such lists for "encoder", "decoder" and "cross", where the decoder looks at the encoder, and
-        "target_tokens" are what the decoder reads.
+        is a dict of such lists for "encoder", "decoder" and "cross" (the decoder's attention to the encoder), and
+        "target_tokens" are the tokens that the decoder reads.
 
     Raises:
-        ValueError: There is a target for a model without a decoder or none for one with it, or the text is too long
-            for the model; or the tokenizer does not fit it.
+        ValueError: A target is given for a model without a decoder, or missing for one with a decoder; the text is too
+            long for the model; or the tokenizer does not fit the model.
     """
     check_fits(tokenizer, model)
     check_text("text", text)

@@ -1,8 +1,8 @@
 """A large batch in parts: one after the other (gradient accumulation), or side by side (data parallel).
 
 Both rest on one fact: the gradient of a mean over the whole batch is the sum of the parts' gradients, each weighted by
-its share of what is predicted. The share matters. Parts differ in how many masked words they hold, and the plain mean
-of their mean losses would weigh a word in a poor part more than one in a rich part.
+its share of the predictions. The shares matter: parts differ in how many masked words they hold, and a plain mean of
+their mean losses would give a word more weight in a part with few masked words than in one with many.
 
 Letters: B batch, S sequence length, P positions predicted.
 
@@ -31,7 +31,7 @@ LOSSES = {
 
 
 def process_rank() -> tuple[int, int]:
-    """This process's number and how many there are: (0, 1) unless `torch.distributed` has been initialised."""
+    """Return this process's number and the number of processes: (0, 1) unless `torch.distributed` is initialised."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
@@ -44,24 +44,24 @@ def _sum_over_processes(numbers: Tensor) -> Tensor:
 
 
 def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: str = "auto") -> dict[str, float]:
-    """Backpropagate the loss of all parts as if they were one batch, and add the gradients to the parameters' own.
+    """Backpropagate the loss of all parts as if they were one batch, and add the gradients to those of the parameters.
 
-    Only one part at a time is in memory. Where several processes work together (under `torchrun`, after
-    `torch.distributed.init_process_group`), each calls this with parts of its own; the batch is that of all of them,
-    and every process ends with the same gradients.
+    Only one part at a time passes through the model. Where several processes work together (under `torchrun`, after
+    `torch.distributed.init_process_group`), each calls this with its own parts; the batch consists of the parts of all
+    processes, and every process ends with the same gradients.
 
     Args:
         model: In training mode. Its loss is the sum of one mean for each kind of labels: see `LOSSES`. If it has
             `training_arguments`, it is called with these besides the batch.
-        parts: At least one; the batch, cut by rows. All have the same kinds of labels. A part may have no row, for
-            the last batch of an epoch may have fewer rows than there are processes.
+        parts: The batch, cut by rows into at least one part. All have the same kinds of labels. A part may have no
+            rows, because the last batch of an epoch may have fewer rows than there are processes.
         precision: See `mixed_precision`.
 
     Returns:
-        `loss` of the whole batch in nats and, if the model has several, each of its terms by name.
+        `loss` of the whole batch in nats and, if it has several terms, each of them by name.
 
     Raises:
-        ValueError: There is no part, or one lacks the labels that the first has.
+        ValueError: There is no part, or the parts differ in their kinds of labels.
     """
     check_list("parts", parts, of="batches")
     kinds = [kind for kind in LOSSES if parts and kind in parts[0]]

@@ -1,4 +1,4 @@
-"""What a run writes down on the way: a file of JSON lines, one for some steps, with means over them."""
+"""The log of a run: a file of JSON lines, each with the means over some steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plm_lessons.training.large_batches import Batch
 
 
 class Means:
-    """What the next entry of the log will tell: sums over the steps since the last one."""
+    """Sums over the steps since the last entry of the log, from which the next entry is made."""
 
     def __init__(self, sums: dict[str, float] | None = None) -> None:
         self.sums = sums or {}
@@ -21,13 +21,13 @@ class Means:
         self.sums[name] = self.sums.get(name, 0.0) + value
 
     def counting(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches themselves, while their tokens are counted."""
+        """Yield the batches unchanged, and count their tokens."""
         for batch in batches:
             self._add("tokens", int(batch["attention_mask"].sum()))
             yield batch
 
     def add(self, entry: dict[str, float], seconds: float) -> None:
-        """A step of `training_steps`, and how long it took."""
+        """Add an entry of `training_steps`, and how long its step took."""
         for name, value in entry.items():
             if name != "step":
                 self._add(name, value)
@@ -35,7 +35,7 @@ class Means:
         self._add("seconds", seconds)
 
     def take(self, step: int) -> dict[str, Any]:
-        """The entry for the log; sums begin anew. `tokens` are those of the inputs, padding aside."""
+        """Return the entry for the log, and reset the sums; `tokens` counts those of the inputs without padding."""
         steps, seconds, tokens = (self.sums.pop(name) for name in ("steps", "seconds", "tokens"))
         means = rounded({name: value / steps for name, value in self.sums.items()})
         self.sums.clear()
@@ -43,7 +43,7 @@ class Means:
 
 
 class Log:
-    """JSON lines: one object for each entry. Those of steps that will be done again are taken out first."""
+    """A file of JSON lines, one for each entry; entries of steps that will be repeated are removed first."""
 
     def __init__(self, path: Path, done: int) -> None:
         kept = []
@@ -61,11 +61,11 @@ class Log:
         self.path = path
 
     def write(self, entry: dict[str, Any]) -> None:
-        """One more line."""
+        """Append an entry."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
 
 
 def rounded(figures: dict[str, float]) -> dict[str, float]:
-    """To seven digits, about what a float32 holds."""
+    """Round the figures to seven digits, about the precision of a float32."""
     return {name: float(f"{value:.7g}") for name, value in figures.items()}

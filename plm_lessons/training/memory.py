@@ -1,4 +1,4 @@
-"""Memory that training frees and needs again at once, on a CPU."""
+"""Reuse of the memory that training on a CPU frees and needs again at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory of freed tensors for the next ones, instead of giving it back to the system.
 
     Each step of training makes and frees the same large tensors. The C library of most Linux systems, glibc, returns
-    what is free at the end of its heap, and every block of more than 32 MiB, and the system hands it out anew, page by
-    page, each filled with zeros first: tens of thousands of times a step. Up to a gibibyte is now kept instead. No
-    result changes; the process stays as large as it was at its largest.
+    what is free at the end of its heap, and every block of more than 32 MiB, to the system, which hands it out anew
+    page by page, each filled with zeros first: tens of thousands of times a step. Here up to a gibibyte is kept
+    instead. No result changes; the process stays as large as it was at its largest.
 
     Returns:
         Whether there was something to change: False where the C library is not glibc.

@@ -1,14 +1,14 @@
-"""What a word is, guessed by counting from the words before it: the language models that neural ones took over from.
+"""N-gram models, which predict a word from counts of the words before it, and which neural models have replaced.
 
-How often w came after (u, v), after v alone, and at all are three estimates, from sharp and rare to blunt and safe.
-They are mixed (interpolated), and the more often the words before were seen, the more the sharp one counts:
+How often w came after (u, v), after v alone, and at all give three estimates, from specific but sparse to general but
+reliable. They are mixed (interpolated): the more often the words before were seen, the more the specific one counts:
 
     p(w | u, v) = a * count(u v w) / count(u v) + (1 - a) * p(w | v)
     p(w | v)    = b * count(v w) / count(v) + (1 - b) * p(w)
     p(w)        = (count(w) + 1) / (N + V)
 
-There is one weight a for all (u, v) that were seen about as often: never (0), once, 2 or 3 times, 4 to 7 times, and so
-on; and likewise b. They are fitted by expectation maximisation on text that is not counted, to at most 0.999.
+All (u, v) that were seen about equally often share one weight a: never (a = 0), once, 2 or 3 times, 4 to 7 times, and
+so on; likewise for b. The weights are fitted by expectation maximisation on text that is not counted, to at most 0.999.
 
 Letters: N words counted, V vocabulary, n the order (3: trigrams), M n-grams asked about.
 
@@ -33,13 +33,13 @@ class NgramModel:
     """An interpolated n-gram model.
 
     Args:
-        rows: Token ids of stretches of text; no n-gram reaches from one into the next. Every tenth row, from the tenth
-            on, fits the weights, which are all 0.5 if those or the others hold no word. Then all rows are counted.
+        rows: Token ids of stretches of text; no n-gram reaches from one into the next. The weights are fitted on every
+            tenth row, and are all 0.5 if those rows or the others hold no word. Then all rows are counted.
         vocab_size: V.
         order: n, at least 1.
 
     Raises:
-        ValueError: There is no word, or an id is not from 0 to V - 1, or the n-grams are too many to be numbered.
+        ValueError: There is no word, an id is not from 0 to V - 1, or there are too many n-grams to number them.
     """
 
     def __init__(self, rows: Sequence[Sequence[int]], vocab_size: int, order: int = 3) -> None:
@@ -54,10 +54,10 @@ class NgramModel:
         self._count(self._ngrams(rows))
 
     def probabilities(self, ngrams: Ids) -> Floats:
-        """How probable the last word of each n-gram is after the others.
+        """Return the probability of the last word of each n-gram given the others.
 
         Args:
-            ngrams: [M, n], or fewer columns for fewer words before. What is before the first word of a row is V.
+            ngrams: [M, n], or fewer columns for fewer preceding words. V stands for places before the start of a row.
 
         Returns:
             [M].
@@ -69,7 +69,7 @@ class NgramModel:
         return weight * share + (1 - weight) * self.probabilities(ngrams[:, 1:])
 
     def best_words(self, contexts: Ids) -> Ids:
-        """The most probable word after each context; of equally probable ones, any.
+        """Return the most probable word after each context; of equally probable words, any.
 
         Args:
             contexts: [M, n - 1], or fewer columns for fewer words.
@@ -90,7 +90,7 @@ class NgramModel:
         return (best % size)[place]
 
     def _ngrams(self, rows: Sequence[Sequence[int]]) -> Ids:
-        """[N, n] Each word of the rows behind those before it."""
+        """Return [N, n]: each word of the rows, preceded by the words before it."""
         words = np.fromiter(chain.from_iterable(rows), np.int64)
         if not len(words) or words.min() < 0 or words.max() >= self.vocab_size:
             raise ValueError(f"rows: must hold at least one word, and ids from 0 to {self.vocab_size - 1} only")
@@ -112,7 +112,7 @@ class NgramModel:
             self._context_counts.append((contexts, np.add.reduceat(seen, first)))
 
     def _shares(self, ngrams: Ids) -> tuple[Floats, Ids]:
-        """count(u v w) / count(u v), 0 if (u, v) was never seen, and on which level that count is."""
+        """Return count(u v w) / count(u v), 0 if (u, v) was never seen, and the level of count(u v)."""
         length = ngrams.shape[1]
         times = _look_up(self._counts[length - 1], self._codes(ngrams))
         of = _look_up(self._context_counts[length - 2], self._codes(ngrams[:, :-1]))
@@ -131,20 +131,20 @@ class NgramModel:
             self.weights[length - 2] = np.minimum(weights, 0.999)
 
     def _codes(self, words: Ids) -> Ids:
-        """[M, k] words -> [M] numbers: each n-gram has its own."""
+        """Encode [M, k] words as [M] numbers, one for each different n-gram."""
         codes = np.zeros(len(words), np.int64)
         for column in words.T:
             codes = codes * (self.vocab_size + 1) + column
         return codes
 
     def _words(self, codes: Ids, length: int) -> Ids:
-        """And back."""
+        """Decode the numbers of `_codes` to words."""
         size = self.vocab_size + 1
         return np.stack([codes // size**place % size for place in reversed(range(length))], axis=1)
 
 
 def _look_up(table: tuple[Ids, Ids], codes: Ids) -> Ids:
-    """How often each was seen."""
+    """Return how often each n-gram was seen."""
     known, counts = table
     place = np.searchsorted(known, codes).clip(max=len(known) - 1)
     return np.where(known[place] == codes, counts[place], 0)

@@ -1,7 +1,7 @@
-"""Sentence pairs as text, so that people and models can be asked the same: is B next, and do A and B stand in order?
+"""Sentence pairs as text, so that people and models can be asked the same: is B next, and are A and B in order?
 
-The pairs that models are trained on are stretches of token ids, cut to fit (`objectives.sentence_pairs`,
-`objectives.sentence_order`). These here are for reading: two whole sentences.
+Models are trained on pairs of stretches of token ids, cut to fit (`objectives.sentence_pairs`,
+`objectives.sentence_order`). The pairs of this module are for reading: two whole sentences.
 
 Letters: B batch, N pairs, S sequence length.
 """
@@ -32,7 +32,7 @@ class PairExample(NamedTuple):
     """A question about two sentences, and its answer."""
 
     task: str
-    """`"nsp"`: does the second follow the first? `"sop"`: do these neighbours stand in their order?"""
+    """`"nsp"`: does the second follow the first? `"sop"`: are these neighbours in their original order?"""
     first: str
     second: str
     label: int
@@ -52,23 +52,23 @@ def draw_pair_examples(
 ) -> list[PairExample]:
     """Draw `count` pairs for each task, half of them with each label.
 
-    All come from neighbours: two sentences of a paragraph, one right after the other, both with `fewest_words` to
-    `most_words` words. NSP keeps them together or takes B from the neighbours of another document, SOP keeps or swaps
-    them. So neither A nor B alone gives an NSP label away: A always has a follower, and B always follows something.
-    Nothing else is sorted out. A pronoun in B, or an "is a" that opens an article, may well tell the order, as it does
-    in the models' training data.
+    All come from neighbours: two consecutive sentences of a paragraph, both with `fewest_words` to `most_words` words.
+    NSP keeps them together or takes B from the neighbours of another document; SOP keeps or swaps them. So neither A
+    nor B alone gives an NSP label away: A always has a follower, and B always follows something. Nothing else is
+    filtered out: a pronoun in B, or an "is a" that opens an article, may well reveal the order, as it does in the
+    models' training data.
 
-    A document, drawn evenly, gives one pair of neighbours, drawn evenly among its own, and is not used again.
+    Documents are drawn uniformly, and used once; each gives one pair of neighbours, drawn uniformly among its own.
 
     Args:
         documents: enough to give `count` neighbours for SOP and half as many again for NSP.
         count: an even number.
         generator: source of randomness.
-        tasks: of `PAIR_TASKS`; their pairs follow each other in this order.
-        fewest_words, most_words: what separates words is white space.
+        tasks: names from `PAIR_TASKS`; their pairs are returned in this order.
+        fewest_words, most_words: words are separated by white space.
 
     Raises:
-        ValueError: An argument is none of these, or too few documents hold such neighbours.
+        ValueError: An argument is impossible, or too few documents hold such neighbours.
     """
     for task in tasks:
         if task not in PAIR_TASKS:
@@ -115,14 +115,15 @@ def draw_pair_examples(
 def pair_probabilities(
     model: PreTrainingModel, tokenizer: Tokenizer, pairs: Sequence[PairExample], batch_size: int = 32
 ) -> list[float]:
-    """What a pre-trained model makes of pairs: the probability of label 0, "is next" (BERT) or "in order" (ALBERT).
+    """Return the probability that a model gives to label 0 of each pair: "is next" (BERT) or "in order" (ALBERT).
 
-    A model answers the question of its own head, whichever the task of the pair is.
+    A model answers the question of its own head, whatever the task of the pair.
 
     Args:
-        model: With a head for pairs, such as `BertForPreTraining` or `AlbertForPreTraining`; used in evaluation mode.
-        tokenizer: The one that the model was trained with.
-        pairs: N of them, at least one; read as `[CLS] A [SEP] B [SEP]`.
+        model: A model with a head for pairs, such as `BertForPreTraining` or `AlbertForPreTraining`; used in evaluation
+            mode.
+        tokenizer: The tokenizer that the model was trained with.
+        pairs: N pairs, at least one, read as `[CLS] A [SEP] B [SEP]`.
         batch_size: B.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The loop of pre-training, the same for every family: what is predicted is in the batches.
+"""The pre-training loop, the same for every family: the batches decide what is predicted.
 
 Source: BERT (arXiv:1810.04805v2), appendix A.2; google-research/bert, run_pretraining.py.
 """
@@ -33,20 +33,20 @@ def pretrain(
     precision: str = "auto",
     progress: bool = True,
 ) -> list[dict[str, float]]:
-    """Train a model where it is, CPU or GPU.
+    """Train a model on its own device, CPU or GPU.
 
     Under `torchrun`, with `torch.distributed` initialised, N processes read the same batches and each takes every N-th:
     the result is that of one process with N times the `accumulation_steps`, dropout aside.
 
     Args:
-        model: Trained in place; in evaluation mode afterwards. In every process it must start with the same weights.
-        batches: Keyword arguments of the model, at least `steps` times `accumulation_steps` (times N) of them.
-        steps: Updates of the weights.
-        learning_rate: The peak, reached after `warmup_steps`; from there it falls linearly to 0.
+        model: Trained in place; in evaluation mode afterwards. It must start with the same weights in every process.
+        batches: Keyword arguments of the model; at least `steps` times `accumulation_steps` (times N) batches.
+        steps: The number of updates of the weights.
+        learning_rate: The peak, reached after `warmup_steps`; from there the rate falls linearly to 0.
         accumulation_steps: How many batches together make the gradient of one update.
-        weight_decay: Of AdamW.
-        make_optimizer: Makes another optimiser than AdamW from (model, learning_rate): `adafactor`.
-        max_gradient_norm: A longer gradient is shortened to this.
+        weight_decay: The weight decay of AdamW.
+        make_optimizer: Makes an optimiser other than AdamW from (model, learning_rate), such as `adafactor`.
+        max_gradient_norm: A gradient with a larger norm is scaled down to this norm.
         seed: Fixes dropout.
         precision: See `mixed_precision`.
         progress: Whether to show a progress bar.
@@ -55,7 +55,7 @@ def pretrain(
         The entries of `training_steps`.
 
     Raises:
-        ValueError: An argument is impossible; or as for `training_steps`.
+        ValueError: An argument is impossible, or as for `training_steps`.
     """
     check_whole("steps", steps, least=1)
     check_number("learning_rate", learning_rate, low=0)
@@ -91,27 +91,27 @@ def training_steps(
     seed: int = 0,
     precision: str = "auto",
 ) -> Iterator[dict[str, float]]:
-    """Update the weights once for each entry that is taken.
+    """Update the weights once for each entry that the caller takes.
 
-    Between two entries the caller may look at the model, save it, or stop. What a step does follows from the weights,
-    the optimiser's state, its batches and its number. So a loop that begins at step n, with those as they were, goes on
-    as if it had never stopped.
+    Between two entries the caller may look at the model, save it, or stop. A step depends only on the weights, the
+    optimiser's state, its batches and its number. So a loop that resumes at step n with the same weights, state and
+    batches continues as if it had never stopped.
 
     Args:
         model: Put into training mode at each step.
-        optimizer: Of the model's parameters.
-        batches: From those of the first step on.
-        steps: Their numbers.
-        learning_rate: Of a step, by its number.
+        optimizer: The optimiser of the model's parameters.
+        batches: The batches, starting with those of the first step.
+        steps: The numbers of the steps.
+        learning_rate: Gives the learning rate of a step from its number.
         accumulation_steps, max_gradient_norm, seed, precision: As for `pretrain`.
 
     Returns:
-        For each step `step`, `loss` in nats and its terms (see `accumulate_gradients`), `learning_rate`, and
-        `gradient_norm`, the gradient's length before it was shortened.
+        For each step: `step`, `loss` in nats and its terms (see `accumulate_gradients`), `learning_rate`, and
+        `gradient_norm`, the norm of the gradient before clipping.
 
     Raises:
-        ValueError: The batches end too early; or loss or gradient are no longer finite numbers, which is found before
-            the weights are touched.
+        ValueError: The batches end too early, or the loss or the gradient is no longer finite, which is found before
+            the weights are changed.
     """
     check_whole("accumulation_steps", accumulation_steps, least=1)
     check_number("max_gradient_norm", max_gradient_norm, low=0, above=True)
@@ -141,8 +141,8 @@ def training_steps(
 
 
 def _seed_of_step(seed: int, step: int, rank: int) -> int:
-    """Dropout's own for every step and every process, or all processes would drop the same places.
+    """Return a seed of dropout for a step and a process; with one seed, all processes would drop the same places.
 
-    The three are mixed into 32 bits: PyTorch's generator on the CPU looks at no more of its seed.
+    The three numbers are mixed into 32 bits: PyTorch's generator on the CPU uses no more of its seed.
     """
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1)[0])

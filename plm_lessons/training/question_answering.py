@@ -1,4 +1,4 @@
-"""Answers to questions: the best span of tokens, and how near the answer is to the right one.
+"""Answers to questions: the best span of tokens, and how close an answer is to the right one.
 
 Letters: W windows, S sequence length.
 
@@ -28,19 +28,19 @@ def best_answers(
     end_logits: Tensor,
     max_answer_tokens: int = 30,
 ) -> list[str]:
-    """The part of each text with the highest score: that of its first token as a start plus that of its last as an end.
+    """Return the span of each text with the highest score: its first token's as start plus its last token's as end.
 
-    Only tokens of the text count, the end is not before the start, and of several windows that with the best score is
-    believed.
+    A span has only tokens of the text, and its end is not before its start; of several windows, the one with the
+    best score gives the answer.
 
     Args:
-        questions: What was encoded.
+        questions: The questions that were encoded.
         windows: From `encode_questions`.
         start_logits, end_logits: [W, S].
-        max_answer_tokens: The longest answer.
+        max_answer_tokens: The largest number of tokens in an answer.
 
     Raises:
-        ValueError: The scores are not those of the windows, or no answer may have a token.
+        ValueError: The scores do not have the shape of the windows, or `max_answer_tokens` is not at least 1.
     """
     check_whole("max_answer_tokens", max_answer_tokens, least=1)
     for name, scores in (("start_logits", start_logits), ("end_logits", end_logits)):
@@ -64,14 +64,14 @@ def best_answers(
 
 
 def normalised(answer: str) -> list[str]:
-    """The words that count in a comparison: in lower case, without punctuation marks and articles."""
+    """Return the words of an answer that are compared: in lower case, without punctuation marks and articles."""
     check_text("answer", answer)
     kept = "".join(character for character in answer.lower() if character not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", kept).split()
 
 
 def answer_f1(answer: str, truth: str) -> float:
-    """How many words two answers share, from 0 to 1: 2 * shared / (words of one + words of the other)."""
+    """Return how many words two answers share, from 0 to 1: 2 * shared / (words of one + words of the other)."""
     one, other = normalised(answer), normalised(truth)
     if not one or not other:
         return float(one == other)
@@ -79,13 +79,13 @@ def answer_f1(answer: str, truth: str) -> float:
 
 
 def answer_figures(answers: Sequence[str], truths: Sequence[str]) -> dict[str, float]:
-    """The figures of SQuAD, means over the questions.
+    """Compute the figures of SQuAD, means over the questions.
 
     Returns:
         `exact_match`, the share of answers that are right but for case, punctuation marks and articles, and `f1`.
 
     Raises:
-        ValueError: There are not as many answers as truths, or none.
+        ValueError: The numbers of answers and truths differ, or there are none.
     """
     if len(answers) != len(truths) or not truths:
         raise ValueError(f"answers has {len(answers)} texts, truths {len(truths)}: must be as many, at least 1")

@@ -1,4 +1,4 @@
-"""Everything that decides what a pre-trained model becomes, in one record; and the tiny models that ship with the book.
+"""One record of everything that determines a pre-trained model, and the recipes of the book's tiny models.
 
 Letters: B batch, S sequence length.
 """
@@ -17,29 +17,29 @@ from plm_lessons.training.optimization import share_of_peak
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is pre-trained. With the text, the machine's arithmetic aside, it fixes the weights.
+    """How a model is pre-trained. Together with the text, and up to the machine's rounding, it fixes the weights.
 
     Attributes:
         family: One of `families.FAMILIES`.
         tokenizer: The name of a tokenizer of the book, or the path of a `tokenizer.json`.
-        model: Fields of the family's configuration. What follows from tokenizer and `max_length` is filled in.
-        steps: Updates of the weights.
-        batch_size: B, rows of a batch.
-        accumulation_steps: Batches of an update.
+        model: Fields of the family's configuration. Those that follow from tokenizer and `max_length` are filled in.
+        steps: The number of updates of the weights.
+        batch_size: B, the number of rows in a batch.
+        accumulation_steps: The number of batches for an update.
         max_length: S. For T5 the length of the inputs of span corruption.
-        short_epochs: In the first so many passes over the text, rows have only `short_length` tokens, and a batch has
-            as many more rows. Attention is cheaper there, and what stands nearby is learnt sooner. (BERT: 128 tokens in
-            the first nine tenths of the steps, then 512, for the sake of the places further back.)
-        short_length: See there; 0 if there is no such pass.
+        short_epochs: In this many first passes over the text, rows have only `short_length` tokens, and batches have
+            proportionally more rows. Attention is cheaper there, and nearby context is learnt sooner. (BERT used 128
+            tokens in the first nine tenths of the steps, then 512 to learn the later positions.)
+        short_length: See `short_epochs`; 0 if there is no such pass.
         learning_rate, warmup_steps, schedule, cooldown_steps: See `optimization.share_of_peak`. For T5 the learning
             rate is relative: see `optimization.adafactor`.
-        weight_decay: Of AdamW.
-        max_gradient_norm: A longer gradient is shortened to this.
-        task_share: T5 only: the share of rows that are tasks as text to text (`objectives.text_to_text.TASKS`), not
-            span corruption. Only with the text of the book, for the tasks are made from it.
-        late_task_share, late_steps: The same for the last so many steps.
-        task_limit: A task counts as having at most so many examples: see `objectives.mixing.mixing_rates`.
-        seed: Fixes the first weights, pairs, masks, the order of the rows, and dropout.
+        weight_decay: The weight decay of AdamW.
+        max_gradient_norm: A gradient with a larger norm is scaled down to this norm.
+        task_share: T5 only: the share of rows that are tasks as text to text (`objectives.text_to_text.TASKS`) instead
+            of span corruption. It requires the text of the book, because the tasks are made from it.
+        late_task_share, late_steps: In the last `late_steps` steps, `late_task_share` replaces `task_share`.
+        task_limit: A task counts as having at most this many examples: see `objectives.mixing.mixing_rates`.
+        seed: Fixes the initial weights, pairs, masks, the order of the rows, and dropout.
     """
 
     family: str
@@ -83,19 +83,19 @@ class Recipe:
                 object.__setattr__(self, name, value.item())
 
     def learning_rate_of(self, step: int) -> float:
-        """Of a step, counted from 1."""
+        """Return the learning rate of a step; steps are counted from 1."""
         share = share_of_peak(step - 1, self.warmup_steps, self.steps, self.schedule, self.cooldown_steps)
         return self.learning_rate * share
 
     def of_epoch(self, epoch: int) -> Recipe:
-        """What holds in a pass over the text, counted from 0."""
+        """Return the recipe for a pass over the text, counted from 0: see `short_epochs`."""
         if epoch >= self.short_epochs:
             return self
         rows = self.batch_size * self.max_length // self.short_length
         return dataclasses.replace(self, max_length=self.short_length, batch_size=rows, short_epochs=0)
 
     def with_steps(self, steps: int) -> Recipe:
-        """The same recipe for more or fewer steps: warm-up and the other parts keep their shares, rounded down."""
+        """Return the recipe for more or fewer steps; warm-up and the other parts keep their shares, rounded down."""
         check_whole("steps", steps, least=1)
         names = ("warmup_steps", "cooldown_steps", "late_steps", "short_epochs")
         return dataclasses.replace(
@@ -144,4 +144,4 @@ SHIPPED: dict[str, Recipe] = {
         late_steps=3200,
     ),
 }
-"""The recipes of the models in `plm_lessons/checkpoints`, which are also where a command begins."""
+"""The recipes of the models in `plm_lessons/checkpoints`, which are also the defaults of the command line."""

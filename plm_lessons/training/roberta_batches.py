@@ -25,12 +25,12 @@ from plm_lessons.training.large_batches import Batch
 
 
 def roberta_rows(documents: Sequence[Document], tokenizer: Tokenizer, max_length: int, seed: int = 0) -> PackedBatch:
-    """The whole text as rows of full sentences, [N, S]: see `full_sentences`.
+    """Pack the whole text into rows of full sentences, [N, S]: see `full_sentences`.
 
     Args:
         documents: document -> sentence -> token ids.
         max_length: S.
-        seed: Fixes the order of the documents, and so which of them share a row.
+        seed: Fixes the order of the documents, and thus which of them share a row.
     """
     check_documents(documents)  # in the caller's order, so that an error names the right one
     check_seed(seed)
@@ -50,17 +50,17 @@ def roberta_batches(
     copies: int | None = None,
     epochs: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Batches, epoch after epoch, in a new order each time.
+    """Yield batches, epoch after epoch, in a new order each time.
 
-    A row's mask follows from (seed, epoch, row) alone. fairseq lets `<s>` and `</s>` be masked too; here they are not,
-    so that figures speak of words only. The rest is as there: see `dynamic_mask`.
+    A row's mask depends on (seed, epoch, row) alone. fairseq may also mask `<s>` and `</s>`; here they never are,
+    so that figures are about words only. Otherwise masking is as in fairseq: see `dynamic_mask`.
 
     Args:
         rows: From `roberta_rows`.
-        batch_size: B; a last, smaller batch of an epoch is used too.
+        batch_size: B; the last batch of an epoch may be smaller.
         seed: Fixes masks and order.
-        copies: None for dynamic masking; a number for static masking with so many copies, as BERT had ten.
-        epochs: Which to make; None: 0, 1, 2 ... without end.
+        copies: None for dynamic masking; a number for static masking with that many copies (BERT had ten).
+        epochs: The epochs to make; None means 0, 1, 2 ... without end.
 
     Returns:
         Batches of `input_ids`, `attention_mask` [B, S]; `masked_positions`, `labels` [B, P].

@@ -1,7 +1,7 @@
-"""Pre-training as a run in a folder: it can be killed at any moment, and the same call goes on with it.
+"""Pre-training as a run in a folder: it can be killed at any moment, and the same call resumes it.
 
-Alone or under `torchrun`, where the processes share the rows of each batch, a run comes to the same losses (with
-dropout, to others of the same kind: each process drops places of its own).
+Under `torchrun`, where processes share the rows of each batch, a run reaches the same losses as in a single process
+(with dropout, similar ones: each process drops different places).
 
 Files: `state.safetensors` while it runs, `log.jsonl`, `recipe.json`, and at the end the model in the layout of
 `transformers` with its `tokenizer.json`.
@@ -54,7 +54,7 @@ class Stopped(Exception):
     """The run was asked to stop, by Ctrl-C or SIGTERM; its state is saved.
 
     Attributes:
-        signal_number: Of the signal that asked.
+        signal_number: The number of the signal that asked the run to stop.
     """
 
     def __init__(self, step: int, signal_number: int) -> None:
@@ -64,19 +64,19 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe, a text and a folder.
+    """A pre-training run: a recipe, a text and a folder.
 
     Attributes:
-        recipe: What to do.
-        folder: Where the files lie; under `torchrun` every process must see it.
+        recipe: How the model is trained.
+        folder: The folder of the run's files; under `torchrun` all processes must be able to read it.
         source: The text.
-        log_path: Where the log goes; None: `log.jsonl` in the folder.
-        log_every: Steps of which an entry of the log gives the mean; there is also one at each look at held-out text.
-        evaluate_every: Steps between two looks at held-out text; 0 for none but the last.
-        evaluation_batches: How many of its batches are looked at, of 64 rows each.
-        save_minutes: Time between two savings of the state; 0 for one after each step.
+        log_path: The file of the log; None means `log.jsonl` in the folder.
+        log_every: Steps over which an entry of the log gives means; each evaluation also writes an entry.
+        evaluate_every: Steps between two evaluations on held-out text; 0 to evaluate only at the end.
+        evaluation_batches: The number of held-out batches, of 64 rows each, in an evaluation.
+        save_minutes: Minutes between two saves of the state; 0 to save after each step.
         precision: See `optimization.mixed_precision`. It may change from one call to the next.
-        shard_characters: See `streams`.
+        shard_characters: The size of a shard: see `streams`.
     """
 
     recipe: Recipe
@@ -109,12 +109,12 @@ class Run:
 
     @property
     def log_file(self) -> Path:
-        """Where the log goes."""
+        """The file of the log."""
         return self.log_path or self.folder / LOG
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with, as a file gives it back; text and words as of now."""
+        """What must not change for a run to be resumed, as JSON returns it; text and vocabulary are read anew."""
         words = json.dumps(load_tokenizer(self.recipe.tokenizer).get_vocab(), sort_keys=True)
         settings = {
             "recipe": dataclasses.asdict(self.recipe),
@@ -125,18 +125,18 @@ class Run:
         return json.loads(json.dumps(settings, default=lambda number: number.item()))
 
     def execute(self, progress: bool = True) -> PretrainedModel:
-        """Train, or go on where the folder's state is, to the end.
+        """Train to the end, from the start or from the state saved in the folder.
 
-        Under `torchrun`, `torch.distributed` must have been initialised, and every process calls this.
+        Under `torchrun`, `torch.distributed` must have been initialised, and every process must call this.
 
         Returns:
             The model in evaluation mode; it has been saved.
 
         Raises:
-            ValueError: The folder holds another run, a model or a tokenizer, or another process trains there; or
+            ValueError: The folder holds another run, a model or a tokenizer; another process is training there; or
                 training fails: see `training_steps`.
-            Stopped: It was asked to stop, and the same call goes on with it.
-            OSError: A file cannot be written. What was there before stays whole.
+            Stopped: The run was asked to stop; the same call resumes it.
+            OSError: A file cannot be written. Files that were there before stay whole.
         """
         settings = self.settings  # once, for a file may grow or go away while the text is in memory
         with _alone_in(self.folder):
@@ -211,7 +211,7 @@ class Run:
         return model
 
     def _what_was_done(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """What the saved state tells of itself, if there is one; refuses folders in which there is nothing to do."""
+        """Return what is stored with the saved state, or None; refuse a folder that this run must not write to."""
         refuse_finished(self.folder)
         if (self.folder / RECIPE).is_file() and "recipe" not in read_object(self.folder / RECIPE):
             raise ValueError(f"{self.folder / RECIPE} exists and is not the recipe of a run: name another folder")
@@ -227,19 +227,19 @@ class Run:
         return about
 
     def _place_of_log(self) -> str:
-        """From the folder on, so that both can be moved together; on another drive of Windows, the whole path."""
+        """Return the log's path from the folder, so that both can move together; absolute on another Windows drive."""
         try:
             return os.path.relpath(self.log_file, self.folder)
         except ValueError:
             return os.path.abspath(self.log_file)
 
     def _own_logs(self) -> set[str]:
-        """Where this run, if it was begun, has put its log."""
+        """Return the places in which this run, if it has begun, may have put its log."""
         recipe = self.folder / RECIPE
         return {LOG, read_object(recipe).get("log", LOG)} if recipe.is_file() else set()
 
     def _prepare_folder(self, settings: dict[str, Any]) -> None:
-        """Write down the settings, and remove what a kill in the middle of a saving has left."""
+        """Write the settings to a file, and remove what a save that was killed has left behind."""
         about = settings | {"precision": self.precision, "torch": str(torch.__version__)}
         if self._place_of_log() != LOG:
             about["log"] = self._place_of_log()
@@ -249,13 +249,13 @@ class Run:
 
 
 def refuse_finished(folder: Path, *others: str) -> None:
-    """Says no where a model would be written over.
+    """Refuse a folder in which a model would be overwritten.
 
     Args:
         others: The names of other files that must not be there.
 
     Raises:
-        ValueError: There is one.
+        ValueError: The folder holds weights of a model, or one of these files.
     """
     for name in (WEIGHTS, *others):
         if (folder / name).exists():
@@ -265,9 +265,9 @@ def refuse_finished(folder: Path, *others: str) -> None:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Keeps others from training in the folder meanwhile. The lock leaves no file, and ends with its process.
+    """Lock the folder against other processes that train; the lock leaves no file, and ends with its process.
 
-    Under `torchrun` the first process holds it for all. There is none on Windows, nor where the file system knows none.
+    Under `torchrun` the first process holds it for all. There is no lock on Windows or on file systems without locks.
     """
     if sys.platform == "win32" or process_rank()[0] > 0:
         yield
@@ -296,7 +296,7 @@ def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:
 
 
 def _stop_signal(asked: list[int], device: torch.device) -> int:
-    """The signal that asked any of the processes to stop, for all must stop after the same step; 0 for none."""
+    """Return the signal that asked any process to stop, or 0; all processes must stop after the same step."""
     number = max(asked, default=0)
     if process_rank()[1] == 1:
         return number
@@ -307,9 +307,9 @@ def _stop_signal(asked: list[int], device: torch.device) -> int:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list of the signals that ask to stop, Ctrl-C or SIGTERM, as they come. Alone, the second interrupts at once.
+    """Collect the signals that ask to stop, Ctrl-C or SIGTERM; in a single process, the second interrupts at once.
 
-    `torchrun` passes on what it gets, so that its processes may get the same twice.
+    `torchrun` passes on the signals that it gets, so its processes may get the same one twice.
     """
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,7 @@
-"""All that training needs to go on, in one file: weights, the optimiser's memory, and where it was.
+"""All that training needs to resume, in one file: the weights, the optimiser's state, and the place in the run.
 
-Random numbers need not be kept. What a step draws follows from its number: see `pretraining.training_steps`.
+The states of random generators need not be kept: the number of a step fixes what it draws (see
+`pretraining.training_steps`).
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from plm_lessons.files import write_atomically
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, about: dict[str, Any]) -> None:
-    """Write the state: an interruption leaves the file that was there.
+    """Write the state; if that is interrupted, an older file stays as it was.
 
     Args:
         path: A safetensors file.
-        model, optimizer: Whose tensors are written.
-        about: What else is to be remembered, as JSON.
+        model, optimizer: Their tensors are written.
+        about: What else is to be stored, as JSON.
 
     Raises:
         OSError: The file cannot be written; an older one stays as it was.
@@ -36,10 +37,10 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, a
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What was remembered beside the tensors.
+    """Return what `save_state` stored as `about`.
 
     Raises:
-        ValueError: The file is not a whole one from `save_state`.
+        ValueError: The file is not a complete one from `save_state`.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -49,7 +50,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and the optimiser's memory where they were.
+    """Load the weights and the optimiser's state.
 
     Raises:
         ValueError: The tensors are not those of this model and optimiser.

@@ -1,7 +1,7 @@
-"""Batches without end from a text of any length, which can be left and taken up again at any batch.
+"""Endless streams of batches from a text of any length, which can be stopped and resumed at any batch.
 
-The text is read in shards of some million characters. A shard is turned into ids and batches in memory; the next one
-takes its place. Pairs and rows are made within a shard. A text of a single shard stays in memory from epoch to epoch.
+The text is read in shards of some million characters. A shard is turned into ids and batches in memory, then replaced
+by the next one. Pairs and rows are made within a shard. A text of a single shard stays in memory from epoch to epoch.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SHARD = 50_000_000  # characters: more than the whole text of the book
 HELD_OUT = 5_000_000  # characters of held-out text that are read
 
 Shard = tuple[int, list[list[list[int]]]]
-"""Its number, and document -> sentence -> ids."""
+"""The number of a shard, and its text as document -> sentence -> ids."""
 
 
 class Position(NamedTuple):
-    """A place in a stream: the batch with this number, in this shard, in this epoch; all from 0."""
+    """A place in a stream: the numbers of an epoch, of a shard in it, and of a batch in that; all from 0."""
 
     epoch: int = 0
     shard: int = 0
@@ -38,10 +38,10 @@ class BatchStream:
     """All batches of a recipe from `position` on.
 
     Attributes:
-        position: That of the next batch.
+        position: The position of the next batch.
 
     Raises:
-        ValueError: While it is read: the text gives not a single batch, or cannot be read.
+        ValueError: While the stream is read: the text gives no batch at all, or cannot be read.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class BatchStream:
 
 
 def held_out_batches(source: TextSource, tokenizer: Tokenizer, recipe: Recipe) -> Iterator[Batch]:
-    """Batches of the held-out documents, always the same; of a long text only the first 5 million characters.
+    """Return batches of the held-out documents, always the same; of a long text only the first 5 million characters.
 
-    None at all if the text is so short that no document of it is held out.
+    There are none if the text is so short that no document is held out.
     """
     family = FAMILIES[recipe.family]
     documents = family.encode(next(shards_of(source.read("held_out"), HELD_OUT), []), tokenizer)
@@ -93,9 +93,9 @@ def held_out_batches(source: TextSource, tokenizer: Tokenizer, recipe: Recipe) -
 
 
 def shards_of(documents: Iterable[Sentences], characters: int) -> Iterator[list[Sentences]]:
-    """Lists of whole documents, each list with at least so many characters, but for the last.
+    """Yield lists of whole documents, each with at least `characters` characters, except perhaps the last.
 
-    Each list has at least two documents, if there are two: BERT takes the second segment of a random pair from another.
+    Each list has at least two documents if the text has: BERT takes the second segment of a random pair from another.
     """
     documents = iter(documents)
     ahead = deque(islice(documents, 2))
@@ -113,7 +113,7 @@ def shards_of(documents: Iterable[Sentences], characters: int) -> Iterator[list[
 
 
 def split_rows(batches: Iterable[Batch], processes: int) -> Iterator[Batch]:
-    """Each batch cut by rows into one part for every process, so that together they do what one would do alone."""
+    """Cut each batch by rows into one part for each process, so that together they do what one would do alone."""
     for batch in batches:
         for rank in range(processes):
             yield {name: value[rank::processes] for name, value in batch.items()}

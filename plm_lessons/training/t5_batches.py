@@ -1,7 +1,7 @@
 """Batches for T5: span corruption, tasks as text to text, and any mixture of them.
 
-Each row of a batch is drawn by itself: first from which source, then which example of it. A row, its noise included,
-follows from (seed, number of the row) alone.
+Each row of a batch is drawn independently: first its source, then an example of that source. A row, including its
+noise, depends on (seed, number of the row) alone.
 
 Letters: B batch, S source length, T target length.
 
@@ -38,21 +38,21 @@ class Examples(Protocol):
     """A source of examples."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of examples."""
 
     def example(self, index: int, generator: Generator) -> TextToText:
-        """One of them, as ids. What is random in it comes from the generator."""
+        """Return an example as ids; the generator draws what is random in it."""
 
 
 class TaskExamples:
-    """Pairs of texts as ids, each with its end token.
+    """Pairs of texts as ids, each text with its end token.
 
     Args:
         pairs: From `Task.examples`.
-        tokenizer: T5's.
+        tokenizer: A tokenizer of T5.
 
     Raises:
-        ValueError: The tokenizer does not end a text with `</s>`, or cuts or pads, or a pair is none.
+        ValueError: The tokenizer does not end a text with `</s>`, or cuts or pads; or an item is not a `TextPair`.
     """
 
     def __init__(self, pairs: Sequence[TextPair], tokenizer: Tokenizer) -> None:
@@ -67,25 +67,25 @@ class TaskExamples:
         return len(self.rows)
 
     def example(self, index: int, generator: Generator) -> TextToText:
-        """The example; nothing in it is random."""
+        """Return the example; nothing in it is random."""
         return self.rows[index]
 
 
 class SpanExamples:
-    """The text as one long row, cut so that the inputs are full when their spans are corrupted: see `span_lengths`.
+    """One long text, cut into rows whose inputs have the full length once spans are corrupted: see `span_lengths`.
 
-    Documents follow each other without a sign between them, as in the reference code.
+    Documents follow each other without a separator, as in the reference code.
 
     Args:
         documents: Token ids of each document, without end tokens.
-        tokenizer: T5's, whose highest ids are sentinels.
-        inputs_length: S, exact for all examples but the last, which is what remains. (If that is a single token, which
-            has nothing beside it that could tell what it was, it belongs to no example.)
+        tokenizer: A tokenizer of T5, whose highest ids are sentinels.
+        inputs_length: S, exact for all examples but the last, which is the remainder. (A remainder of a single token is
+            dropped: it has no context from which it could be predicted.)
         noise_density, mean_span_length: As for `span_mask`.
 
     Raises:
-        ValueError: An id is none of a word, the tokenizer has no sentinels or fewer than there are spans, or a number
-            is impossible.
+        ValueError: An id is not that of a word, the tokenizer has no sentinels or fewer than there are spans, or a
+            number is impossible.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class SpanExamples:
         return len(self.rows)
 
     def example(self, index: int, generator: Generator) -> TextToText:
-        """A row with its spans corrupted, at other places each time."""
+        """Return a row with corrupted spans, whose places the generator draws."""
         row = self.rows[index]
         noise_mask = span_mask(len(row), generator=generator, **self.noise)
         return corrupt_spans(row, noise_mask, sentinels=self.sentinels, eos_token_id=self.eos)
@@ -133,18 +133,18 @@ def t5_batches(
     seed: int = 0,
     start: int = 0,
 ) -> Iterator[Batch]:
-    """Batches of a mixture without end.
+    """Yield batches of a mixture without end.
 
     Args:
-        sources: `SpanExamples`, `TaskExamples`, in any number.
-        rates: How often each is drawn: see `mixing_rates`. [1.0] for a single source.
-        tokenizer: T5's.
+        sources: Any number of `SpanExamples` and `TaskExamples`.
+        rates: How often each source is drawn: see `mixing_rates`. [1.0] for a single source.
+        tokenizer: A tokenizer of T5.
         batch_size: B.
         seed: Fixes what is drawn, and the noise.
-        start: The number of the first batch: training that goes on begins with the batch that was next.
+        start: The number of the first batch; training that resumes starts with the batch that was next.
 
     Returns:
-        Batches of `input_ids`, `attention_mask` [B, S] and `labels` [B, T], as long as the longest row.
+        Batches of `input_ids`, `attention_mask` [B, S] and `labels` [B, T], as long as their longest row.
     """
     check_whole("batch_size", batch_size, least=1)
     check_whole("start", start)
@@ -159,10 +159,10 @@ def t5_batches(
 def batches_in_order(
     source: Examples, tokenizer: Tokenizer, *, batch_size: int, seed: int = 0, order: Sequence[int] | None = None
 ) -> Iterator[Batch]:
-    """Each example of one source once; arguments and batches as for `t5_batches`.
+    """Yield batches with each example of one source once; arguments and batches are as for `t5_batches`.
 
     Args:
-        order: The numbers of the examples, from 0, as they are to come; None for their own order.
+        order: The numbers of the examples, from 0, in the order to use; None for their own order.
     """
     check_whole("batch_size", batch_size, least=1)
     numbers = range(len(source)) if order is None else whole_numbers("order", order)

@@ -1,4 +1,4 @@
-"""How well a T5 does: on the tokens of its targets, and on the texts that it writes.
+"""How well a T5 model does: on the tokens of its targets, and on the texts that it writes.
 
 Letters: B batch, S source length, T target length.
 """
@@ -24,10 +24,10 @@ from plm_lessons.training.large_batches import Batch
 
 
 def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]) -> dict[str, float]:
-    """How well each token of the targets is predicted if all before it are given (teacher forcing).
+    """Measure how well each token of the targets is predicted given all tokens before it (teacher forcing).
 
     Returns:
-        `loss` in nats and `accuracy`, means over all tokens of the targets, and `tokens`, how many they are.
+        `loss` in nats and `accuracy`, means over all tokens of the targets, and `tokens`, the number of these tokens.
 
     Raises:
         ValueError: There is no token to predict.
@@ -58,7 +58,7 @@ def write_texts(
     num_beams: int = 1,
     length_penalty: float = 1.0,
 ) -> list[str]:
-    """What the model writes for each text, prefix included.
+    """Return what the model writes for each source text (which includes its task's prefix).
 
     Args:
         max_new_tokens, num_beams, length_penalty: As for `generate`.
@@ -85,9 +85,9 @@ def write_texts(
 
 
 def rouge_l(written: str, target: str) -> float:
-    """ROUGE-L (Lin 2004): how much two texts share in the same order, from 0 to 1; case and punctuation do not count.
+    """Compute ROUGE-L (Lin 2004): how much two texts share in order, from 0 to 1, ignoring case and punctuation.
 
-    The F1 score of the longest common subsequence of words, 2 * longest / (words of one + words of the other).
+    It is the F1 score of the longest common subsequence of words, 2 * longest / (words of one + words of the other).
     """
     check_text("written", written)
     check_text("target", target)
@@ -96,15 +96,15 @@ def rouge_l(written: str, target: str) -> float:
 
 
 def task_figures(task: Task, written: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
-    """The figures of a task, each a mean over its examples.
+    """Compute the figures of a task over its examples.
 
     Returns:
-        `rouge_l` if any text can be right. Otherwise `valid`, the share that is an answer of the task at all, and
-        `accuracy`. If the answers are numbers, also `correlation` (Pearson's) and `mean_error`, the mean distance, over
-        the valid ones.
+        `rouge_l` if the task allows any text. Otherwise `valid`, the share of texts that are among the task's answers,
+        and `accuracy`. If the answers are numbers, also `mean_error`, the mean distance, and `correlation` (Pearson's,
+        where it is defined), both over the valid texts.
 
     Raises:
-        ValueError: There are not as many texts as targets, or none.
+        ValueError: The numbers of texts and targets differ, or there are none.
     """
     if len(written) != len(targets) or not targets:
         raise ValueError(f"written has {len(written)} texts, targets {len(targets)}: must be as many, at least 1")
@@ -122,7 +122,7 @@ def task_figures(task: Task, written: Sequence[str], targets: Sequence[str]) -> 
 
 
 def commonest_answer(train: Sequence[TextPair]) -> str:
-    """What a model writes that has looked at targets only: the most frequent one."""
+    """Return the most frequent target: what a model writes that has learnt nothing else."""
     if not train:
         raise ValueError("train: must hold at least one pair")
     return Counter(pair.target for pair in train).most_common(1)[0][0]

@@ -1,7 +1,7 @@
 """BERT, RoBERTa, ALBERT and T5, built to be read: the package behind the book.
 
-`layers`, `corpus` and `tokenization` are the ground floor; `objectives` and `models` stand on it, `training` above.
-`widgets` are beside: they know nothing of models.
+`layers`, `corpus` and `tokenization` form the lowest level; `objectives` and `models` build on it, and `training` on
+those. `widgets` stands apart: it knows nothing of the models.
 """
 
 from plm_lessons.models.albert import (

@@ -24,7 +24,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
         x: Any shape, a floating-point type.
         approximate: `"none"` for the exact form, `x * (1 + erf(x / sqrt(2))) / 2`;
             `"tanh"` for `x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2`,
-            which differs from it by at most 4.8e-4.
+            which differs from the exact form by at most 4.8e-4.
 
     Returns:
         A tensor of the shape and type of `x`.
@@ -40,7 +40,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """The sigmoid form of GELU, `x * sigmoid(1.702 * x)`: section 2 of the paper; off by at most 2.1e-2."""
+    """The sigmoid form of GELU, `x * sigmoid(1.702 * x)` (section 2 of the paper); it is off by at most 2.1e-2."""
     return x * torch.sigmoid(1.702 * x)
 
 

@@ -1,6 +1,6 @@
 """Multi-head scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762, section 3.2), and T5's form of it.
 
-Letters: B batch, S sequence length, H hidden size, A heads, D head size (A * D = H, but for T5), T query positions.
+Letters: B batch, S sequence length, H hidden size, A heads, D head size (A * D = H, except in T5), T query positions.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: The type of the scores.
 
     Returns:
-        [B, 1, 1, S] or [B, 1, S, S]: 0 where attention may go, half the lowest finite number elsewhere. Finite and
-        not -inf: a row with nothing to attend to then gets equal weights everywhere instead of NaN. Half, because
-        in float16 the lowest number and a score can sum to -inf.
+        [B, 1, 1, S] or [B, 1, S, S]: 0 where attention is allowed, half the lowest finite number elsewhere. It is
+        finite so that a row with nothing to attend to gets equal weights everywhere instead of NaN, and half the
+        lowest because in float16 the lowest number plus a score can be -inf.
 
     Raises:
-        ValueError: The mask has neither two nor three dimensions, or the scores would not be floating-point numbers.
+        ValueError: The mask is not a tensor of two or three dimensions, or `dtype` is not a floating-point type.
     """
     if not isinstance(attention_mask, Tensor) or attention_mask.dim() not in (2, 3):
         found = f"shape {tuple(attention_mask.shape)}" if isinstance(attention_mask, Tensor) else "no shape"
@@ -47,7 +47,7 @@ class MultiHeadAttention(nn.Module):
         hidden_size: H.
         num_attention_heads: A, a divisor of H.
         dropout: Probability with which an attention weight is dropped in training.
-        position_scores: Adds a score that depends on the distance of query and key; None in BERT.
+        position_scores: Adds a score that depends on the distance between query and key; None in BERT.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class MultiHeadAttention(nn.Module):
         need_weights: bool = True,
         asking: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Let every position gather from the others.
+        """Let each position gather information from the whole sequence.
 
         Args:
             hidden_states: [B, S, H].
             mask: Numbers added to the scores, [B, 1, 1 or S, S], from `additive_mask`.
-            need_weights: False if the second result is not looked at; it is None then where that is faster.
-            asking: [B, T, H], those that gather, if not all do (BERT's last layer, see there); T = S if None. Not with
-                `position_scores`, which take them for the first T.
+            need_weights: False if the caller ignores the second result; it is then None where that is faster.
+            asking: [B, T, H], the positions that gather, if not all do (see BERT's last layer); None for all, T = S.
+                Not with `position_scores`, which would treat them as the first T positions.
 
         Returns:
             The output, [B, T, H], and the attention weights before dropout, [B, A, T, S].
@@ -113,10 +113,10 @@ class MultiHeadAttention(nn.Module):
 
 
 class KeyValueCache:
-    """What one layer of a decoder keeps while a text is written token by token.
+    """What one layer of a decoder keeps while a text is generated token by token.
 
-    What a token offers to the later ones depends on nothing behind it. So its key and value are computed once, when it
-    is read, and each step has a single token to compute.
+    The key and value of a token depend on no later token. They are therefore computed once, when the token is read,
+    and each step has only one new token to process.
 
     Attributes:
         length: T, the number of tokens read so far.
@@ -130,14 +130,14 @@ class KeyValueCache:
 
     @property
     def own(self) -> tuple[Tensor, Tensor] | None:
-        """Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first."""
+        """Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first token."""
         if not self._rooms:
             return None
         key, value = (room[:, :, : self.length] for room in self._rooms)
         return key, value
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add what some further tokens offer; returns all."""
+        """Add the keys and values of further tokens; return those of all tokens so far."""
         if self._rooms:
             new = zip(self._rooms, (key, value), strict=True)
             self._rooms = [_filled(room, self.length, numbers) for room, numbers in new]
@@ -148,12 +148,12 @@ class KeyValueCache:
         return self.own
 
     def reorder(self, rows: Tensor) -> None:
-        """Go on with these rows of the batch, in this order; the encoder's output must be the same for old and new."""
+        """Continue with these rows of the batch, in this order; new and old rows must have the same encoder output."""
         self._rooms = [room.index_select(0, rows) for room in self._rooms]
 
 
 def _filled(room: Tensor, length: int, numbers: Tensor) -> Tensor:
-    """Put `numbers` behind the first `length` places of a room; if it is too small, of one twice as large as needed."""
+    """Put `numbers` after the first `length` places of a room; if they do not fit, of one twice as large as needed."""
     end = length + numbers.shape[2]
     if end > room.shape[2]:
         larger = room.new_empty(*room.shape[:2], 2 * end, room.shape[3])
@@ -164,11 +164,11 @@ def _filled(room: Tensor, length: int, numbers: Tensor) -> Tensor:
 
 
 class UnscaledAttention(nn.Module):
-    """T5's attention. It differs from `MultiHeadAttention` in four ways.
+    """T5's attention, which differs from `MultiHeadAttention` in four ways.
 
-    The scores are not divided by sqrt(D): the query's initial weights are smaller by that factor instead. No map has a
-    bias term. D is free: in T5-11B 128 heads of 128 numbers stand on a hidden size of 1024. And keys and values are
-    given, so that they can come from the same tokens, from the encoder, or from a cache.
+    The scores are not divided by sqrt(D); the query's initial weights are smaller by that factor instead. The linear
+    maps have no bias terms. D is independent of H and A: T5-11B has 128 heads of size 128 and a hidden size of 1024.
+    Keys and values are passed in, so they can come from the same tokens, from the encoder, or from a cache.
 
     Source: tensorflow/mesh, attention.py L435-438 and L495 at commit da90793.
 
@@ -191,13 +191,13 @@ class UnscaledAttention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def keys_and_values(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
-        """What the tokens offer to queries: [B, S, H] -> two tensors [B, A, S, D]."""
+        """The keys and values of the tokens: [B, S, H] -> two tensors [B, A, S, D]."""
         return self._split_heads(self.key(hidden_states)), self._split_heads(self.value(hidden_states))
 
     def forward(
         self, hidden_states: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, need_weights: bool = True
     ) -> tuple[Tensor, Tensor | None]:
-        """Let every query gather from the keys.
+        """Let each query attend to the keys and gather their values.
 
         Args:
             hidden_states: [B, T, H], of the queries.

@@ -1,11 +1,11 @@
 """Dropout whose random numbers are cheap on a CPU.
 
-In training each number becomes zero with probability p, and the others are divided by the share that stays, so that the
-mean of each is what it was (Srivastava et al. 2014). PyTorch draws the places on a CPU one by one: in a small BERT that
-takes a seventh of a training step. Here 16 random bits decide on each place, drawn by numpy's SFC64, a generator that
+In training each number becomes zero with probability p, and the others are divided by the share that is kept, so that
+the mean of each is unchanged (Srivastava et al. 2014). On a CPU PyTorch draws the mask number by number, which takes a
+seventh of a training step in a small BERT. Here 16 random bits decide on each number, drawn by numpy's SFC64, which
 makes 64 bits in about a nanosecond. Its seed is one draw of PyTorch's own generator, so `torch.manual_seed` fixes all.
 
-On other devices, and in compiled code, this is PyTorch's dropout. `Dropout.fast = False` makes it so everywhere.
+On other devices, and in compiled code, this is PyTorch's dropout. `Dropout.fast = False` selects that everywhere.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ STEPS = 2**16  # probabilities that 16 bits can tell apart
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout`, faster on a CPU.
 
-    The rate is p rounded to a multiple of 1/65,536 (0.1 becomes 0.100006), and what stays is divided by exactly one
-    minus that. For the backward pass a byte is kept for each place. The places do not depend on the number of threads.
+    The rate is p rounded to a multiple of 1/65,536 (0.1 becomes 0.100006), and the numbers kept are divided by exactly
+    one minus that rate. One byte per number is kept for the backward pass. Which numbers are dropped does not depend on
+    the number of threads.
 
     Attributes:
-        fast: Whether to draw in the cheap way where that is possible. Set it on the class, `Dropout.fast = False`, to
-            have bit for bit the results of `torch.nn.Dropout` for the same seed.
+        fast: Whether to draw the mask the cheap way where possible. Set it on the class, `Dropout.fast = False`, to
+            get bit for bit the results of `torch.nn.Dropout` for the same seed.
     """
 
     fast: ClassVar[bool] = True
 
     def forward(self, input: Tensor) -> Tensor:
-        """Any shape -> the same shape; the input itself in evaluation and for p = 0."""
+        """Any shape -> the same shape; the input itself in evaluation mode and for p = 0."""
         if not self.training or self.p == 0:
             return input
         dropped = round(self.p * STEPS)  # of 65,536 equally likely values

@@ -1,9 +1,9 @@
-"""A table of few vectors, each of which is looked up many times in a batch.
+"""An embedding for small tables, each row of which is looked up many times in a batch.
 
 Letters: V rows of the table, H their size.
 
-Source: google-research/bert, modeling.py at commit eedf571, `embedding_postprocessor`, multiplies with one-hot vectors,
-too: for speed, on the hardware of its time.
+Source: google-research/bert, modeling.py at commit eedf571, `embedding_postprocessor`, also multiplies with one-hot
+vectors, there for speed on the hardware of its time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 
 class SmallEmbedding(nn.Embedding):
-    """`nn.Embedding`, with a gradient that is the same in each run on a GPU, too.
+    """`nn.Embedding` with a gradient that is the same in every run, even on a GPU.
 
-    There PyTorch adds up the gradient in no fixed order where rows are used often: some 30 times each, on an H200 with
-    PyTorch 2.11. A training that goes on after a stop would leave the path of one that never stopped. A matrix product
-    has an order.
+    On a GPU PyTorch sums the gradients of rows that are used often (some 30 times each, on an H200 with PyTorch 2.11)
+    in no fixed order. Training resumed after a stop would then diverge from training that never stopped. A matrix
+    product has a fixed order.
     """
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -26,9 +26,9 @@ class SmallEmbedding(nn.Embedding):
 
 
 def one_hot_product(rows: Tensor, table: Tensor, padding_idx: int | None = None) -> Tensor:
-    """[...] and [V, H] -> [..., H]: the rows of a table, in its own precision; that of padding learns nothing.
+    """[...] and [V, H] -> [..., H]: rows of a table, in the table's own precision; the padding row gets no gradient.
 
-    A number in the table that is not finite reaches all rows that are looked up.
+    A number in the table that is not finite affects every row that is looked up.
     """
     numbers = torch.arange(len(table), device=table.device)
     if padding_idx is not None:

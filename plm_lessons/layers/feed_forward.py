@@ -46,8 +46,8 @@ class UnbiasedFeedForward(nn.Module):
 class GatedFeedForward(nn.Module):
     """T5's second form (v1.1, with the tanh form of GELU): the inner vector is multiplied by a second one, its gate.
 
-    `contract(act(gate(x)) * linear(x))`, which has three matrices instead of two, and therefore a smaller F. Source:
-    Shazeer, "GLU Variants Improve Transformer" (arXiv:2002.05202), equation 6.
+    It computes `contract(act(gate(x)) * linear(x))` with three matrices instead of two, and therefore has a smaller F.
+    Source: Shazeer, "GLU Variants Improve Transformer" (arXiv:2002.05202), equation 6.
     """
 
     def __init__(self, hidden_size: int, intermediate_size: int, hidden_act: str, dropout: float = 0.0) -> None:

@@ -18,7 +18,7 @@ from plm_lessons.checks import check_number, check_sizes
 class RMSNorm(nn.Module):
     """`x / sqrt(mean(x**2) + eps) * weight`, over the last dimension.
 
-    A layer norm also subtracts the mean and adds a bias. Here neither is done, so one vector of H numbers is learned
+    A layer norm also subtracts the mean and adds a bias. This one does neither, so it learns one vector of H numbers
     instead of two.
 
     Args:

@@ -1,7 +1,7 @@
-"""What tells attention where a token stands: scores that depend on the distance between query and key.
+"""Relative positions: attention scores that depend on the distance between query and key.
 
 BERT itself needs none of this: it adds one learned vector per absolute position at the input (`BertEmbeddings`).
-`RelativePositionScores` are two later proposals, kept here so that they can be compared with it.
+`RelativePositionScores` implements two later proposals, kept here so that they can be compared with it.
 `RelativePositionBias` is T5's: one number for each head and range of distances, and no vector at all.
 
 Letters: B batch, A heads, T query positions, S key positions, D head size, P the longest sequence, R distances.
@@ -74,10 +74,10 @@ class RelativePositionScores(nn.Module):
 
 
 def exact_buckets(num_buckets: int, max_distance: int, bidirectional: bool) -> int:
-    """N/2, the number of distances in a direction that have a bucket each: see `relative_position_bucket`.
+    """N/2, the number of distances per direction that have a bucket of their own; see `relative_position_bucket`.
 
     Raises:
-        ValueError: There are too few buckets, or `max_distance` is within the exact ones.
+        ValueError: There are too few buckets, or `max_distance` is among the exact ones.
     """
     check_whole("num_buckets", num_buckets, least=4 if bidirectional else 2)
     exact = num_buckets // (4 if bidirectional else 2)
@@ -88,24 +88,24 @@ def exact_buckets(num_buckets: int, max_distance: int, bidirectional: bool) -> i
 def relative_position_bucket(
     relative_position: Tensor, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128
 ) -> Tensor:
-    """The bucket of each distance: one each for the near ones, wider and wider ones for those further away.
+    """The bucket of each distance: near distances have one each, those further away share ever wider ones.
 
-    Of the N buckets of a direction the first N/2 hold one distance each, and the others ranges that widen
-    logarithmically up to `max_distance`; all that is further shares the last. With the defaults N is 16: the last
-    bucket begins at distance 91 already, and bucket 16 (key behind the query, at distance 0) is never used.
+    Of the N buckets of a direction, the first N/2 hold one distance each; the others hold ranges that widen
+    logarithmically up to `max_distance`, and all longer distances share the last. With the defaults N is 16: the last
+    bucket already begins at distance 91, and bucket 16 (key after the query, at distance 0) is never used.
 
     Args:
         relative_position: Position of the key minus that of the query, whole numbers of any shape.
-        bidirectional: Whether keys behind the query have buckets of their own: the upper half, so that N is half of
+        bidirectional: Whether keys after the query have buckets of their own, the upper half; N is then half of
             `num_buckets`. Otherwise, as in a decoder, they share the bucket of distance 0.
         num_buckets: Number of buckets, at least 4, or 2 if not bidirectional.
-        max_distance: Distance from which on all keys share one bucket at the latest; more than N/2.
+        max_distance: Distance from which, at the latest, all keys share one bucket; more than N/2.
 
     Returns:
-        From 0 to `num_buckets` - 1, int64, of the shape of `relative_position`.
+        Bucket numbers from 0 to `num_buckets` - 1, int64, in the shape of `relative_position`.
 
     Raises:
-        ValueError: As for `exact_buckets`, or the distances are no whole numbers.
+        ValueError: As for `exact_buckets`, or the distances are not a tensor of whole numbers.
     """
     exact = exact_buckets(num_buckets, max_distance, bidirectional)
     if not isinstance(relative_position, Tensor) or relative_position.dtype not in (torch.int64, torch.int32):
@@ -142,7 +142,7 @@ class RelativePositionBias(nn.Module):
         """Scores to add, [1, A, T, S]; the queries are the last T of the S positions.
 
         Raises:
-            ValueError: There is no position, or there are more queries than positions.
+            ValueError: There are no positions, no queries, or more queries than positions.
         """
         check_sizes(key_length=key_length)
         check_whole("query_length", query_length, 1, key_length, why=" = key_length")

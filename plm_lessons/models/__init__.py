@@ -1,1 +1,1 @@
-"""The models, one family a file, and what they share."""
+"""The models, family by family, and the code that they share."""

@@ -1,9 +1,9 @@
-"""ALBERT: BERT, but with fewer parameters for the same shape, and another question about pairs of segments.
+"""ALBERT: BERT with fewer parameters for the same shape, and a different question about pairs of segments.
 
-- Factorised embedding: the tables are E wide, and a linear map brings their sum from E to H: `AlbertEmbeddings`.
-- Cross-layer parameter sharing: the same layer is applied L times: `AlbertModel`. It saves memory, not work: L layers
-  are computed all the same (see `costs`).
-- Sentence-order prediction (SOP) in the place of next-sentence prediction: `AlbertForPreTraining`.
+- Factorised embedding: the tables are E wide, and a linear map takes their sum from E to H: `AlbertEmbeddings`.
+- Cross-layer parameter sharing: the same layer is applied L times: `AlbertModel`. This saves memory, not work: L layers
+  are still computed (see `costs`).
+- Sentence-order prediction (SOP) in place of next-sentence prediction: `AlbertForPreTraining`.
 
 Letters: B batch, S sequence length, H hidden size, E embedding size, L layers, V vocabulary, P positions predicted,
 C number of labels.
@@ -40,19 +40,19 @@ from plm_lessons.models.tasks import (
 class AlbertConfig(BertConfig):
     """The shape of an ALBERT: the fields of `BertConfig` and some more.
 
-    The defaults are those of `transformers`, which leaves a field out of `config.json` when it has them; they are
-    albert-xxlarge-v2.
+    The defaults are those of `transformers`, which omits a field from `config.json` when it has its default; together
+    they describe albert-xxlarge-v2.
 
     Attributes:
         embedding_size: E, the width of the tables of words, positions and segments.
         num_hidden_groups: Number of groups of successive layers; a group's layers share their parameters.
         inner_group_num: Number of different layers in a group. All of them are applied where BERT has one layer, so
             that the network has `num_hidden_layers * inner_group_num` layers.
-        classifier_dropout_prob: Dropout before a classifier, that of sentence order included.
+        classifier_dropout_prob: Dropout before a classifier, including that of sentence order.
         shared_parameters: What the layers of a group share ([paper] table 4): "all" is ALBERT; "attention" or
-            "feed_forward" is that sub-layer with its norm only; "none" gives each layer parameters of its own.
-        embedding_mapping: "always" is `transformers`; "when_sizes_differ" leaves out the map from E to H if E = H, as
-            [code] does.
+            "feed_forward" shares only that sub-layer and its norm; "none" gives each layer parameters of its own.
+        embedding_mapping: "always" is what `transformers` does; "when_sizes_differ" omits the map from E to H if
+            E = H, as [code] does.
     """
 
     vocab_size: int = 30000
@@ -117,21 +117,21 @@ class AlbertConfig(BertConfig):
 
     @property
     def maps_embeddings(self) -> bool:
-        """Whether a linear map stands between the embeddings and the layers."""
+        """Whether there is a linear map between the embeddings and the layers."""
         return self.embedding_mapping == "always" or self.embedding_size != self.hidden_size
 
     @property
     def group_of_layer(self) -> list[int]:
-        """For each of the L layers the number of its group."""
+        """The group number of each of the L layers."""
         # In this order of operations, for rounding decides in some cases, such as 14 groups of 18 layers, where [code]
         # (`number / layers * groups`) or exact arithmetic would begin a group at another layer than `transformers`.
         layers_per_group = self.num_hidden_layers / self.num_hidden_groups
         return [int(number / layers_per_group) for number in range(self.num_hidden_layers)]
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of a `config.json` that `from_dict`, and `transformers`, read.
+        """The contents of a `config.json` that both `from_dict` and `transformers` read.
 
-        Layers that share nothing are told as groups of one layer.
+        Layers that share nothing are written as groups of one layer.
 
         Raises:
             ValueError: `transformers` has no such model.
@@ -152,10 +152,10 @@ class AlbertConfig(BertConfig):
 
 
 class AlbertEmbeddings(BertEmbeddings):
-    """Factorised embedding: BERT's, but E wide, and then mapped to H ([paper] section 3.1, [code] L1083-1086).
+    """Factorised embedding: like BERT's but E wide, then mapped to H ([paper] section 3.1, [code] L1083-1086).
 
-    V * H parameters become V * E + E * H. A piece's embedding knows no context, a hidden state does, so it pays to
-    make only the latter wide.
+    V * H parameters become V * E + E * H. The embedding of a piece carries no context but a hidden state
+    does, so it pays to make only the hidden state wide.
     """
 
     def __init__(self, config: AlbertConfig) -> None:
@@ -169,7 +169,7 @@ class AlbertEmbeddings(BertEmbeddings):
 
 
 class AlbertGroup(nn.Module):
-    """The parameters that the layers of a group share: `inner_group_num` different layers, in ALBERT one."""
+    """The parameters that the layers of a group share: `inner_group_num` different layers, one in ALBERT."""
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
@@ -209,17 +209,17 @@ class AlbertPretrainedModel(BertPretrainedModel):
 
 
 class AlbertModel(AlbertPretrainedModel, BertModel):
-    """The encoder of BERT, its embedding factorised and its layers shared.
+    """BERT's encoder with a factorised embedding and shared layers.
 
-    Dropout stands where the original code and BERT have it; `transformers` has none behind the feed-forward network.
+    Dropout is where the original code and BERT have it; `transformers` has none after the feed-forward network.
     """
 
     embeddings_class = AlbertEmbeddings
 
     def add_layers(self, config: AlbertConfig) -> None:  # type: ignore[override]
-        """Cross-layer parameter sharing: fewer layers than are applied ([paper] section 3.1, [code] L1089-1110).
+        """Cross-layer parameter sharing: make fewer layers than are applied ([paper] section 3.1, [code] L1089-1110).
 
-        A layer that stands at several places is one module: its parameters count once, and their gradients add up.
+        A layer that is applied at several places is one module: its parameters count once, and their gradients add up.
         """
         shared, owners = config.shared_parameters, config.group_of_layer
         # With "all" a module for each group of layers. Otherwise one for each layer, and what is shared in a group is
@@ -235,7 +235,7 @@ class AlbertModel(AlbertPretrainedModel, BertModel):
 
     @property
     def layers(self) -> list[BertLayer]:  # type: ignore[override]
-        """All layers in the order in which they are applied; one that is shared stands there several times."""
+        """All layers in the order in which they are applied; a shared layer appears several times."""
         shared = self.config.shared_parameters == "all"
         order = self.config.group_of_layer if shared else range(self.config.num_hidden_layers)
         return [layer for number in order for layer in self.groups[number].layers]  # type: ignore[union-attr]
@@ -244,16 +244,16 @@ class AlbertModel(AlbertPretrainedModel, BertModel):
 class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
     """ALBERT with the two heads of its pre-training: masked language modelling and sentence-order prediction.
 
-    SOP asks whether two consecutive segments stand in their order or were swapped. Both come from the same text, so
-    that the topic, which gives most answers of next-sentence prediction away, is of no help ([paper] section 3.1).
+    SOP asks whether two consecutive segments are in their original order or were swapped. Both come from the same
+    text, so the topic, which gives away most answers in next-sentence prediction, is no help ([paper] section 3.1).
     """
 
     encoder_class = AlbertModel
 
     def add_head(self, config: AlbertConfig) -> None:
-        """The words' head, and dropout and two scores for the pair: 0 is the original order, 1 is swapped.
+        """Make the masked-LM head, and dropout and two scores for the pair: 0 is the original order, 1 is swapped.
 
-        The dropout is that of `transformers`, whose head has `num_labels` scores; [code] has none here.
+        The dropout follows `transformers`, whose head has `num_labels` scores; [code] has none here.
         """
         if config.num_labels != 2:
             raise ValueError(f"num_labels={config.num_labels}: must be 2 in {type(self).__name__}, in order or swapped")
@@ -273,15 +273,15 @@ class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
         output_hidden_states: bool = False,
         last_layer_everywhere: bool = True,
     ) -> ModelOutput:
-        """Score the words and the order.
+        """Score the words and the order of the segments.
 
         Args:
-            sentence_order_label: [B], 0 if the segments stand in their order, 1 if they were swapped.
+            sentence_order_label: [B], 0 if the segments are in their original order, 1 if they were swapped.
             Others: As for `MaskedLMModel`.
 
         Returns:
             `prediction_logits` [B, S or P, V], `sop_logits` [B, 2], and `loss`, the sum of the two mean losses
-            ([code] run_pretraining.py), or of the one whose labels are given.
+            ([code] run_pretraining.py), or the one whose labels are given.
         """
         words = super().forward(
             input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions,
@@ -296,7 +296,7 @@ class AlbertForPreTraining(AlbertPretrainedModel, PreTrainingModel):
 
 
 class AlbertForMaskedLM(AlbertPretrainedModel, MaskedLMModel):
-    """ALBERT with the masked-language-modelling head, which goes back from H to E before it scores the words."""
+    """ALBERT with the masked-language-modelling head, which maps H back to E before it scores the words."""
 
     encoder_class = AlbertModel
 
@@ -314,6 +314,6 @@ class AlbertForTokenClassification(AlbertPretrainedModel, TokenClassificationMod
 
 
 class AlbertForQuestionAnswering(AlbertPretrainedModel, QuestionAnsweringModel):
-    """ALBERT that marks where in the text the answer starts and ends."""
+    """ALBERT with a head that marks where in the text the answer starts and ends."""
 
     encoder_class = AlbertModel

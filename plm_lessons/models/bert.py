@@ -37,7 +37,7 @@ from plm_lessons.models.tasks import (
 
 
 class BertEmbeddings(nn.Module):
-    """word + position + segment, then layer norm and dropout ([paper] section 3, figure 2)."""
+    """The sum of word, position and segment embeddings, then layer norm and dropout ([paper] section 3, figure 2)."""
 
     def __init__(self, config: BertConfig, embedding_size: int | None = None) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class BertLayer(nn.Module):
     def forward(
         self, hidden_states: Tensor, mask: Tensor | None, need_weights: bool = True, positions: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """[B, S, H] -> [B, S, H], at some `positions` only [B, P, H]; and the attention weights [B, A, S or P, S]."""
+        """[B, S, H] -> [B, S, H], or [B, P, H] at `positions` only; and the attention weights [B, A, S or P, S]."""
         asking = gather_positions(hidden_states, positions)
         attended, weights = self.attention(hidden_states, mask, need_weights, asking)
         hidden_states = self.attention_norm(asking + self.dropout(attended))
@@ -109,7 +109,7 @@ class BertLayer(nn.Module):
 
 
 class BertPooler(nn.Module):
-    """The sequence's vector: tanh of a linear map of the first token's, [CLS] ([code] modeling.py L224-232)."""
+    """The sequence's vector: tanh of a linear map of the first token's vector, [CLS] ([code] modeling.py L224-232)."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -202,13 +202,13 @@ class BertModel(BertPretrainedModel):
 
         Args:
             input_ids: [B, S], from 0 to V - 1.
-            attention_mask: [B, S], 1 for a token and 0 for padding, which no token then looks at; or [B, S, S]
-                to say for each query which keys it may look at. None: no padding.
+            attention_mask: [B, S], 1 for a token and 0 for padding, which no token then attends to; or [B, S, S]
+                to say for each query which keys it may attend to. None: no padding.
             token_type_ids: [B, S], the segment of each token; None: all in segment 0.
             output_attentions: Also return the attention weights.
             output_hidden_states: Also return the embeddings and the output of every layer.
-            masked_positions: [B, P], the only tokens whose vectors are wanted; None for all. Where it can, the last
-                layer then computes no others. (The layers before it are needed whole, for every token looks at all.)
+            masked_positions: [B, P], the only positions whose vectors are wanted; None for all. Where possible, the
+                last layer then computes no others. (Earlier layers are needed in full: every token attends to all.)
 
         Returns:
             `last_hidden_state` [B, S or P, H]; `pooler_output` [B, H] if there is a pooler; on request `attentions`
@@ -274,6 +274,6 @@ class BertForTokenClassification(BertPretrainedModel, TokenClassificationModel):
 
 
 class BertForQuestionAnswering(BertPretrainedModel, QuestionAnsweringModel):
-    """BERT that marks where in the text the answer starts and ends."""
+    """BERT with a head that marks where in the text the answer starts and ends."""
 
     encoder_class = BertModel

@@ -44,14 +44,14 @@ class BertConfig(ModelConfig):
         type_vocab_size: Number of segments.
         initializer_range: Standard deviation of the initial weights.
         layer_norm_eps: Added to the variance in a layer norm.
-        pad_token_id: The padding token; None if there is none. What is read gives its embedding no gradient (the
-            masked-LM head, whose matrix is the same table, does: it learns that the token is never the answer).
+        pad_token_id: The padding token; None if there is none. Its embedding gets no gradient as an input, but does
+            from the masked-LM head, whose matrix is the same table: it learns that the token is never the answer.
         position_embedding_type: "absolute" is BERT: one learned vector per position, added at the input.
             "relative_key" and "relative_key_query" are the two relative forms that `transformers` 4 offered for
-            BERT (Huang et al. published some that use them; version 5 dropped them); see `layers.positions`.
+            BERT (Huang et al. published models with them; version 5 dropped them); see `layers.positions`.
         classifier_dropout: Dropout before a classifier; None for `hidden_dropout_prob`.
         num_labels: C, the number of classes of a classification head.
-        label_names: What the classes are called, `id2label` in `config.json`; () for LABEL_0, LABEL_1 and so on.
+        label_names: The names of the classes, `id2label` in `config.json`; () for LABEL_0, LABEL_1 and so on.
     """
 
     vocab_size: int = 30522

@@ -16,10 +16,10 @@ WEIGHTS = "model.safetensors"
 
 
 def checkpoint_folder(folder_or_hub_name: str | Path) -> Path:
-    """The folder of a checkpoint: as it is given, or fetched from the Hugging Face hub by the model's name.
+    """The folder of a checkpoint: the one given, or one fetched from the Hugging Face hub by the model's name.
 
     Raises:
-        ValueError: It is no path and no name.
+        ValueError: The argument is neither a path nor a name.
         FileNotFoundError: There is no such folder, and `huggingface_hub` is not installed or finds no such model.
     """
     if not isinstance(folder_or_hub_name, str | Path):
@@ -44,8 +44,8 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder, from one file or from the parts that an index lists.
 
     Raises:
-        FileNotFoundError: A file is not there.
-        ValueError: A file is not a whole safetensors file, or there are only pickled weights.
+        FileNotFoundError: A file is missing.
+        ValueError: A file is incomplete or malformed, or there are only pickled weights.
     """
     index = folder / f"{WEIGHTS}.index.json"
     if (folder / WEIGHTS).is_file():

@@ -10,20 +10,20 @@ from torch import Tensor
 
 
 def check_device(name: str, tensor: Tensor, device: torch.device) -> None:
-    """Where the model, or what is compared with it, is.
+    """Check that a tensor is on the device of the model, or of what it is compared with.
 
     Raises:
-        ValueError: It is elsewhere.
+        ValueError: The tensor is on another device.
     """
     if tensor.device != device:
         raise ValueError(f"{name} is on {tensor.device}: must be on {device}, as the model is")
 
 
 def check_whole_numbers(name: str, numbers: Tensor, device: torch.device | None = None) -> None:
-    """Of a type that torch takes as an index, and if it matters on this device.
+    """Check for a tensor of a type that torch takes as an index, on this device if one is given.
 
     Raises:
-        ValueError: It is neither, or no tensor.
+        ValueError: The type or the device is wrong.
     """
     kind = numbers.dtype if isinstance(numbers, Tensor) else type(numbers).__name__
     if kind not in (torch.int64, torch.int32):
@@ -35,7 +35,7 @@ def check_whole_numbers(name: str, numbers: Tensor, device: torch.device | None 
 def check_ids(
     name: str, ids: Tensor, shape: torch.Size | None, size: int, size_name: str, device: torch.device
 ) -> None:
-    """Whole numbers [B, S] on this device, all from 0 to `size` - 1.
+    """Check for whole numbers [B, S] on this device, all from 0 to `size` - 1.
 
     Raises:
         ValueError: Type, shape, range or device is wrong; the message names the argument and the configuration's field.
@@ -55,7 +55,7 @@ def check_ids(
 
 
 def check_positions(name: str, positions: Tensor, hidden_states: Tensor) -> None:
-    """Whole numbers [B, P] that are places in the sequences [B, S, H], on the same device.
+    """Check for whole numbers [B, P] that are positions in the sequences [B, S, H], on the same device.
 
     Raises:
         ValueError: Type, shape, range or device is wrong.
@@ -71,10 +71,10 @@ def check_positions(name: str, positions: Tensor, hidden_states: Tensor) -> None
 
 
 def check_mask(name: str, mask: Tensor, input_ids: Tensor, per_query: bool = True) -> None:
-    """Ones and zeros, [B, S], or if it may differ from query to query [B, S, S].
+    """Check for ones and zeros, [B, S], or also [B, S, S] if the mask may differ from query to query.
 
     Raises:
-        ValueError: Shape or device are not those of the ids, or there are other numbers.
+        ValueError: The shape or device does not fit the ids, or the mask holds other numbers.
     """
     if not isinstance(mask, Tensor):
         raise ValueError(f"{name} is of type {type(mask).__name__}: must be a tensor of ones and zeros")
@@ -93,7 +93,7 @@ def check_mask(name: str, mask: Tensor, input_ids: Tensor, per_query: bool = Tru
 
 
 def check_labels(name: str, labels: Tensor, shape: torch.Size, classes: int, device: torch.device) -> None:
-    """Whole numbers of a given shape on this device, each from 0 to `classes` - 1, or -100 for "no loss here".
+    """Check for whole numbers of a shape on this device, each from 0 to `classes` - 1, or -100 for "no loss here".
 
     Raises:
         ValueError: Type, shape, range or device is wrong.

@@ -65,8 +65,8 @@ class ModelConfig:
     """Base of the configuration dataclasses.
 
     A subclass is a frozen dataclass that lists the fields of its family's `config.json`, names its family
-    (`model_type`), and gives its published sizes as differences from the defaults. `bookkeeping` and `fixed` say which
-    further entries of a `config.json` describe nothing of the network, and which must have the one value that is built.
+    (`model_type`), and gives its published sizes as differences from the defaults. `bookkeeping` lists further entries
+    of a `config.json` that do not describe the network, and `fixed` those that must have the only supported value.
     """
 
     model_type: ClassVar[str]
@@ -105,11 +105,11 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
-        """Build from the contents of a `config.json`.
+        """Build a configuration from the contents of a `config.json`.
 
         Raises:
-            ValueError: The contents are of another family, hold an unknown field or switch on a feature that is
-                not there.
+            ValueError: The contents belong to another family, hold an unknown field or switch on a feature that is
+                not supported.
         """
         family = values.get("model_type", cls.model_type)
         if family != cls.model_type:
@@ -137,7 +137,7 @@ class ModelConfig:
         return cls.from_dict(read_object(Path(folder) / "config.json"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The contents of a `config.json` that `from_dict`, and `transformers`, read."""
+        """The contents of a `config.json` that both `from_dict` and `transformers` read."""
         values: dict[str, Any] = {"model_type": self.model_type}
         for name in self._field_names():
             values[name] = getattr(self, name)
@@ -171,7 +171,7 @@ class ModelConfig:
             raise ValueError(f"{divisor}={getattr(self, divisor)}: must divide {dividend}={getattr(self, dividend)}")
 
     def _check_label_names(self, names: Any, num_labels: int) -> None:
-        """They must be a tuple of different names, none or one for each label."""
+        """The names must be a tuple of distinct texts: none, or one for each label."""
         right = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
         if not right or len(names) not in (0, num_labels) or len(set(names)) < len(names):
             raise ValueError(f"label_names={names!r}: must be () or num_labels={num_labels} different names")
@@ -193,7 +193,7 @@ def _numbered(num_labels: int) -> tuple[str, ...]:
 
 
 def _names_of_labels(id2label: Any) -> tuple[str, ...]:
-    """The names in the order of their numbers, which in a file are texts."""
+    """The names in the order of their numbers, which are texts in a file."""
     try:
         names = {int(number): name for number, name in id2label.items()}
         return tuple(names[number] for number in range(len(names)))

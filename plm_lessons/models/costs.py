@@ -1,20 +1,20 @@
-"""What a model costs: parameters, work, and memory in training, each by a formula of the sizes in its configuration.
+"""What a model costs: parameters, work, and memory in training, each by a formula in the sizes of its configuration.
 
-The formulas hold exactly for every configuration of BERT, RoBERTa, ALBERT and T5, as they are built here. `head` says
-what stands on the encoder:
+The formulas are exact for every configuration of BERT, RoBERTa, ALBERT and T5 as they are built here. `head` says what
+is on top of the encoder:
 
 - "none": the bare encoder with its pooler, `BertModel`.
 - "masked_lm": the masked-language-modelling head without a pooler, `BertForMaskedLM`.
-- "pre_training": that head, the pooler and the question about two segments, `BertForPreTraining`; not in RoBERTa.
+- "pre_training": that head, the pooler and the question about two segments, `BertForPreTraining`; not for RoBERTa.
 
-All layers are counted whole, as `forward` computes them unless told otherwise. Our training spares most of the last one
+All layers are counted in full, as `forward` computes them by default. Our training skips most of the last one
 (`last_layer_everywhere=False`).
 
-T5 has no heads to choose from, so `head` must be "none": it is always counted whole, `T5ForConditionalGeneration`, with
-its encoder, its decoder and the scores of the words. Its parts have names of their own: see `costs_t5`.
+T5 has no heads to choose from, so `head` must be "none": the whole `T5ForConditionalGeneration` is counted, with
+its encoder, its decoder and the scoring of words. Its parts have names of their own; see `costs_t5`.
 
-Letters: B batch, S sequence length (T5: source length), T target length, H hidden size, E embedding size (H but for
-ALBERT), A heads, D head size, F intermediate size, L layers, V vocabulary, P positions predicted.
+Letters: B batch, S sequence length (T5: source length), T target length, H hidden size, E embedding size (H except
+in ALBERT), A heads, D head size, F intermediate size, L layers, V vocabulary, P positions predicted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _check(config: BertConfig | T5Config, head: str) -> None:
 def _check_lengths(
     config: BertConfig | T5Config, sequence_length: int, positions_predicted: int | None, target_length: int | None
 ) -> int:
-    """Returns at how many positions words are scored: P, or T of a T5; all S if None."""
+    """Check the lengths; return the number of positions at which words are scored: P, or T for a T5 (S if None)."""
     if isinstance(config, T5Config):
         if positions_predicted is not None:
             raise ValueError(f"positions_predicted={positions_predicted}: must be None, a T5 predicts its whole target")
@@ -75,7 +75,7 @@ def _layers_applied(config: BertConfig) -> int:
 
 
 def _distances_used(config: BertConfig) -> int:
-    """How many vectors of a token, of its query and its key, are multiplied with the embeddings of distances."""
+    """How many of a token's vectors (query, key) are multiplied with the embeddings of distances."""
     return {"absolute": 0, "relative_key": 1, "relative_key_query": 2}[config.position_embedding_type]
 
 
@@ -87,9 +87,9 @@ def _layers_stored(config: BertConfig, part: str) -> int:
 
 
 def count_parameters(config: BertConfig | T5Config, head: str = "none") -> dict[str, int]:
-    """The parameters of each part; their sum is `num_parameters()` of the model.
+    """The number of parameters of each part; their sum is the model's `num_parameters()`.
 
-    Relative positions have a table of distances in each attention that is stored, instead of one at the input.
+    With relative positions each stored attention has a table of distances, instead of one of positions at the input.
 
     Raises:
         ValueError: There is no such configuration or head.
@@ -127,19 +127,19 @@ def count_multiply_adds(
 ) -> dict[str, int]:
     """Multiply-adds of each part in a forward pass over one sequence; sharing parameters saves none.
 
-    One multiplication and one addition count as one (two "FLOPs"). A backward pass takes twice as many again. What is
-    not a product of matrices (norms, softmax, activations, sums, looking up an embedding) is not counted. Those of
-    relative positions, with the embeddings of distances, are among the "attention scores".
+    One multiplication with one addition counts as one (two "FLOPs"). A backward pass takes twice as many again. Only
+    products of matrices are counted, not norms, softmax, activations, sums or embedding look-ups. The products with the
+    embeddings of distances (relative positions) are part of the "attention scores".
 
     Args:
-        config, head: What model.
-        sequence_length: S, of T5 the length of the source. Divide by it for the costs of a token, which grow with S in
+        config, head: The model.
+        sequence_length: S; for T5 the length of the source. Divide by it for the cost per token, which grows with S in
             "attention scores" only.
-        positions_predicted: P, at how many positions the words are scored; all S if None. Not of T5.
-        target_length: T, how many tokens T5's decoder reads and predicts; S if None. Of T5 only.
+        positions_predicted: P, the number of positions at which words are scored; all S if None. Not for T5.
+        target_length: T, the number of tokens that T5's decoder reads and predicts; S if None. For T5 only.
 
     Raises:
-        ValueError: There is no such configuration or head, or a length is not possible.
+        ValueError: There is no such configuration or head, or a length is impossible.
     """
     _check(config, head)
     predicted = _check_lengths(config, sequence_length, positions_predicted, target_length)
@@ -172,11 +172,11 @@ def count_activations(
 ) -> dict[str, int]:
     """Numbers that each part of a training step's forward pass keeps for the backward pass.
 
-    Sharing parameters saves none of these either, for each application of a layer keeps its own. Not counted: the
-    batch, whole numbers (such as which row of a table is whose), single numbers, what the caller holds (such as the
-    logits) and what lives for a moment only.
+    Sharing parameters saves none of these either, since each application of a layer keeps its own. Not counted are the
+    batch, whole numbers (such as the indices of table rows), single numbers, what the caller holds (such as the
+    logits) and short-lived intermediate results.
 
-    A dropout mask is counted as a number for each place, but of a single byte (see `layers.dropout`). Fused
+    A dropout mask counts as one number per place, but each takes a single byte (see `layers.dropout`). Fused
     attention, which is not used in training, would not keep the attention weights.
 
     Args:
@@ -234,9 +234,9 @@ def training_bytes(
     positions_predicted: int | None = None,
     target_length: int | None = None,
 ) -> dict[str, int]:
-    """Bytes that training with Adam in float32 needs: 16 a parameter, 4 a number of `count_activations` (1 in a mask).
+    """Bytes needed to train with Adam in float32: 16 per parameter, 4 per number of `count_activations` (1 in a mask).
 
-    Arguments and errors as for `count_activations`.
+    Arguments and errors are those of `count_activations`.
     """
     parameters = sum(count_parameters(config, head).values())
     activations = count_activations(config, head, batch_size, sequence_length, positions_predicted, target_length)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 
 def vectors_kept(activation: str, then_dropout: bool = False) -> int:
-    """Vectors that an activation and the linear map behind it keep for the backward pass.
+    """Number of vectors that an activation and the linear map after it keep for the backward pass.
 
-    The map keeps its input. Most activations keep theirs; `quick_gelu` also its sigmoid. The derivative of ReLU and
-    tanh follows from their output, which is the input of the map, if no dropout comes between.
+    The map keeps its input. Most activations keep theirs; `quick_gelu` also keeps its sigmoid. The derivatives of ReLU
+    and tanh follow from their output, which is the map's input unless dropout comes between the two.
 
     Args:
-        activation: A name of `layers.activations`.
+        activation: A name from `layers.activations`.
         then_dropout: Whether dropout comes between the two; its mask is not counted here.
     """
     if activation in ("relu", "tanh"):

@@ -1,7 +1,7 @@
 """What a T5 costs: the formulas behind `costs`, which checks the arguments and says what is included.
 
-The model is `T5ForConditionalGeneration`, trained with the right targets as its input (teacher forcing). Of each count
-the encoder's parts, the decoder's, and the rest have names that say so.
+The model is `T5ForConditionalGeneration`, trained with the correct targets as its input (teacher forcing). The names in
+each count tell the encoder's parts, the decoder's and the rest apart.
 
 Letters: B batch, S source length, T target length, H hidden size (d_model), A heads (num_heads), D head size (d_kv),
 F intermediate size (d_ff), L layers of a stack, V vocabulary.
@@ -14,7 +14,7 @@ from plm_lessons.models.t5_configuration import T5Config
 
 
 def count_parameters(config: T5Config) -> dict[str, int]:
-    """The parameters of each part; "output matrix" is 0 where it is that of the word embeddings (tied)."""
+    """The number of parameters of each part; "output matrix" is 0 where it is tied to the word embeddings."""
     hidden, inner = config.d_model, config.num_heads * config.d_kv
     encoders, decoders = config.num_layers, config.num_decoder_layers
     attention, feed_forward = 4 * hidden * inner, (2 + config.is_gated_act) * hidden * config.d_ff
@@ -38,7 +38,7 @@ def count_parameters(config: T5Config) -> dict[str, int]:
 def count_multiply_adds(config: T5Config, sequence_length: int, target_length: int) -> dict[str, int]:
     """Multiply-adds of each part in a forward pass over one source of S tokens and its target of T.
 
-    Adding a position bias to the scores is no product: these cost nothing here.
+    Position biases cost nothing here, since adding them to the scores is not a product.
     """
     source, target = sequence_length, target_length
     hidden, inner = config.d_model, config.num_heads * config.d_kv

@@ -1,12 +1,12 @@
-"""How to write a text token by token: greedy choice, sampling, and beam search.
+"""How to generate a text token by token: greedy choice, sampling, and beam search.
 
-All three ask the same question again and again: given the tokens so far, how likely is each word to come next? So they
-need no model, only something that answers it, a `NextToken`.
+All three ask the same question repeatedly: given the tokens so far, how likely is each word to come next? They
+therefore need no model, only something that answers it: a `NextToken`.
 
 Letters: B batch, K beams, T tokens so far, V vocabulary.
 
 References:
-    Beam search: Wu et al. (arXiv:1609.08144), section 7; here as `transformers` has it (`generation/utils.py`, version
+    Beam search: Wu et al. (arXiv:1609.08144), section 7; here as in `transformers` (`generation/utils.py`, version
     5.23, `early_stopping=False`): the score of a text is its log-probability / length**length_penalty.
     Nucleus (top-p) sampling: Holtzman et al. (arXiv:1904.09751), section 3.1.
 """
@@ -23,13 +23,13 @@ from plm_lessons.checks import check_number, check_whole
 
 
 class NextToken(Protocol):
-    """What scores the next token."""
+    """Something that scores the next token."""
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Tokens so far, [B, T] -> logits of the next one, [B, V]. At each call there is one token more."""
+        """Tokens so far, [B, T] -> logits of the next one, [B, V]; each call has one more token."""
 
     def reorder(self, rows: Tensor) -> None:
-        """The tokens of the next call go on from these rows of the last call."""
+        """Prepare for a next call whose rows continue these rows of the last call."""
 
 
 def write(
@@ -41,15 +41,15 @@ def write(
     eos_token_id: int | None,
     pad_token_id: int,
 ) -> Tensor:
-    """Append one chosen token after the other, until every row has ended or there are `max_new_tokens`.
+    """Append chosen tokens one by one until every row has ended or there are `max_new_tokens`.
 
     Args:
         next_token: Scores the next token.
-        tokens: [B, T], what each text begins with.
+        tokens: [B, T], the beginning of each text.
         choose: Logits [B, V] -> the next token of each row, [B].
-        max_new_tokens: The largest number of tokens to append.
+        max_new_tokens: The maximum number of tokens to append.
         eos_token_id: The token that ends a row; None if there is none.
-        pad_token_id: Fills up rows that have ended.
+        pad_token_id: Fills rows that have ended.
 
     Returns:
         [B, T + up to `max_new_tokens`].
@@ -71,10 +71,10 @@ def most_likely(logits: Tensor) -> Tensor:
 
 
 def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """The arguments of `sample`, which are checked before a text is begun.
+    """Check the arguments of `sample`, before a text is begun.
 
     Raises:
-        ValueError: One of them is impossible.
+        ValueError: An argument is impossible.
     """
     check_number("temperature", temperature, low=0, above=True)
     if top_k is not None:
@@ -90,7 +90,7 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Tensor:
-    """Draw a token of each row: [B, V] -> [B].
+    """Draw a token for each row: [B, V] -> [B].
 
     Args:
         logits: Unnormalised log-probabilities.
@@ -113,13 +113,13 @@ def sample(
 
 
 def keep_top_k(logits: Tensor, top_k: int) -> Tensor:
-    """-inf for all but the `top_k` highest logits of a row (and those equal to the lowest of these)."""
+    """Set all but the `top_k` highest logits of a row (and those equal to the lowest of these) to -inf."""
     lowest = logits.topk(min(top_k, logits.shape[-1])).values[..., -1:]
     return logits.masked_fill(logits < lowest, -torch.inf)
 
 
 def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
-    """-inf for all but the nucleus: the fewest tokens, likeliest first, that have a probability of `top_p` together."""
+    """Set to -inf all but the nucleus: the fewest tokens, likeliest first, whose probabilities reach `top_p`."""
     if top_p >= 1:  # all of them, whatever the sum of rounded probabilities is
         return logits
     sorted_logits, order = logits.sort(dim=-1, descending=True)
@@ -142,14 +142,14 @@ def beam_search(
 ) -> Tensor:
     """Keep the K likeliest beginnings of each text, extend all of them, keep the K likeliest again, and so on.
 
-    The score of a text is the sum of its tokens' log-probabilities, divided by its length (the end token included) to
-    the power of `length_penalty`. The sum only falls, so that without division (0) short texts win, and with more of
-    it longer ones. A text is finished when it ends among the K best extensions, or at `max_new_tokens`. A row is done
-    when it has K finished texts, and its best unfinished one, scored as if it ended here, beats none of them.
+    The score of a text is the sum of its tokens' log-probabilities, divided by its length (including the end token) to
+    the power of `length_penalty`. The sum can only fall, so short texts win without division (exponent 0), and longer
+    ones as the exponent grows. A text is finished when it ends among the K best extensions, or at `max_new_tokens`. A
+    row is done when it has K finished texts and its best unfinished one, scored as if it ended here, beats none.
 
     Args:
         next_token: Scores the next token; it is called with B * K rows, the K beams of a text one after the other.
-        tokens: [B, T], what each text begins with.
+        tokens: [B, T], the beginning of each text.
         num_beams: K.
         length_penalty: The exponent.
         max_new_tokens, eos_token_id, pad_token_id: As for `write`.

@@ -1,4 +1,4 @@
-"""Models that write: `generate`, and the cache that makes it cheap. How tokens are chosen: see `decoding`.
+"""Models that generate text: `generate`, and the cache that makes it cheap; `decoding` chooses the tokens.
 
 Letters: B batch, S source length, T tokens so far, H hidden size, V vocabulary.
 """
@@ -20,7 +20,7 @@ from plm_lessons.models.pretrained import PretrainedModel, evaluation_mode
 class GenerativeModel(PretrainedModel):
     """A model with an encoder and a decoder.
 
-    It has `encode` and `score_next`, and `decoder.layers`; see `t5`.
+    Subclasses provide `encode`, `score_next` and `decoder.layers`; see `t5`.
     """
 
     config: Any
@@ -42,25 +42,25 @@ class GenerativeModel(PretrainedModel):
         generator: torch.Generator | None = None,
         use_cache: bool = True,
     ) -> Tensor:
-        """Write a target for each source, without dropout.
+        """Generate a target for each source, without dropout.
 
         Args:
             input_ids, attention_mask: As for `forward`.
-            max_new_tokens: The largest number of tokens to write.
+            max_new_tokens: The maximum number of tokens to generate.
             num_beams: 1 for the likeliest token at each step, more for `beam_search`. (T5 is used with 1, and with 4
                 for translation and summaries: section 3.7 of its paper.)
-            length_penalty: Of beam search: the larger, the longer the texts; from -10 to 10. (T5: 0.6.)
-            do_sample: Draw each token instead.
+            length_penalty: For beam search: the larger, the longer the texts; from -10 to 10. (T5 uses 0.6.)
+            do_sample: Draw each token at random instead.
             temperature, top_k, top_p: See `sample`; only with `do_sample`.
             generator: Draws the tokens; seed 0 if None, so that the same call gives the same texts.
-            use_cache: Keep keys and values, so that a step reads one token. False reads all tokens anew at each step,
-                and gives the same texts.
+            use_cache: Keep keys and values, so that each step reads only one token. False reads all tokens again at
+                each step, and gives the same texts.
 
         Returns:
             [B, 1 + up to `max_new_tokens`]: the start token, the text with its end token, and padding.
 
         Raises:
-            ValueError: An argument has the wrong shape, type or range, or does not go with another; or the model's
+            ValueError: An argument has the wrong shape, type or range, or conflicts with another; or the model's
                 logits are not finite.
         """
         _check_arguments(max_new_tokens, num_beams, length_penalty, do_sample, temperature, top_k, top_p, generator)
@@ -83,11 +83,11 @@ class GenerativeModel(PretrainedModel):
 
 
 class CachedNextToken:
-    """What a model says about the next token, given an encoded source and the tokens so far; a `NextToken`.
+    """Scores the next token with a model, given an encoded source and the tokens so far; a `NextToken`.
 
     Args:
-        model: With an encoder and a decoder.
-        encoded, attention_mask: The encoder's output, [B, S, H], and where in it there is padding.
+        model: A model with an encoder and a decoder.
+        encoded, attention_mask: The encoder's output, [B, S, H], and the mask of its padding, if any.
         num_beams: Rows of the decoder for each row of the encoder.
         use_cache: Whether a token is read only once.
     """
@@ -106,10 +106,10 @@ class CachedNextToken:
         self.caches = [KeyValueCache() for _ in model.decoder.layers] if use_cache else None
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """[B, T] -> logits [B, V], float32 at least.
+        """[B, T] -> logits [B, V], in float32 or wider.
 
         Raises:
-            ValueError: They are not finite.
+            ValueError: The logits are not finite.
         """
         unread = tokens[:, self.caches[0].length :] if self.caches else tokens
         logits = self.model.score_next(unread, self.encoded, self.mask, self.caches)
@@ -121,7 +121,7 @@ class CachedNextToken:
         return wide
 
     def reorder(self, rows: Tensor) -> None:
-        """Go on with these rows. Beams of one text share its source, so that what is kept of it stays as it is."""
+        """Continue with these rows; the beams of one text share its source, so what is cached of it stays as it is."""
         for cache in self.caches or []:
             cache.reorder(rows)
 

@@ -1,4 +1,4 @@
-"""What stands on top of an encoder: the masked-language-modelling head, and the losses.
+"""What goes on top of an encoder: the masked-language-modelling head, and the losses.
 
 Letters: B batch, S sequence length, H hidden size, E embedding size, V vocabulary, P positions predicted,
 C number of labels.
@@ -17,7 +17,7 @@ from plm_lessons.models.checks import check_device, check_labels, check_position
 class MaskedLMHead(nn.Module):
     """Scores every word of the vocabulary: `norm(act(transform(h))) @ E^T + bias`.
 
-    The output matrix is the input embedding (tied), given at each call so that it is stored once. The bias is the
+    The output matrix is the input embedding (tied), passed at each call so that it is stored once. The bias is the
     head's own. Source: google-research/bert, run_pretraining.get_masked_lm_output.
     """
 
@@ -36,7 +36,7 @@ class MaskedLMHead(nn.Module):
 def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     """Pick the vectors at some positions of each sequence: [B, S, H] and [B, P] -> [B, P, H].
 
-    About 15 % of the positions have a label. To score the vocabulary only there saves most of the head's work;
+    About 15 % of the positions have a label. Scoring the vocabulary only there saves most of the head's work;
     google-research/bert does the same (run_pretraining.gather_indexes).
 
     Raises:
@@ -54,14 +54,14 @@ def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
     Args:
         logits: [..., C], for any number of classes C, such as the vocabulary.
         labels: [...], from 0 to C - 1, or -100 where nothing is to be predicted.
-        name: What the caller calls the labels.
+        name: The caller's name for the labels.
 
     Returns:
-        A scalar in nats, in float32 at least: 0 if there is no label, as in google-research/bert (an empty mean would
+        A scalar in nats, in float32 or wider: 0 if there is no label, as in google-research/bert (an empty mean would
         be NaN).
 
     Raises:
-        ValueError: The labels are of another shape or type, or none of the C classes.
+        ValueError: The labels have the wrong shape or type, or are not among the C classes.
     """
     check_labels(name, labels, logits.shape[:-1], logits.shape[-1], logits.device)
     logits = _wide(logits)
@@ -70,18 +70,18 @@ def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
 
 
 def _wide(numbers: Tensor) -> Tensor:
-    """In float32 at least: a sum over many half-precision numbers would be coarse, and in float16 soon infinite."""
+    """The numbers in float32 or wider: sums of many half-precision numbers are coarse, and soon infinite in float16."""
     return numbers.to(torch.promote_types(numbers.dtype, torch.float32))
 
 
 def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """The loss of a sequence classifier, told by the labels as in `transformers`.
+    """The loss of a sequence classifier; the labels decide its kind, as in `transformers`.
 
     Args:
         logits: [B, C].
         labels: [B] whole numbers for one class of C (cross-entropy); [B] or [B, 1] numbers when C = 1 (regression,
-            mean squared error); [B, C] floating-point zeros and ones for several classes at once (binary
-            cross-entropy). A class of -100 leaves the row out; if all are, the loss is 0.
+            mean squared error); [B, C] floating-point numbers from 0 to 1 for several classes at once
+            (binary cross-entropy). A class of -100 excludes its row; if all rows are excluded, the loss is 0.
 
     Raises:
         ValueError: The labels fit none of the three.
@@ -111,12 +111,12 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
-    """Mean of the cross-entropies of where an answer starts and ends.
+    """Mean of the cross-entropies for the start and the end of an answer.
 
     Args:
         start_logits, end_logits: [B, S].
         start_positions, end_positions: [B], from 0 to S - 1, or -100 for a row to be ignored. (`transformers` clips a
-            position behind the sequence and then ignores it; here that is an error.)
+            position beyond the sequence and then ignores it; here that is an error.)
     """
     start_loss = class_loss(start_logits, start_positions, "start_positions")
     return (start_loss + class_loss(end_logits, end_positions, "end_positions")) / 2

@@ -10,29 +10,29 @@ from torch import Tensor
 
 @dataclass(repr=False)
 class ModelOutput:
-    """The results that a model has, by name; what does not apply to it is None.
+    """The results of a model, by name; those that do not apply to it are None.
 
     Letters: B batch, S sequence length, T target length, H hidden size, A heads, L layers, V vocabulary, P positions
     predicted.
 
     Attributes:
-        loss: A scalar, when labels were given; what training makes small.
+        loss: A scalar, if labels were given; what training minimises.
         masked_lm_loss, next_sentence_loss, sentence_order_loss: The parts of the loss of a pre-training model, each a
             mean in nats.
         logits: Unnormalised scores: [B, S or P, V] for masked language modelling, [B, num_labels] for a sequence,
             [B, S, num_labels] for tokens, [B, T, V] for the next word of a target.
-        last_hidden_state: [B, S or P, H], one vector a token.
-        pooler_output: [B, H], one vector a sequence.
+        last_hidden_state: [B, S or P, H], one vector per token.
+        pooler_output: [B, H], one vector per sequence.
         hidden_states: L + 1 tensors [B, S, H]: the embeddings, then the output of each layer.
         attentions: L tensors [B, A, S, S]: attention weights before dropout, query x key; each row sums to 1.
-        prediction_logits: [B, S or P, V], of a pre-training model.
-        seq_relationship_logits: [B, 2], of BERT's question about two segments: 0 is next, 1 is random.
-        sop_logits: [B, 2], of ALBERT's question: 0 is the original order, 1 is swapped.
+        prediction_logits: [B, S or P, V], from a pre-training model.
+        seq_relationship_logits: [B, 2], for BERT's question about two segments: 0 is next, 1 is random.
+        sop_logits: [B, 2], for ALBERT's question: 0 is the original order, 1 is swapped.
         start_logits, end_logits: [B, S], where an answer starts and ends.
-        encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: Of a model with encoder and decoder, the
-            encoder's; as `last_hidden_state` and so on.
+        encoder_last_hidden_state, encoder_hidden_states, encoder_attentions: The encoder's results in
+            a model with encoder and decoder; as `last_hidden_state` and so on.
         decoder_hidden_states, decoder_attentions: The decoder's, [B, T, H] and [B, A, T, T].
-        cross_attentions: L tensors [B, A, T, S]: weights with which the decoder's tokens look at the encoder's.
+        cross_attentions: L tensors [B, A, T, S]: weights with which the decoder's tokens attend to the encoder's.
     """
 
     loss: Tensor | None = None

@@ -1,4 +1,4 @@
-"""What every model shares: initial weights, their count, loading and saving in the layout of `transformers`.
+"""What all models share: initial weights, parameter counts, loading and saving in the layout of `transformers`.
 
 Loading never unpickles: see `checkpoint_files`.
 """
@@ -29,7 +29,7 @@ CLASSIFIERS = "ForSequenceClassification", "ForTokenClassification", "ForMultipl
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Without dropout and without gradients; afterwards each part of the model is in the mode in which it was."""
+    """Turn off dropout and gradients; afterwards each part of the model is back in its previous mode."""
     in_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -43,18 +43,18 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 class PretrainedModel(nn.Module):
     """Base of all models.
 
-    A model with a head keeps the encoder below it as `self.encoder`. A family states how its published checkpoints
-    name what it calls otherwise.
+    A model with a head keeps its encoder as `self.encoder`. A family states where the names in its published
+    checkpoints differ from those used here.
 
     Attributes:
         config_class: The family's configuration.
         encoder_name: The encoder's name in checkpoints of models with a head.
-        checkpoint_names: Pairs (part of a name here, part of a name there), replaced in this order.
-        head_names: How the names of the heads' tensors begin there. A checkpoint of another task may lack a head
-            that this model has, or bring one that it has not; all else must fit.
-        copied_names: Tensors that some checkpoints store although the model does without: the name of the one that
-            they must repeat, or None if their content does not matter.
-        training_arguments: What training passes to `forward` besides a batch: it spares work that no loss needs.
+        checkpoint_names: Pairs (part of a name here, part of a name in checkpoints), replaced in this order.
+        head_names: Prefixes of the names of the heads' tensors in checkpoints. A checkpoint of another task may lack
+            a head that this model has, or have one that this model lacks; everything else must fit.
+        copied_names: Tensors that some checkpoints store although the model does not need them, each with the name of
+            the tensor that it must repeat, or None if its content does not matter.
+        training_arguments: What training passes to `forward` besides a batch, to skip work that no loss needs.
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -74,9 +74,9 @@ class PretrainedModel(nn.Module):
     # --- weights ---
 
     def materialise(self, generator: torch.Generator | None = None) -> None:
-        """Give the parameters that were built without memory (on the meta device) a place, and draw them.
+        """Allocate and draw the parameters that were built without memory (on the meta device).
 
-        So every weight is drawn once, from `generator`, and PyTorch's own initialisation, which draws from global
+        Every weight is thus drawn once, from `generator`, and PyTorch's own initialisation, which draws from global
         random state, never runs. Under `torch.device("meta")` nothing is drawn: the model only has a shape.
         """
         device = torch.get_default_device()
@@ -94,12 +94,12 @@ class PretrainedModel(nn.Module):
     def initialise(self, generator: torch.Generator | None = None, only: set[str] | None = None) -> None:
         """Draw the initial weights anew.
 
-        Matrices come from a normal distribution of standard deviation `config.initializer_range`, cut off at two
-        deviations as in google-research/bert (`transformers` does not cut); biases are 0, layer norms the identity.
+        Matrices come from a normal distribution of standard deviation `config.initializer_range`, truncated at two
+        deviations as in google-research/bert (`transformers` does not truncate); biases are 0, norms the identity.
 
         Args:
-            generator: A CPU generator; seed 0 if None. The weights are the same on every device, and but for
-                rounding in every floating-point type.
+            generator: A CPU generator; seed 0 if None. The weights are the same on every device and, except
+                for rounding, in every floating-point type.
             only: Names of the parameters to draw; all if None.
         """
         if generator is None:
@@ -121,10 +121,10 @@ class PretrainedModel(nn.Module):
                         parameter[module.padding_idx].zero_()
 
     def draw_matrix(self, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Initial values of the matrix of that name, float32; a family with another rule states it here.
+        """Initial values of the matrix of that name, in float32; a family with another rule overrides this.
 
-        A normal distribution cut off at two standard deviations: what lies outside is drawn again. So does PyTorch's
-        `trunc_normal_` since 2.12; before, it made other numbers of the same seed.
+        They follow a normal distribution truncated at two standard deviations: values outside are drawn again.
+        PyTorch's `trunc_normal_` does the same since 2.12; before, it made other numbers from the same seed.
         """
         values = torch.empty(shape, dtype=torch.float32, device="cpu").normal_(generator=generator)
         while (outside := values.abs() > 2).any():
@@ -163,7 +163,7 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _has_other_head(cls, folder: Path) -> bool:
-        """Whether what the checkpoint calls `classifier` is that of another task."""
+        """Whether the checkpoint's `classifier` is that of another task."""
         written = str(read_object(folder / "config.json").get("architectures"))
         tasks = [task for task in CLASSIFIERS if task in written]
         known = bool(tasks) and "classifier." in cls.head_names
@@ -176,8 +176,8 @@ class PretrainedModel(nn.Module):
         """Build a model from a folder in the layout of `transformers` (`config.json`, `model.safetensors`).
 
         The encoder must fit tensor by tensor. A head that the checkpoint lacks, such as the classifier that
-        fine-tuning adds, is drawn anew (seed 0), and heads of other tasks are left aside, both with a warning. (Whether
-        a classifier is one of sequences or of tokens only `architectures` in `config.json` tells.)
+        fine-tuning adds, is drawn anew (seed 0), and heads of other tasks are ignored, both with a warning. (Only
+        `architectures` in `config.json` tells whether a classifier is one for sequences or for tokens.)
 
         Args:
             folder_or_hub_name: A folder, or a model's name on the Hugging Face hub, which is fetched with
@@ -189,7 +189,7 @@ class PretrainedModel(nn.Module):
 
         Raises:
             FileNotFoundError: There is no such folder, or it lacks a file.
-            ValueError: A tensor is missing, unexpected or of another shape, or a file is not what it should be.
+            ValueError: A tensor is missing, unexpected or of the wrong shape, or a file is invalid.
         """
         folder = checkpoint_folder(folder_or_hub_name)
         config = dataclasses.replace(cls.config_class.from_pretrained(folder), **config_fields)  # type: ignore[type-var]
@@ -203,12 +203,12 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _fit_config(cls, config: Any, tensors: dict[str, Tensor]) -> Any:
-        """The configuration, or another one if what the checkpoint holds tells more than its `config.json`."""
+        """The configuration, or a corrected one if the checkpoint's tensors tell more than its `config.json`."""
         return config
 
     @torch.no_grad()
     def _copy_from(self, tensors: dict[str, Tensor], folder: Path) -> set[str]:
-        """Copy the tensors of a checkpoint into the parameters; returns the parameters of heads that it lacks."""
+        """Copy a checkpoint's tensors into the parameters; return the names of those of heads that it lacks."""
         found: dict[str, Tensor] = {}
         for name, tensor in tensors.items():
             if found.setdefault(self._full_name(_modern_name(name)), tensor) is not tensor:
@@ -254,11 +254,11 @@ class PretrainedModel(nn.Module):
     # --- saving ---
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` and `model.safetensors`, which `transformers` loads; each file whole or not at all.
+        """Write `config.json` and `model.safetensors`, which `transformers` can load; each file whole or not at all.
 
         Raises:
             ValueError: The model is on the meta device, or `transformers` has no such model.
-            OSError: A file cannot be written; an older one stays as it was.
+            OSError: A file cannot be written; an existing one stays as it was.
         """
         if self.device.type == "meta":
             raise ValueError(f"{type(self).__name__} is on the meta device: it has a shape, but no weights to save")
@@ -270,6 +270,6 @@ class PretrainedModel(nn.Module):
 
 
 def _modern_name(name: str) -> str:
-    """TensorFlow called the gain of a layer norm gamma and its shift beta; so do the oldest checkpoints."""
+    """Replace gamma and beta, TensorFlow's names for a layer norm's gain and shift, found in the oldest checkpoints."""
     stem, _, last = name.rpartition(".")
     return f"{stem}.{ {'gamma': 'weight', 'beta': 'bias'}.get(last, last) }" if stem else name

@@ -1,10 +1,10 @@
-"""RoBERTa: BERT, but trained otherwise. The network itself differs in four small places, each a class or method below.
+"""RoBERTa: BERT, but trained differently; the network itself differs in four small ways.
 
 - Positions: the first token has position `pad_token_id + 1`, and padding is not counted. So 512 tokens need 514 rows.
-- Segments: there are none. The original code has no table for them; `transformers`, and this file, keep one of a
-  single row, all zeros in the published models.
-- Vocabulary: 50,265 byte-level pieces (see `tokenization.byte_level_bpe`), which is only a number here.
-- Heads: other names in the masked-LM head; a sequence is classified from `<s>` by two layers, without BERT's pooler.
+- Segments: there are none. The original code has no table for them; `transformers`, and this file, keep one with
+  a single row, which is all zeros in the published models.
+- Vocabulary: 50,265 byte-level pieces (see `tokenization.byte_level_bpe`), of which only the number matters here.
+- Heads: the masked-LM head has other names; a sequence is classified from `<s>` by two layers, without BERT's pooler.
 
 What made it better is in `objectives` and `training`: no next-sentence prediction, dynamic masks, larger batches.
 
@@ -41,8 +41,8 @@ from plm_lessons.models.tasks import (
 class RobertaConfig(BertConfig):
     """The shape of a RoBERTa: the fields of `BertConfig`.
 
-    The defaults are those of `transformers`, which leaves a field out of `config.json` when it has them. They are not
-    roberta-base: its table of positions has 514 rows, its table of segments one, and its layer norms add 1e-5.
+    The defaults are those of `transformers`, which omits a field from `config.json` when it has its default. They are
+    not those of roberta-base, which has 514 rows of positions and one of segments, and layer norms that add 1e-5.
     """
 
     vocab_size: int = 50265
@@ -72,8 +72,8 @@ class RobertaConfig(BertConfig):
 def position_ids(input_ids: Tensor, pad_token_id: int) -> Tensor:
     """The row of the position table for each token: pad + 1, pad + 2, ..., and pad itself for padding.
 
-    Padding is told by its id, not by the attention mask, and is not counted wherever it stands: so a text gets the same
-    positions whether it is padded in front, behind or between ([code] utils.make_positions).
+    Padding is recognised by its id, not by the attention mask, and is never counted: a text gets the same positions
+    whether padding comes before, after or within it ([code] utils.make_positions).
 
     Args:
         input_ids: [B, S].
@@ -87,7 +87,7 @@ def position_ids(input_ids: Tensor, pad_token_id: int) -> Tensor:
 
 
 class RobertaEmbeddings(BertEmbeddings):
-    """BERT's, but with positions that start behind `pad_token_id` and skip padding."""
+    """BERT's embeddings, but with positions that start after `pad_token_id` and skip padding."""
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
@@ -110,7 +110,7 @@ class RobertaEmbeddings(BertEmbeddings):
 
 
 class RobertaPretrainedModel(BertPretrainedModel):
-    """How the published checkpoints of RoBERTa name things: the encoder as in BERT, the heads otherwise."""
+    """How the published checkpoints of RoBERTa name things: the encoder as in BERT, the heads differently."""
 
     config: RobertaConfig
     config_class = RobertaConfig
@@ -136,7 +136,7 @@ class RobertaModel(RobertaPretrainedModel, BertModel):
 
 
 class RobertaForMaskedLM(RobertaPretrainedModel, MaskedLMModel):
-    """RoBERTa with the masked-language-modelling head, all there is to pre-train."""
+    """RoBERTa with the masked-language-modelling head, its only task in pre-training."""
 
     encoder_class = RobertaModel
 
@@ -163,7 +163,7 @@ class RobertaClassificationHead(nn.Module):
 
 
 class RobertaForSequenceClassification(RobertaPretrainedModel, SequenceClassificationModel):
-    """RoBERTa with a classifier of two layers on the vector of `<s>`."""
+    """RoBERTa with a two-layer classifier on the vector of `<s>`."""
 
     encoder_class = RobertaModel
     needs_pooler = False  # nothing in RoBERTa's pre-training trains a pooler; the head brings its own hidden layer
@@ -186,6 +186,6 @@ class RobertaForTokenClassification(RobertaPretrainedModel, TokenClassificationM
 
 
 class RobertaForQuestionAnswering(RobertaPretrainedModel, QuestionAnsweringModel):
-    """RoBERTa that marks where in the text the answer starts and ends."""
+    """RoBERTa with a head that marks where in the text the answer starts and ends."""
 
     encoder_class = RobertaModel

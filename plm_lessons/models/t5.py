@@ -79,11 +79,11 @@ class T5ForConditionalGeneration(GenerativeModel):
     # --- weights ---
 
     def draw_matrix(self, name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Normally distributed, so that numbers of size 1 stay so ([code] attention.py L435-438).
+        """Normally distributed values, scaled so that numbers of size 1 keep that size ([code] attention.py L435-438).
 
-        A linear map has deviation 1 / sqrt(inputs). The query's is smaller by sqrt(D), in place of the division of the
-        scores; embeddings have 1, and position biases 1 / sqrt(H). All are multiplied with `initializer_factor`.
-        (`transformers` 4 gave an output matrix of its own deviation 1, and multiplied the gains of the norms too.)
+        A linear map has standard deviation 1 / sqrt(inputs). The query's is smaller by sqrt(D), in place of a division
+        of the scores; embeddings have 1, and position biases 1 / sqrt(H). All are multiplied by `initializer_factor`.
+        (`transformers` 4 gave a separate output matrix deviation 1, and multiplied the gains of the norms too.)
         """
         deviation = shape[1] ** -0.5
         if name == "shared.weight":
@@ -108,7 +108,7 @@ class T5ForConditionalGeneration(GenerativeModel):
 
     @classmethod
     def _fit_config(cls, config: Any, tensors: dict[str, Tensor]) -> Any:
-        """`transformers` 5 writes `tie_word_embeddings: true` always, so that only the tensors tell."""
+        """`transformers` 5 always writes `tie_word_embeddings: true`, so only the tensors tell if they are tied."""
         if "lm_head.weight" in tensors and config.tie_word_embeddings and not config.scale_decoder_outputs:
             tied = torch.equal(tensors["lm_head.weight"], tensors.get("shared.weight", torch.empty(0)))
             return dataclasses.replace(config, tie_word_embeddings=tied)
@@ -123,7 +123,7 @@ class T5ForConditionalGeneration(GenerativeModel):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> ModelOutput:
-        """Read the source; arguments as for `forward`. Returns the encoder's `last_hidden_state`, [B, S, H], etc."""
+        """Encode the source; arguments as for `forward`; returns the encoder's `last_hidden_state`, [B, S, H], etc."""
         check_ids("input_ids", input_ids, None, self.config.vocab_size, "vocab_size", self.device)
         if attention_mask is not None:
             check_mask("attention_mask", attention_mask, input_ids, per_query=False)
@@ -166,12 +166,12 @@ class T5ForConditionalGeneration(GenerativeModel):
             input_ids: [B, S], the source, from 0 to V - 1.
             attention_mask: [B, S], 1 for a token and 0 for padding. None: no padding.
             decoder_input_ids: [B, T], the target so far; None for `shift_right(labels)`.
-            decoder_attention_mask: [B, T]. Padding behind the target needs none: no token looks at a later one.
-            labels: [B, T], the right next word, -100 where none is asked for.
+            decoder_attention_mask: [B, T]. Padding after the target needs none: no token attends to a later one.
+            labels: [B, T], the correct next word, or -100 where none is to be predicted.
             output_attentions: Also return the attention weights.
             output_hidden_states: Also return the embeddings and the output of every layer.
-            output_logits: Return the scores. False: only the loss, for which the words are scored where there is a
-                label and nowhere else; with targets of several lengths that is much less.
+            output_logits: Return the scores. False: only the loss, for which words are scored only where there is a
+                label; with targets of different lengths that is much less work.
 
         Returns:
             `logits` [B, T, V], if wanted; `loss` if there are labels; `encoder_last_hidden_state` [B, S, H]; on request
@@ -230,6 +230,6 @@ class T5ForConditionalGeneration(GenerativeModel):
     def score_next(
         self, tokens: Tensor, encoded: Tensor, attention_mask: Tensor | None, caches: list[KeyValueCache] | None
     ) -> Tensor:
-        """Tokens that are not in the caches yet, [B, T] -> logits [B, V] of the one behind them."""
+        """Tokens that are not in the caches yet, [B, T] -> logits of the next token, [B, V]."""
         decoded = self.decoder(self.shared(tokens), None, encoded, attention_mask, caches)
         return self.score_words(decoded.last_hidden_state[:, -1])

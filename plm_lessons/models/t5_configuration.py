@@ -20,7 +20,7 @@ def _size(layers: int, hidden: int, heads: int, inner: int, head_size: int = 64)
 
 
 def _size_v1_1(layers: int, hidden: int, heads: int, inner: int) -> dict[str, Any]:
-    """v1.1: gated feed-forward networks, and an output matrix of its own."""
+    """v1.1: gated feed-forward networks, and a separate output matrix."""
     return _size(layers, hidden, heads, inner) | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 
@@ -28,13 +28,13 @@ def _size_v1_1(layers: int, hidden: int, heads: int, inner: int) -> dict[str, An
 class T5Config(ModelConfig):
     """The shape of a T5; the defaults are those of t5-small, and the names those of its `config.json`.
 
-    Where None stands for another field's value, it is replaced by that at once. So `dataclasses.replace(config,
+    Where None means another field's value, it is replaced by that value at once. So `dataclasses.replace(config,
     num_layers=2)` leaves the decoder as deep as it was.
 
     Attributes:
         vocab_size: V. 32,000 word pieces and 100 sentinels, rounded up to a multiple of 128.
         d_model: H, the size of every token's vector between layers.
-        d_kv: D, the size of a head; A * D need not be H.
+        d_kv: D, the size of a head; A * D need not equal H.
         d_ff: The inner size of the feed-forward network.
         num_layers: Layers of the encoder.
         num_decoder_layers: Layers of the decoder; None for as many as the encoder has.
@@ -49,7 +49,7 @@ class T5Config(ModelConfig):
         pad_token_id: The padding token.
         eos_token_id: The token that ends a text; None if there is none.
         decoder_start_token_id: What the decoder reads first; None for the padding token.
-        tie_word_embeddings: Whether the output matrix is the embedding (v1.0), or one of its own (v1.1).
+        tie_word_embeddings: Whether the output matrix is the embedding (v1.0) or a separate one (v1.1).
         scale_decoder_outputs: Whether the decoder's output is divided by sqrt(H) before the output matrix; None for
             `tie_word_embeddings`. `transformers` 5 can also make a tied model that does not scale.
     """
@@ -136,7 +136,7 @@ class T5Config(ModelConfig):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> T5Config:
-        """As for every family; what `transformers` derives from `feed_forward_proj` must fit it."""
+        """Build as for every family; what `transformers` derives from `feed_forward_proj` must agree with it."""
         derived = ("is_gated_act", "dense_act_fn")
         config = super().from_dict({name: value for name, value in values.items() if name not in derived})
         for name in derived:

@@ -1,4 +1,4 @@
-"""The two halves of a T5: a stack of layers that reads, and one that reads and looks at what the first has read.
+"""The two halves of a T5: a stack that reads the source, and one that also attends to the output of the first.
 
 Letters: B batch, S source length, T target length, H hidden size, A heads.
 
@@ -21,9 +21,9 @@ from plm_lessons.models.t5_configuration import T5Config
 
 
 class T5Layer(nn.Module):
-    """Self-attention, in the decoder also attention to the encoder's output, and a feed-forward network.
+    """Self-attention, attention to the encoder's output (in the decoder only), and a feed-forward network.
 
-    Each reads the normalised sum so far and adds to it (pre-norm): the sum itself runs through unchanged.
+    Each sub-layer reads the normalised sum so far and adds to the sum, which itself runs through unchanged (pre-norm).
     """
 
     def __init__(self, config: T5Config, is_decoder: bool) -> None:
@@ -51,7 +51,7 @@ class T5Layer(nn.Module):
         cache: KeyValueCache,
         need_weights: bool = True,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """[B, T, H] -> [B, T, H], and the attention weights to its own tokens and to the encoder's."""
+        """[B, T, H] -> [B, T, H], and the weights of self-attention and of attention to the encoder's output."""
         normed = self.attention_norm(hidden_states)
         key, value = cache.append(*self.attention.keys_and_values(normed))
         attended, weights = self.attention(normed, key, value, bias, need_weights)
@@ -99,7 +99,7 @@ class T5Stack(nn.Module):
         """Run the layers.
 
         Args:
-            embeddings: [B, T, H], of the tokens that are not in the caches yet.
+            embeddings: [B, T, H], those of the tokens that are not in the caches yet.
             attention_mask: [B, T], 1 for a token and 0 for padding; None if there is no padding.
             encoded, encoded_mask: In the decoder, the encoder's output [B, S, H] and its mask [B, S].
             caches: In the decoder, one for each layer, to which these tokens are added.

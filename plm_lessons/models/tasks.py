@@ -1,6 +1,6 @@
 """An encoder with a head on top: pre-training and the tasks of fine-tuning, the same for every encoder family.
 
-A family's model names its encoder, and changes only what it does otherwise:
+A family's model names its encoder and overrides only what it does differently:
 `class BertForMaskedLM(BertPretrainedModel, MaskedLMModel): encoder_class = BertModel`.
 
 Letters: B batch, S sequence length, H hidden size, V vocabulary, P positions predicted, C number of labels.
@@ -39,7 +39,7 @@ class TaskModel(PretrainedModel):
         self.materialise(generator)
 
     def add_head(self, config: Any) -> None:
-        """Make the modules above the encoder."""
+        """Make the modules on top of the encoder."""
         raise TypeError(f"{type(self).__name__} has no head: use one of its subclasses")
 
 
@@ -49,7 +49,7 @@ class MaskedLMModel(TaskModel):
     training_arguments = {"last_layer_everywhere": False}
 
     def add_head(self, config: Any) -> None:
-        """One head, whose output matrix is the embedding of the words."""
+        """Make the masked-LM head, whose output matrix is the embedding of the words."""
         size = self.encoder.embeddings.word_embeddings.embedding_dim  # H, but for ALBERT
         self.masked_lm_head = MaskedLMHead(
             config.hidden_size, size, config.vocab_size, config.hidden_act, config.layer_norm_eps
@@ -75,9 +75,9 @@ class MaskedLMModel(TaskModel):
 
         Args:
             input_ids, attention_mask, token_type_ids, output_attentions, output_hidden_states: As for the encoder.
-            labels: The right word, -100 where none is asked for: [B, S], or [B, P] with `masked_positions`.
-            masked_positions: [B, P], where to predict; None for everywhere. It saves most of the head's work.
-            last_layer_everywhere: False saves the last layer's work at all other positions, too: see the encoder.
+            labels: The correct word, or -100 where none is to be predicted: [B, S], or [B, P] with `masked_positions`.
+            masked_positions: [B, P], where to predict; None for everywhere. Giving it saves most of the head's work.
+            last_layer_everywhere: False also skips the last layer's work at all other positions; see the encoder.
 
         Returns:
             `logits` [B, S or P, V], and `loss` if there are labels.
@@ -97,22 +97,22 @@ class MaskedLMModel(TaskModel):
 
 
 def check_masked_lm(model: Any) -> None:
-    """A model that predicts words; also one that `torch.compile` has wrapped.
+    """Check that a model, which `torch.compile` may have wrapped, predicts words.
 
     Raises:
-        ValueError: It has no head for that.
+        ValueError: The model has no masked-LM head.
     """
     if not hasattr(model, "predict_words"):
         raise ValueError(f"model is a {type(model).__name__}: must have a masked-LM head, such as BertForMaskedLM")
 
 
 class PreTrainingModel(MaskedLMModel):
-    """Masked language modelling, and a question about the two segments, which each family chooses, at once."""
+    """Masked language modelling together with a question about the two segments, which each family chooses."""
 
     needs_pooler = True
 
     def combine(self, words: ModelOutput, pair_loss: Tensor | None, **pair: Any) -> ModelOutput:
-        """The results of both: `loss` is the sum of the two mean losses, or the one whose labels are given."""
+        """Combine the results of both: `loss` is the sum of the two mean losses, or the one whose labels are given."""
         losses = [loss for loss in (words.loss, pair_loss) if loss is not None]
         return ModelOutput(
             loss=torch.stack(losses).sum() if losses else None,
@@ -125,10 +125,10 @@ class PreTrainingModel(MaskedLMModel):
 
 
 class NextSentenceModel(PreTrainingModel):
-    """Asks whether the second segment is what follows the first ([paper of BERT] section 3.1, task 2)."""
+    """Asks whether the second segment follows the first ([paper of BERT] section 3.1, task 2)."""
 
     def add_head(self, config: Any) -> None:
-        """The words' head, and two scores for the pair: 0 is next, 1 is random."""
+        """Make the masked-LM head, and two scores for the pair: 0 is next, 1 is random."""
         super().add_head(config)
         self.next_sentence_head = nn.Linear(config.hidden_size, 2)
 
@@ -147,12 +147,12 @@ class NextSentenceModel(PreTrainingModel):
         """Score the words and the pair.
 
         Args:
-            next_sentence_label: [B], 0 if the second segment is what follows the first, 1 if it is random.
+            next_sentence_label: [B], 0 if the second segment follows the first, 1 if it is random.
             Others: As for `MaskedLMModel`.
 
         Returns:
             `prediction_logits` [B, S or P, V], `seq_relationship_logits` [B, 2], and `loss`, the sum of the two mean
-            losses ([paper of BERT] appendix A.2), or of the one whose labels are given.
+            losses ([paper of BERT] appendix A.2), or the one whose labels are given.
         """
         words = super().forward(
             input_ids, attention_mask, token_type_ids, labels, masked_positions, output_attentions,
@@ -169,7 +169,7 @@ class ClassifierModel(TaskModel):
     """Dropout, then one linear map to C scores."""
 
     def add_head(self, config: Any) -> None:
-        """The classifier; it is new in fine-tuning, where all weights below it are trained too."""
+        """Make the classifier; it is new in fine-tuning, where all weights below it are trained too."""
         rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.dropout = Dropout(rate)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)

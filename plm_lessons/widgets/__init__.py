@@ -1,4 +1,4 @@
-"""Interactive pictures that live in a notebook, in the built book and in any HTML page."""
+"""Interactive pictures for notebooks, the built book and any HTML page."""
 
 from __future__ import annotations
 

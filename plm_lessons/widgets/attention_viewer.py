@@ -1,7 +1,7 @@
 """The attention weights of a model on chosen sentences: which token looks at which, in every head of every layer.
 
-Clark et al. (2019, arXiv 1906.04341) read BERT's heads this way, and found some that look at the token before, many
-that rest on [SEP], and some that spread over all.
+Clark et al. (2019, arXiv 1906.04341) read BERT's heads this way, and found some that look at the previous token,
+many that rest on [SEP], and some that spread over all tokens.
 
 Letters: L layers, A heads, T queries, S keys.
 """
@@ -57,7 +57,7 @@ EXAMPLE = ["[CLS]", "the", "cat", "sat", "on", "the", "mat", ".", "[SEP]"]
 
 
 def illustrative() -> dict[str, Any]:
-    """A sentence with weights made by rules: heads for the token before, for the next, for [SEP], and for all alike."""
+    """A sentence with weights made by rules: heads for the previous token, the next, [SEP], and all tokens equally."""
     i, j = np.indices((len(EXAMPLE), len(EXAMPLE)))
     scores = np.array([[-2.0 * abs(j - i + 1), -2.0 * abs(j - i - 1)], [4.0 * (j == len(EXAMPLE) - 1), 0.0 * j]])
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
@@ -69,7 +69,7 @@ ILLUSTRATIVE = illustrative()
 
 
 def _map(weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], query: int) -> tuple[str, int]:
-    """A drawing of one head's weights [T, S], with the row of one query framed if it is not -1; and its height."""
+    """A drawing of one head's weights [T, S], with the row of `query` framed unless it is -1; and its height."""
     width = min(22.0, (WIDTH - GUTTER - 4) / len(keys))
     depth = max(width, 14.0)
     above = HEADROOM if width >= 12 else 6  # a narrow column has no name
@@ -97,13 +97,13 @@ def _map(weights: np.ndarray, queries: Sequence[str], keys: Sequence[str], query
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most `most` signs, cut in its first half: sentinels (<extra_id_10>) differ only at their ends."""
+    """A text of at most `most` characters, cut in its first half: sentinels (<extra_id_10>) differ only at the end."""
     front = most // 3
     return text if len(text) <= most else f"{text[:front]}\u2026{text[1 + front - most :]}"
 
 
 def _label(token: str) -> str:
-    """A token as text of a drawing: short, escaped, and without signs that XML cannot hold."""
+    """A token as text in a drawing: short, escaped, and without characters that XML cannot hold."""
     short = shortened(token, 12)
     return escape("".join("\ufffd" if _is_no_xml(sign) else sign for sign in short))
 
@@ -139,16 +139,16 @@ class AttentionViewer(LessonWidget):
     `AttentionViewer([{"tokens": tokens, "attentions": [layer.tolist() for layer in output.attentions]}])`.
 
     Args:
-        sentences: from 1 to 12 dicts of one model. Each has "tokens" (at most 64, of at most 64 characters) and
-            "attentions": weights [L][A][T][S], each row sums to 1; a batch of one behind the layers is no hindrance.
-            Nested lists or arrays do, at most 24 layers of 16 heads. A model with a decoder has more kinds:
-            "attentions" is a dict of "encoder", "decoder" and "cross", or some of these, and "target_tokens" are what
-            the decoder reads. "name" is what the list of sentences says; else it is the tokens.
-        sentence: which one is shown.
+        sentences: 1 to 12 dicts, all from one model. Each has "tokens" (at most 64, of at most 64 characters) and
+            "attentions": weights [L][A][T][S] as nested lists or arrays, each row summing to 1, of at most 24 layers
+            of 16 heads; a batch dimension of one after the layers is allowed. For a model with a decoder, "attentions"
+            is a dict of "encoder", "decoder" and "cross", or some of these, and "target_tokens" are what the decoder
+            reads. "name" is the entry in the list of sentences, by default the tokens.
+        sentence: which of them is shown.
         kind: "encoder", "decoder" or "cross".
         layer, head: the head that is shown.
-        query: the place of the token that looks, -1 for all tokens.
-        measure: which figure stands below each head in the overview: "previous", "self", "next", "special",
+        query: the position of the token that looks; -1 for all tokens.
+        measure: which figure is shown below each head in the overview: "previous", "self", "next", "special",
             "punctuation", "distance" or "spread"; see `head_measures`.
 
     Raises:
@@ -208,11 +208,11 @@ class AttentionViewer(LessonWidget):
         return proposal.value
 
     def texts(self) -> tuple[list[str], list[str]]:
-        """The tokens that look and those that are looked at, as shown now."""
+        """The tokens that look and those that are looked at in what is shown."""
         return sides(self.sentences[self.sentence])[self.kind]
 
     def weights(self) -> np.ndarray:
-        """[T, S] of the head that is shown, as the page has them."""
+        """The weights [T, S] of the head that is shown, as the page has them."""
         found = self.sentences[self.sentence]["attentions"][self.kind]
         shape = (found["layers"], found["heads"], *map(len, self.texts()))
         return np.asarray(unpack(found["weights"], shape)[self.layer, self.head])

@@ -22,22 +22,22 @@ TOLERANCE = 1e-3  # of the sum of a row
 
 
 def pack(weights: np.ndarray) -> str:
-    """Attention weights [L, A, T, S] as base64: one byte a weight, the square root in steps of 1/255, row after row.
+    """Attention weights [L, A, T, S] as base64: one byte per weight, its square root in steps of 1/255, row by row.
 
-    The root keeps small weights apart, of which a row has many: most are off by less than 0.001, and none by more than
-    0.0135 (a large weight beside 63 small ones which are all rounded to the same side).
+    The root keeps small weights, of which a row has many, apart: most are off by less than 0.001, and none by more than
+    0.0135 (a large weight beside 63 small ones that are all rounded the same way).
     """
     return base64.b64encode(np.rint(255 * np.sqrt(weights)).astype(np.uint8).tobytes()).decode("ascii")
 
 
 def unpack(text: str, shape: Sequence[int]) -> np.ndarray:
-    """What `pack` has kept of weights of a shape: the squares, of which each row is divided by its sum."""
+    """Weights of a given shape from what `pack` has kept: the squares, each row divided by its sum."""
     squares = np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape).astype(np.float64) ** 2
     return np.asarray(squares / squares.sum(-1, keepdims=True))
 
 
 def token_class(token: str) -> str:
-    """ "special" for [SEP], </s> and their like, "punctuation", or "" for any other token."""
+    """The class of a token: "special" for [SEP], </s> and the like, "punctuation", or "" for any other token."""
     if re.fullmatch(r"\[.+\]|<.+>", token, re.DOTALL):
         return "special"
     rest = re.sub("^(##|\u2581|\u0120)", "", token)  # how tokenizers mark the middle and the beginning of a word
@@ -46,18 +46,18 @@ def token_class(token: str) -> str:
 
 
 def head_measures(weights: Any, keys: Sequence[str], kind: str = "encoder") -> dict[str, float | None]:
-    """What one head looks at.
+    """Measures of what one head looks at.
 
     Args:
         weights: [T, S], each row sums to 1.
         keys: the S tokens that are looked at.
-        kind: "encoder", "decoder" or "cross". Places in two different texts ("cross") have no distance.
+        kind: "encoder", "decoder" or "cross". Positions in two different texts ("cross") have no distance.
 
     Returns:
-        "previous", "self", "next": the mean weight on the token at that place, over the queries that have one.
+        "previous", "self", "next": the mean weight on the token at that position, over the queries that have one.
         "special", "punctuation": the mean weight of a query on all such tokens together.
-        "distance": the mean distance of query and key. "spread": exp of the mean entropy of a row, in nats: S if all
-        keys have the same weight, 1 if one has all. None stands for what does not exist.
+        "distance": the mean distance between query and key. "spread": exp of the mean entropy of a row, in nats: S if
+        all keys have the same weight, 1 if one has all. What does not exist is None.
     """
     found = np.asarray(weights, dtype=np.float64)
     classes = np.array([token_class(key) for key in keys])
@@ -91,7 +91,7 @@ def shapes(sentence: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def _checked_weights(kind: str, found: Any, queries: int, keys: int) -> np.ndarray:
-    """[L, A, T, S], from nested lists or arrays that may hold a batch of one behind the layers."""
+    """The weights [L, A, T, S], from nested lists or arrays that may have a batch dimension of one after the layers."""
     wanted = f"[layers][heads][{queries}][{keys}]"
     try:
         layers = [np.asarray(layer) for layer in found]
@@ -131,11 +131,11 @@ def _checked_tokens(name: str, found: Any) -> list[str]:
 
 
 class PackedSentence(dict[str, Any]):
-    """What `pack_sentence` has made: "name", "tokens", "target_tokens" (maybe none), and "attentions" by kind."""
+    """What `pack_sentence` returns: "name", "tokens", "target_tokens" (possibly empty), and "attentions" by kind."""
 
 
 def pack_sentence(sentence: Any) -> PackedSentence:
-    """One sentence as the page takes it; raises ValueError for what makes no sense."""
+    """Check and pack one sentence for the page; raises ValueError for what makes no sense."""
     if isinstance(sentence, PackedSentence):
         return sentence  # traitlets validates a value again when all the others are there
     needed, others = {"tokens", "attentions"}, {"name", "target_tokens"}

@@ -1,22 +1,22 @@
-"""What all widgets share: checked traits, and a display that is alive with a kernel and without one.
+"""What all widgets share: checked traits, and a display that is interactive with or without a kernel.
 
-A widget is a pair, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends, without
-imports: `export default { render }`, with a function `render({ model, el })`, which the page calls by name, and its
-mathematics as pure exported functions. Where that is long, it stands in `NAME.maths.js`, which is put in front of it.
-`common.js` and the parts that the widget names are put in front of it, and `common.css`, with `NAME.css` if there is
-one, beside it, so that every widget is one text that needs nothing else.
+A widget is a pair of files, `NAME.py` and `NAME.js`. The script is an ES module in the form of anywidget's front ends,
+without imports: `export default { render }`, with a function `render({ model, el })`, which the page calls by name, and
+its mathematics as pure exported functions. Long mathematics has its own file, `NAME.maths.js`. `common.js`, the parts
+that the widget names and the mathematics are put before the script, and `common.css`, with `NAME.css` if there is one,
+goes with it, so that every widget is one text that needs nothing else.
 
-Displayed, a widget offers three forms and the front end takes the richest that it knows:
+When displayed, a widget offers three forms, of which the front end takes the richest that it knows:
 
-1. the widget view of anywidget, two-way, where a kernel answers (JupyterLab, Colab, VS Code);
-2. `text/html`: a block that stands alone. It holds a picture drawn in Python, a sentence, the state as JSON, and the
+1. the two-way widget view of anywidget, where a kernel is running (JupyterLab, Colab, VS Code);
+2. `text/html`: a self-contained block. It holds a picture drawn in Python, a sentence, the state as JSON, and the
    same module as an inline `<script type="module">`, which finds the block on its page and brings it to life. Inline
    modules may keep their `export`s, so the text is not rewritten; nothing is fetched, evaluated or made into a blob, so
-   that a page whose Content-Security-Policy allows inline scripts, or the hash of this one, need allow nothing more;
-3. `text/plain`: a call that would make the widget again, with what differs from its defaults; long tables of numbers
+   a page whose Content-Security-Policy allows inline scripts, or the hash of this one, need allow nothing else;
+3. `text/plain`: a call that would recreate the widget, with what differs from its defaults; long tables of numbers
    and texts are only counted in it.
 
-Forms 2 and 3 hang on the traits alone (no ids, no addresses), so that nbval can compare them strictly.
+Forms 2 and 3 depend on the traits alone (no ids, no addresses), so that nbval can compare them strictly.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class WidgetValueError(traitlets.TraitError, ValueError):
 
 
 def is_real(value: Any) -> bool:
-    """Whether `value` is a real number of Python or numpy; True and False are none."""
+    """Whether `value` is a real number of Python or numpy; True and False are not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 class Checked(traitlets.TraitType):
-    """A synchronised trait that says what it allows. Subclasses return the clean value or call `self.error`."""
+    """A synchronised trait that says what it allows; subclasses return the clean value or raise `self.refuse(...)`."""
 
     allowed: str = ""
 
@@ -63,7 +63,7 @@ class Checked(traitlets.TraitType):
 
     @staticmethod
     def need_whole_characters(where: str, text: str) -> None:
-        """Refuses a text with half a character in it, which no page can hold; `where` is its trait and place."""
+        """Refuse a text with half a character in it, which no page can hold; `where` is its trait and place."""
         try:
             check_text(where, text)
         except ValueError as error:
@@ -143,7 +143,7 @@ class SomeOf(Checked):
 
 
 def rounded(value: Any) -> Any:
-    """The value with every float in it, also in nested tuples and dictionaries, rounded to 9 decimals."""
+    """The value with every float in it, even in nested tuples and dictionaries, rounded to 9 decimals."""
     if isinstance(value, tuple):
         return tuple(map(rounded, value))
     if isinstance(value, dict):
@@ -153,23 +153,23 @@ def rounded(value: Any) -> Any:
 
 @functools.cache
 def source(file_name: str) -> str:
-    """The text of a file that lies beside this one."""
+    """The text of a file in the folder of this one."""
     return resources.files("plm_lessons.widgets").joinpath(file_name).read_text(encoding="utf-8")
 
 
 def is_file(file_name: str) -> bool:
-    """Whether a file of this name lies beside this one."""
+    """Whether the folder of this file has a file of this name."""
     return resources.files("plm_lessons.widgets").joinpath(file_name).is_file()
 
 
 def lean(script: str) -> str:
-    """A script without its comments, which have lines of their own, and the space at the beginning of lines."""
+    """A script without its comments (which have lines of their own) and without indentation."""
     lines = (line.strip() for line in script.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith(("//", "/**"))) + "\n"
 
 
 def inert(text: str, ending: str) -> str:
-    """Returns `text` for use inside a raw-text element, or raises when it would end that element early."""
+    """Return `text` for use inside a raw-text element, or raise ValueError if it would end that element early."""
     if f"</{ending}" in text.lower() or "<!--" in text:
         raise ValueError(f"text for a <{ending}> element must hold neither '</{ending}' nor '<!--'")
     return text
@@ -179,9 +179,9 @@ class LessonWidget(anywidget.AnyWidget):
     """A widget of the book. A subclass states `name`, `fields` and its traits, and draws `picture()`.
 
     Attributes:
-        name: of the script `NAME.js`.
+        name: the name of the script `NAME.js`.
         fields: names of the traits that make up the state, in the order of the `repr`.
-        parts: names of scripts, besides the common one, that the widget needs in front of its own.
+        parts: names of scripts, besides the common one, that the widget needs before its own.
     """
 
     name: ClassVar[str]
@@ -202,11 +202,11 @@ class LessonWidget(anywidget.AnyWidget):
         return {field: rounded(getattr(self, field)) for field in self.fields}
 
     def page_state(self) -> dict[str, Any]:
-        """The state as a page gets it: as `state`, with what a trait says in other words there."""
+        """The state as a page gets it: that of `state`, but as the traits serialise it for the page."""
         return {field: rounded(value) for field, value in self.get_state(list(self.fields)).items()}
 
     def computed(self) -> dict[str, Any]:
-        """What a page without a kernel gets beside the state, so that it need not compute it to begin with."""
+        """What a page without a kernel gets besides the state, so that it need not compute it at the start."""
         return {}
 
     def picture(self) -> str:
@@ -214,7 +214,7 @@ class LessonWidget(anywidget.AnyWidget):
         raise NotImplementedError
 
     def html(self) -> str:
-        """The block that stands alone: any HTML page that contains it shows a live widget."""
+        """The self-contained block: any HTML page that contains it shows a live widget."""
         # Without "<" no state can end the element; ASCII only, so that the page's encoding does not matter.
         state = json.dumps(self.page_state() | self.computed(), sort_keys=True).replace("<", "\\u003c")
         module = inert(f"{self._esm}\nmount({json.dumps(self.name)}, render);\n", "script")
@@ -228,7 +228,7 @@ class LessonWidget(anywidget.AnyWidget):
         )
 
     def summary(self, field: str) -> str | None:
-        """What the `repr` says in place of a value that is too long to be read; None if it is not."""
+        """What the `repr` says in place of a value that is too long to read; None for other values."""
         return None
 
     def __repr__(self) -> str:

@@ -1,9 +1,9 @@
-"""GELU, what is used in its place, and two misprints of it, to play with.
+"""GELU, its stand-ins and two misprints of it, to play with.
 
-GELU (Hendrycks and Gimpel, 2016, section 2) is x times the chance that a standard normal number is at most x. The paper
-also gives two cheaper forms, with tanh and with the logistic function. BERT's first code used the exact form, later
-the tanh form. Study notes print the tanh form with two errors: a constant that lost a digit, and a bracket that closes
-too early, which makes a polynomial of it: +2.75 at x = -3, where GELU is -0.004.
+GELU (Hendrycks and Gimpel, 2016, section 2) is x times the probability that a standard normal number is at most x. The
+paper also gives two cheaper forms, with tanh and with the logistic function. BERT's first code used the exact form,
+later the tanh form. Study notes print the tanh form with two errors: a constant that lost a digit, and a bracket that
+closes too early, which turns it into a polynomial: +2.75 at x = -3, where GELU is -0.004.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Curve(NamedTuple):
 
 
 def normal_cdf(x: float) -> float:
-    """Phi(x), the chance that a standard normal number is at most x."""
+    """Phi(x), the probability that a standard normal number is at most x."""
     return 0.5 * (1 + math.erf(x / math.sqrt(2)))
 
 
@@ -95,7 +95,7 @@ CURVES = {
 
 
 def uniforms(seed: int, count: int) -> list[float]:
-    """`count` numbers from [0, 1) by mulberry32: a generator small enough to be the same in Python and in the page."""
+    """`count` numbers in [0, 1) by mulberry32, a generator small enough to write both in Python and in the page."""
     numbers, low32 = [], 0xFFFFFFFF
     for i in range(1, count + 1):
         state = (seed + i * 0x6D2B79F5) & low32
@@ -109,12 +109,12 @@ class GeluWidget(LessonWidget):
     """Curves of GELU and its relatives with a movable x, and random masks whose mean is GELU.
 
     Args:
-        x: where all curves are read, from -4 to 4.
+        x: the point at which all curves are read, from -4 to 4.
         view: "function" (the curves), "derivative", "difference" (from the exact curve) or "masks" (masks m that are 1
-            with chance Phi(x): the mean of m*x goes to x*Phi(x), which is GELU).
+            with probability Phi(x): the mean of m*x tends to x*Phi(x), which is GELU).
         curves: which to draw, in any order: "exact" (erf), "tanh", "sigmoid", "relu", and the two misprints, "constant"
             (0.04715 for 0.044715) and "bracket" (the tanh covers sqrt(2/pi) alone, and the constant is wrong too).
-        seed: of the masks, from 0 to 2**32 - 1.
+        seed: the seed of the masks, from 0 to 2**32 - 1.
         draws: how many masks are drawn, from 0 to 10000.
 
     Raises:
@@ -141,7 +141,7 @@ class GeluWidget(LessonWidget):
         super().__init__(x=x, view=view, curves=curves, seed=seed, draws=draws)
 
     def values(self, name: str) -> dict[str, float]:
-        """What the table says of a curve at x: "function", "derivative" and "difference" from the exact curve."""
+        """The values of a curve at x: "function", "derivative" and "difference" from the exact curve."""
         x, curve = self.x, CURVES[name]
         return {"function": curve.f(x), "derivative": curve.slope(x), "difference": curve.f(x) - CURVES["exact"].f(x)}
 

@@ -1,9 +1,9 @@
 """Masks of a text, epoch after epoch: made once and repeated (static), or made anew each time (dynamic).
 
-BERT masked its data ten times over before training; RoBERTa masks a text whenever it is read (arXiv 1907.11692, section
-4.1). What is chosen is single tokens, whole words, the n-grams of ALBERT (arXiv 1909.11942, equation 1) or the spans of
-T5 (arXiv 1910.10683, section 3.1.4). The rules are those of `plm_lessons.objectives`; the random numbers are not
-torch's, for the page has to draw the same ones.
+BERT masked its data ten times before training; RoBERTa masks a text each time it is read (arXiv 1907.11692, section
+4.1). The units chosen are single tokens, whole words, the n-grams of ALBERT (arXiv 1909.11942, equation 1) or the spans
+of T5 (arXiv 1910.10683, section 3.1.4). The rules are those of `plm_lessons.objectives`; the random numbers are not
+torch's, since the page has to draw the same ones.
 
 S  sequence length
 """
@@ -44,8 +44,10 @@ START = "The constitution was ratified by nine states before the government bega
 
 
 class Mask(NamedTuple):
-    """One mask: positions in rising order, for each its fate and the id of the random token that it would get, and how
-    many words each n-gram has, in the order of choice (empty for other units)."""
+    """One mask: its positions in ascending order, with the fate and the possible random token (an id) of each.
+
+    `sizes` counts the words of each n-gram, in the order of choice; it is empty for other units.
+    """
 
     chosen: tuple[int, ...]
     fates: tuple[str, ...]
@@ -54,8 +56,7 @@ class Mask(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What some epochs have shown: how often each position, each fate and n-grams of 1, 2 and 3 words came, how many
-    sets of positions, and the last mask."""
+    """Counts over some epochs, of positions, fates, n-grams of 1 to 3 words and distinct sets, and the last mask."""
 
     counts: list[int]
     fates: dict[str, int]
@@ -76,12 +77,12 @@ def stream_key(seed: int, stream: int) -> int:
 
 
 def prediction_count(length: int, masking_rate: float) -> int:
-    """How many tokens BERT's code chooses among `length`, special ones counted (halves go to the even neighbour)."""
+    """How many of `length` tokens, special ones included, BERT's code chooses (halves go to the even neighbour)."""
     return max(1, round(length * masking_rate))
 
 
 def span_counts(length: int, masking_rate: float, mean_span_length: float) -> tuple[int, int] | None:
-    """Tokens of noise and spans in a text of `length` tokens, as T5 counts them; None where no such mask exists."""
+    """The numbers of noise tokens and spans in a text of `length` tokens, as in T5; None if no such mask exists."""
     if length < 2:
         return None
     noise = min(max(round(length * masking_rate), 1), length - 1)
@@ -90,7 +91,7 @@ def span_counts(length: int, masking_rate: float, mean_span_length: float) -> tu
 
 
 def word_bounds(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """First position of each word and the one after its last: neighbours with the same number. -1 is in no word."""
+    """First position of each word, a run of equal numbers, and the position after its last; -1 is in no word."""
     words, stop = [], 0
     for number, tokens in groupby(numbers):
         start, stop = stop, stop + len(list(tokens))
@@ -105,7 +106,7 @@ def _partition(total: int, parts: int, scores: Sequence[float]) -> list[int]:
 
 
 class _Text(Checked):
-    """What a tokenizer may be given. Whether its tokens suffice depends on the tokenizer."""
+    """A text for a tokenizer; whether its tokens suffice depends on the tokenizer."""
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
@@ -115,22 +116,22 @@ class _Text(Checked):
 
 
 class MaskingPatternsWidget(LessonWidget):
-    """One text under static and under dynamic masks, with what both have hidden so far against the expectation.
+    """One text under static and dynamic masks, and what each has hidden so far, compared with the expectation.
 
     Args:
-        text: at most 600 characters that make 2 to 128 tokens, special ones counted, with one at least that may be
+        text: at most 600 characters that make 2 to 128 tokens, special ones included, of which at least one may be
             chosen. Special tokens may not, whether typed or put around the text.
-        tokenizer: "wordpiece" (BERT), "byte_level_bpe" (RoBERTa), "unigram" (ALBERT) or "t5_unigram": which of those
-            that ship with the book cuts the text. Its pieces are what random tokens are drawn from.
-        unit: what is chosen: "tokens", "words" (whole ones), "ngrams" (up to three words, as ALBERT does) or "spans"
-            (as T5 does, whatever the words).
-        masking_rate: share of the tokens to choose, from 0 to 0.5; one token at least is chosen.
+        tokenizer: "wordpiece" (BERT), "byte_level_bpe" (RoBERTa), "unigram" (ALBERT) or "t5_unigram": which of the
+            book's tokenizers splits the text. Random tokens are drawn from its pieces.
+        unit: what is chosen: "tokens", "words" (whole ones), "ngrams" (up to three words, as in ALBERT) or "spans"
+            (as in T5, regardless of words).
+        masking_rate: share of the tokens to choose, from 0 to 0.5 (one at least); words that do not fit are left out.
         mask_share: share of the chosen tokens that become the mask token, from 0 to 1.
-        random_share: share of them that become a random token; with `mask_share` at most 1. The rest stays as it is.
-        mean_span_length: tokens of a span on average, from 1 to 10; only for spans.
+        random_share: share of them that become a random token; at most 1 with `mask_share`. The rest stay as they are.
+        mean_span_length: average number of tokens in a span, from 1 to 10; only for spans.
         copies: how many masks are made beforehand for static masking, from 1 to 40.
-        seed: of the masks, from 0 to 2**32 - 1.
-        epochs: how many epochs were read so far, from 1 to 400; the last one is shown.
+        seed: the seed of the masks, from 0 to 2**32 - 1.
+        epochs: how many epochs have been read so far, from 1 to 400; the last one is shown.
 
     Raises:
         ValueError: for any other value; also when a trait is set later.
@@ -204,18 +205,18 @@ class MaskingPatternsWidget(LessonWidget):
         return str(proposal.value)
 
     def computed(self) -> dict[str, Any]:
-        """The text's tokens: a page need not make the tokenizer before its reader types."""
+        """The text's tokens, so that a page need not make the tokenizer before its reader types."""
         return {"read": {"text": self.text, "sentence": self.sentence}}
 
     @property
     def sentence(self) -> list[tuple[str, int]]:
-        """The tokens of the text, each with the number of its word; -1 where no token may be chosen."""
+        """The tokens of the text, each with the number of its word; -1 for tokens that may not be chosen."""
         return tokenize(self.tokenizer, self.text)
 
     def choose(self, draws: Sequence[float]) -> list[tuple[tuple[int, ...], int]] | None:
-        """What a mask chooses by [4 S] random numbers: runs of positions, each with how many words it has.
+        """What a mask chooses by [4 S] random numbers: runs of positions, each with its words (spans: tokens) counted.
 
-        None if the spans of T5 have no room. The first S numbers rank the positions, the last S draw the n of n-grams.
+        None if T5's spans have no room. The first S numbers rank the positions, the last S draw the n of n-grams.
         """
         numbers = [number for _, number in self.sentence]
         candidates = [i for i, number in enumerate(numbers) if number >= 0]
@@ -248,7 +249,7 @@ class MaskingPatternsWidget(LessonWidget):
         return runs
 
     def mask(self, stream: int) -> Mask | None:
-        """The mask of one stream of random numbers; None if there is none."""
+        """The mask made from one stream of random numbers; None if none is possible."""
         length = len(self.sentence)
         drawn = uniforms(stream_key(self.seed, stream), 4 * length)
         runs = self.choose(drawn)
@@ -264,7 +265,7 @@ class MaskingPatternsWidget(LessonWidget):
     def seen(self, kind: str) -> Seen | None:
         """What the epochs so far have shown under "static" or "dynamic" masks; None if there are no masks.
 
-        Static epochs take turns among `copies` masks, of streams 1, 3, 5, ...; dynamic ones have streams 0, 2, 4, ...
+        Static epochs cycle through `copies` masks, from streams 1, 3, 5, ...; dynamic ones use streams 0, 2, 4, ...
         """
         epochs = range(self.epochs)
         streams = [2 * (epoch % self.copies) + 1 if kind == "static" else 2 * epoch for epoch in epochs]

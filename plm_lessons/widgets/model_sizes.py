@@ -1,8 +1,8 @@
 """What a BERT, a RoBERTa or an ALBERT of any size costs: parameters, multiply-adds, memory in training.
 
 ALBERT (arXiv 1909.11942, section 3.1) saves parameters in two ways: its layers share theirs, and its embeddings are E
-wide and mapped to H. Neither saves work. The counts are those of `plm_lessons.models.costs`, restated here and in the
-page because a widget needs neither torch nor a model.
+wide and mapped to H. Neither saves work in the layers. The counts are those of `plm_lessons.models.costs`, restated
+here and in the page so that a widget needs neither torch nor a model.
 
 Letters: B batch, S sequence length, H hidden size, E embedding size.
 """
@@ -61,7 +61,7 @@ PUBLISHED = {
 
 
 def count_parameters(sizes: Sizes, intermediate_size: int, head: str) -> dict[str, int]:
-    """The parameters of each part. A map from E to H stands only where they differ."""
+    """The number of parameters of each part; there is a map from E to H only where they differ."""
     width, hidden, inner, words = sizes.embedding_size, sizes.hidden_size, intermediate_size, head == "masked_lm"
     attentions, feed_forwards = (
         1 if sizes.shared_parameters in ("all", part) else sizes.num_hidden_layers
@@ -88,7 +88,7 @@ def count_multiply_adds(sizes: Sizes, intermediate_size: int, head: str, length:
 
 
 def activation_bytes(sizes: Sizes, intermediate_size: int, head: str, batch: int, length: int, predicted: int) -> int:
-    """Bytes that the forward pass of a training step keeps for the backward pass, GELU and dropout as in BERT."""
+    """Bytes that the forward pass of a training step keeps for the backward pass, with GELU and dropout as in BERT."""
     width, hidden, layers, words = sizes.embedding_size, sizes.hidden_size, sizes.num_hidden_layers, head == "masked_lm"
     tokens, scored = batch * length, batch * predicted
     weights = layers * sizes.num_attention_heads * tokens * length
@@ -104,7 +104,7 @@ def activation_bytes(sizes: Sizes, intermediate_size: int, head: str, batch: int
 
 
 def amount(count: float, unit: str = "") -> str:
-    """An amount as the page writes it: four digits and k, M, G or T; what is below a thousand is whole."""
+    """An amount as the page writes it: four digits and k, M, G or T, or a whole number below a thousand."""
     rounded = float(f"{count:.3e}") if count >= 1000 else math.floor(count + 0.5)
     power = sum(rounded >= 1000**power for power in (1, 2, 3, 4))
     digits = f"{rounded / 1000**power:#.4g}" if power else str(rounded)
@@ -121,14 +121,14 @@ class _Switch(Checked):
 
 
 class ModelSizesWidget(LessonWidget):
-    """Sizes on sliders, what they cost, and where the published models stand.
+    """Sizes on sliders, what they cost, and how the published models compare.
 
     Args:
         view: "parts" (parameters by part), "models" (parameters against work), "embedding" (parameters for each E) or
             "memory" (bytes of a training step).
         vocab_size, embedding_size, hidden_size: as in `AlbertConfig`; with E = H there is no map between them, as in
             BERT.
-        num_hidden_layers, num_attention_heads, intermediate_size: as there; `hidden_size` is a multiple of the heads.
+        num_hidden_layers, num_attention_heads, intermediate_size: as there; the heads must divide `hidden_size`.
         max_position_embeddings, type_vocab_size: as there.
         shared_parameters: what all layers share: "all", "attention", "feed_forward" or "none".
         dropout: whether the model is trained with dropout, which keeps masks.
@@ -228,7 +228,7 @@ class ModelSizesWidget(LessonWidget):
         return count_parameters(sizes, intermediate_size, self.head), work / length
 
     def training_bytes(self) -> int:
-        """Bytes of a training step with Adam in float32: 16 a parameter, 4 an activation, 1 a place of a mask."""
+        """Bytes of a training step with Adam in float32: 16 per parameter, 4 per activation, 1 per place in a mask."""
         parameters = sum(count_parameters(self.sizes, self.intermediate_size, self.head).values())
         length, predicted = self.sequence_length, max(1, round(0.15 * self.sequence_length))
         kept = activation_bytes(self.sizes, self.intermediate_size, self.head, self.batch_size, length, predicted)

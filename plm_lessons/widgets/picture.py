@@ -1,7 +1,7 @@
 """Line drawings in pure Python, for readers without JavaScript.
 
-A drawing is an SVG inside an `<img>`: front ends that clean HTML (JupyterLab, if it does not trust a notebook) take SVG
-elements away and leave their text, but they keep images. So the drawing brings its own colours and its own key.
+A drawing is an SVG inside an `<img>`: front ends that sanitise HTML (JupyterLab, for untrusted notebooks) remove SVG
+elements but leave their text, whereas they keep images. The drawing therefore brings its own colours and its own key.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Point = tuple[float, float]
 
 
 def written(value: float, digits: int = 5) -> str:
-    """A number for reading, as `format` in common.js writes it: a true minus sign, powers of ten below 0.001."""
+    """A number for readers, as `format` in common.js writes it: a true minus sign, powers of ten below 0.001."""
     if value == 0:
         return "0"
     if abs(value) >= 0.001:
@@ -75,7 +75,7 @@ def _style() -> str:
 
 
 def document(content: str, height: int) -> str:
-    """SVG elements on the page's ground, in the colours of both themes, as an SVG document that needs nothing else."""
+    """A self-contained SVG document: elements on the page's background, in the colours of both themes."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
         f'<style>{_style()}</style><rect class="page" width="{WIDTH}" height="{height}"/>{content}</svg>'
@@ -93,10 +93,10 @@ class Drawing:
 
     Args:
         x, y: the ranges of the axes.
-        x_name, y_name: what stands at the axes.
+        x_name, y_name: the labels of the axes.
         key: number and name of each curve that is to be explained.
-        log_x: count the horizontal axis in powers of ten.
-        x_marks: where the ticks of the horizontal axis stand; None: at round positions.
+        log_x: whether the horizontal axis is logarithmic.
+        x_marks: positions of the ticks on the horizontal axis; None for round ones.
     """
 
     def __init__(
@@ -155,18 +155,18 @@ class Drawing:
         return self.top + (high - value) / (high - low) * PLOT_HEIGHT
 
     def curve(self, points: Iterable[Point], css_class: str) -> None:
-        """Draws a line through points given in data coordinates; the axes cut it off."""
+        """Draw a line through points given in data coordinates; it is clipped at the axes."""
         path = "L".join(f"{self.to_x(x):.1f} {self.to_y(y):.1f}" for x, y in points)
         if path:
             self.inside.append(f'<path class="{css_class}" d="M{path}"/>')
 
     def mark(self, x: float, y: float, kind: int) -> None:
-        """Puts the mark of curve number `kind` at a point; one beyond the axes is put on their edge."""
+        """Put the mark of curve number `kind` at a point; one above or below the axes is put on their edge."""
         y = min(self.y_range[1], max(self.y_range[0], y))
         self.above.append(self._mark(self.to_x(x), self.to_y(y), kind))
 
     def svg(self) -> str:
-        """The drawing as an SVG document that needs nothing else."""
+        """The drawing as a self-contained SVG document."""
         box = f"{LEFT} {self.top} {WIDTH - LEFT - RIGHT} {PLOT_HEIGHT}"
         x, y, width, depth = box.split()
         inside = (

@@ -1,8 +1,8 @@
-"""What attention adds to a score for the places of query and key, in three designs, to play with.
+"""What attention adds to a score for the positions of query and key, in three designs, to play with.
 
 T5 (Raffel et al., 2019, section 2.1) adds one number per head and bucket of distances, relative_key (Shaw et al., 2018)
-a product of the query with a vector of the distance, and a table of absolute positions (BERT) brings products of two
-positions' vectors. Only the last changes when the whole sentence is shifted.
+a product of the query with a vector for the distance, and a table of absolute positions (BERT) contributes products of
+the vectors of two positions. Only the last changes when the whole sentence is shifted.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ TEXT: dict[str, Any] = {
 
 
 def bucket(distance: int, bidirectional: bool = True, num_buckets: int = 32, max_distance: int = 128) -> int:
-    """T5's bucket of a distance, as `plm_lessons.layers.positions.relative_position_bucket` says it, without torch.
+    """T5's bucket for a distance, as in `plm_lessons.layers.positions.relative_position_bucket` but without torch.
 
     Args:
         distance: position of the key minus that of the query.
         bidirectional, num_buckets, max_distance: as there.
 
     Returns:
-        From 0 to `num_buckets` - 1.
+        The bucket, from 0 to `num_buckets` - 1.
     """
     per_direction = num_buckets // 2 if bidirectional else num_buckets
     exact = per_direction // 2
@@ -69,7 +69,7 @@ def bucket(distance: int, bidirectional: bool = True, num_buckets: int = 32, max
 
 
 def illustrative(head: int, num_buckets: int, bidirectional: bool) -> list[float]:
-    """Numbers for buckets that were given none: head 0 prefers near keys, 1 the word before, 2 far keys; then again."""
+    """Numbers for buckets without any: heads 0, 1, 2 prefer near keys, the previous word, far keys; and so on."""
     per_direction = num_buckets // 2 if bidirectional else num_buckets
     slopes = [1.5 - 3 * (b % per_direction) / (per_direction - 1) for b in range(num_buckets)]
     if head % HEADS == 1:
@@ -82,17 +82,17 @@ def _vector(entry: Callable[[int], float]) -> list[float]:
 
 
 def position_vector(i: int) -> list[float]:
-    """An illustrative vector of a position."""
+    """An illustrative vector for a position."""
     return _vector(lambda d: math.sin(1.3 * d + 0.11 * d * i * i))
 
 
 def query_vector(word: str) -> list[float]:
-    """An illustrative vector of a word of `WORDS` as query."""
+    """An illustrative vector for a word of `WORDS` as query."""
     return _vector(lambda d: math.cos(2.4 * d * (WORDS.index(word) + 1)))
 
 
 def distance_vector(r: int) -> list[float]:
-    """An illustrative vector of a distance, here position of the query minus that of the key, as Shaw counts it."""
+    """An illustrative vector for a distance, here the position of the query minus that of the key."""
     return _vector(lambda d: math.cos(0.45 * d * r + d))
 
 
@@ -143,23 +143,23 @@ def _as_floats(row: Sequence[float]) -> tuple[float, ...]:
 
 
 class RelativeBiasWidget(LessonWidget):
-    """Scores of every pair of a sentence's words by position alone, as a map and by distance.
+    """Scores of every pair of words in a sentence by position alone, as a map and by distance.
 
     Args:
         mode: "t5", "relative_key" or "absolute".
-        num_buckets: of T5, an even number from 4 to 32.
-        max_distance: of T5, from 17 to 256.
+        num_buckets: for T5, an even number from 4 to 32.
+        max_distance: for T5, from 17 to 256.
         direction: "bidirectional" (encoder) or "one-sided" (decoder).
         shift: the position of the first word, from 0 to 20.
-        query: which word of the sentence asks, from 0 to 11.
+        query: which word of the sentence is the query, from 0 to 11.
         distance: position of the key minus that of the query, from -300 to 300.
-        head: whose scores are shown.
-        values: of T5's buckets, one list for each head. Without them, or where `num_buckets` is another number than
-            they have, illustrative ones are shown, and the widget says so.
-        relative_key_scores: for each head 12 lists, one for each word of `WORDS` as query, of its product with the
-            vectors of 23 distances, from a key 11 places before the query to one 11 places after it.
-        absolute_scores: for each head 32 x 32 products of the vectors of two positions, a list for each query's.
-            Without these two, too, illustrative numbers are shown, and the widget says so.
+        head: the head whose scores are shown.
+        values: the scores of T5's buckets, one list per head. Without them, or if their number differs from
+            `num_buckets`, illustrative ones are shown, and the widget says so.
+        relative_key_scores: for each head 12 lists, one for each word of `WORDS` as query, of its products with the
+            vectors of 23 distances, from a key 11 positions before the query to one 11 positions after it.
+        absolute_scores: for each head 32 x 32 products of the vectors of two positions, one list per query position.
+            Without either of these two, too, illustrative numbers are shown in its mode, and the widget says so.
 
     Raises:
         ValueError: for any other value; also when a trait is set later.
@@ -222,7 +222,7 @@ class RelativeBiasWidget(LessonWidget):
         return proposal.value
 
     def trained(self) -> Any:
-        """The chosen head's scores as given: of each bucket, or as rows for a query; None where none are given."""
+        """The chosen head's scores as given: one per bucket, or one row per query; None where none are given."""
         tables = getattr(self, TRAINED[self.mode])
         if not tables or (self.mode == "t5" and len(tables[0]) != self.num_buckets):
             return None

@@ -1,8 +1,8 @@
 """LayerNorm and RMSNorm of the same vector, side by side, to play with.
 
-LayerNorm takes the mean away and divides by the standard deviation; RMSNorm (Zhang and Sennrich, 2019, equation 4; T5)
-only divides by the root of the mean square. So LayerNorm forgets a shift and a scale of its input, RMSNorm a scale
-alone. Both add eps under the root, which is felt once the squares of the components are as small.
+LayerNorm subtracts the mean and divides by the standard deviation; RMSNorm (Zhang and Sennrich, 2019, equation 4; T5)
+only divides by the root of the mean square. So LayerNorm ignores a shift and a scaling of its input, RMSNorm only a
+scaling. Both add eps under the root, which matters once the squares of the components are as small as eps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Moments(NamedTuple):
 
 
 def moments(vector: Sequence[float]) -> Moments:
-    """The moments of a vector that is not empty."""
+    """The moments of a non-empty vector."""
     n, first = len(vector), vector[0]
     # Counted from the first, so that the mean of equal numbers is exactly that number.
     mean = first + sum(x - first for x in vector) / n

@@ -1,9 +1,9 @@
-"""A game with sentence pairs: is B next (NSP), or: do A and B stand in order (SOP)? Then the answer and the rivals.
+"""A game with sentence pairs: does B follow A (NSP), or are A and B in order (SOP)? Answer and rivals follow.
 
 BERT asks the first question of its pairs (Devlin et al., 2018, section 3.1), ALBERT the second (Lan et al., 2019,
 section 3.1). The reader plays against trained models and against a rule that only counts the content words that A and B
-share. It does well at the first game, for B from another text is about something else. At the second it must fail:
-A and B share as many words in either order.
+share. The rule does well at the first game, since a B from another text is about something else. It must fail at the
+second: A and B share as many words in either order.
 """
 
 from __future__ import annotations
@@ -201,12 +201,12 @@ class SentencePairs(LessonWidget):
 
             - `task`: `"nsp"` or `"sop"`.
             - `first`, `second`: the texts A and B.
-            - `label`: 0 if B follows A, or they stand in order; 1 if B is from another text, or they were swapped.
-            - `probabilities`, if there are any: of label 0, by the name of who says so; up to 6 names in all.
-            - `sources`, if they are to be told: the titles that A and B are from.
-        seed: of the order in which the pairs of a task come, from 0 to 2**32 - 1. A new game takes the next one.
-        task: the game that is played; there must be pairs of it.
-        guesses: the reader's labels, one for each of `pairs` as they stand there, None where there is none; or empty.
+            - `label`: 0 if B follows A, or they are in order; 1 if B is from another text, or they were swapped.
+            - `probabilities` (optional): those of label 0, by the name of the model; up to 6 names in all.
+            - `sources` (optional): the titles of the texts that A and B are from.
+        seed: the seed of the order in which a task's pairs come, from 0 to 2**32 - 1. A new game takes the next one.
+        task: the game that is played; there must be pairs for it.
+        guesses: the reader's labels, one for each of `pairs` in the same order, None where there is none; or empty.
 
     Raises:
         ValueError: for any other value; also when a trait is set later. To set other pairs, set `guesses = ()` first.
@@ -268,7 +268,7 @@ class SentencePairs(LessonWidget):
         return figure(TEXT["title"], self._overlaps(tasks).image(label), table(rows), TEXT["live"])
 
     def _overlaps(self, tasks: Sequence[str]) -> Drawing:
-        """How many pairs of each task and label share so many words."""
+        """A drawing of how many pairs of each task and label share how many words."""
         kinds = {(task, label): 2 * TASKS.index(task) + label for task in tasks for label in (0, 1)}
         counts = Counter((p["task"], p["label"], len(shared_words(p["first"], p["second"]))) for p in self.pairs)
         most = max(4, *(shared for _, _, shared in counts))  # the axes count wholes from 4 on

@@ -1,6 +1,6 @@
-"""What the sentence-pair game counts: shared words, the order of the pairs, and scores.
+"""What the sentence-pair game computes: shared words, the order of the pairs, and scores.
 
-The same as in `sentence_pairs.maths.js`, which also has the intervals of the scores, for the page.
+The same is in `sentence_pairs.maths.js`, which also has the intervals of the scores, for the page.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ STOP_WORDS = frozenset(_COMMON.split())
 
 
 def content_words(text: str) -> dict[str, str]:
-    """The content words of a text in the order of their first places: what is compared -> the word in small letters.
+    """The content words of a text by first occurrence: the form that is compared -> the word in lower case.
 
-    A word is a run of letters, marks and digits of any script; one of `STOP_WORDS` is no content word. What is compared
-    is the word without an -s at its end, so that a plural counts as the same word.
+    A word is a run of letters, marks and digits of any script; `STOP_WORDS` are not content words. The form that
+    is compared has no -s at its end, so that a plural counts as the same word.
     """
     spaced = "".join(sign if unicodedata.category(sign)[0] in "LMN" else " " for sign in text)
     found: dict[str, str] = {}
@@ -52,7 +52,7 @@ def overlap_guess(pair: Pair) -> int:
 
 
 def playing_order(pairs: Sequence[Pair], task: str, seed: int) -> list[int]:
-    """The places of a task's pairs in `pairs`, shuffled by the seed, but with one in front that tempts.
+    """The indices of a task's pairs in `pairs`, shuffled by the seed, but with a tempting one in front.
 
     That is the first that shares a word and has label 1; if there is none, the first that the overlap rule gets wrong.
     """
@@ -64,12 +64,12 @@ def playing_order(pairs: Sequence[Pair], task: str, seed: int) -> list[int]:
 
 
 def model_names(pairs: Iterable[Pair]) -> list[str]:
-    """The names of all that give a probability for some pair, in alphabetical order."""
+    """The names of all models that give a probability for some pair, in alphabetical order."""
     return sorted({name for pair in pairs for name in pair["probabilities"]})
 
 
 def scores(pairs: Iterable[tuple[Pair, int | None]], task: str) -> dict[str, tuple[int, int]]:
-    """Who was right how often, as name -> (right, asked).
+    """How often each player was right, as name -> (right, asked).
 
     Args:
         pairs: each with the reader's guess, or None to ask only the rivals.

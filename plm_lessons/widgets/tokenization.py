@@ -1,8 +1,8 @@
-"""The tokenizers that ship with the book, packed for a page that cuts what its reader types.
+"""The tokenizers that ship with the book, packed for a page that tokenizes what its reader types.
 
 `tokenization.js` does in the page what the library `tokenizers` does here, with the same result for every text of
 characters that Unicode had in 2002 (version 3.2), and for nearly all others. It may differ for characters that are
-younger than the library's tables of them: accents, letters and punctuation of rare scripts that Unicode gained after
+newer than the library's tables of them: accents, letters and punctuation of rare scripts that Unicode gained after
 version 8 (WordPiece) or 9 (Unigram), letters and digits that it gained after 16 (byte-level BPE); and for two accents
 whose kind has changed, U+1715 and U+1734.
 """
@@ -34,13 +34,13 @@ def _stored(name: str) -> str:
 
 @functools.cache
 def shipped(name: str) -> Tokenizer:
-    """The tokenizer of a name of `MASK_TOKENS`. It is shared: do not change it."""
+    """The tokenizer with a name from `MASK_TOKENS`; it is shared, so do not change it."""
     return Tokenizer.from_str(_stored(name))
 
 
 @functools.cache
 def packed(name: str) -> dict[str, Any]:
-    """What `openTokenizer` in tokenization.js makes the tokenizer of, as JSON can say it."""
+    """The data from which `openTokenizer` in tokenization.js makes the tokenizer, ready for JSON."""
     tokenizer, stored = shipped(name), json.loads(_stored(name))
     pieces = [str(tokenizer.id_to_token(i)) for i in range(tokenizer.get_vocab_size())]
     frame = tokenizer.encode("").tokens  # [CLS] and [SEP], or </s> alone
@@ -58,7 +58,7 @@ def packed(name: str) -> dict[str, Any]:
 
 
 def _numbers(model: dict[str, Any]) -> str:
-    """Of each merge the length of its left part as one digit; of each score what it lies below the last, in 1e-6."""
+    """For each merge, the length of its left part as a digit; for each score, how far it is below the last, in 1e-6."""
     if model["type"] == "BPE":
         return "".join("0123456789abcdefghijklmnopqrstuvwxyz"[len(left)] for left, _ in model["merges"])
     if model["type"] == "Unigram":
@@ -68,7 +68,7 @@ def _numbers(model: dict[str, Any]) -> str:
 
 
 def tokenize(name: str, text: str) -> list[tuple[str, int]]:
-    """The tokens of a text, each with the number of its word; -1 is a special token's.
+    """The tokens of a text, each with the number of its word; -1 for special tokens.
 
     The words are those of `plm_lessons.objectives.number_words`, where [UNK] is an ordinary token.
     """

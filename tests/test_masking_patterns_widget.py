@@ -462,6 +462,23 @@ def test_what_must_be_answered_is_read_aloud_too(widget: Widget) -> None:
     assert told and all(heard == f" (answer: {seen})" for _, heard, seen in told)
 
 
+def test_where_no_token_may_be_chosen_none_is_promised(widget: Widget) -> None:
+    """A word that does not fit into the share is left out; a single token, or a span, is always chosen."""
+    widget.python.text = "Unbelievableness antidisestablishmentarianism"
+    widget.root.locator("textarea").fill(widget.python.text)
+    widget.slider("masking rate").press("Home")
+    widget.python.masking_rate = 0.0
+    units = {"tokens": "single tokens", "words": "whole words", "ngrams": "n-grams", "spans": "spans"}
+    for unit, label in units.items():
+        widget.root.locator("label", has_text=label).click()
+        widget.python.unit = unit
+        seen = widget.python.seen("dynamic")
+        assert seen is not None
+        assert seen.now.chosen or widget.root.locator(".plm-solid, .plm-dashed, .plm-double").count() == 0
+        promised = "At least one token is chosen." in widget.root.inner_text()
+        assert promised == bool(seen.now.chosen) == (unit in ("tokens", "spans"))
+
+
 def test_no_slider_moves_away_from_under_the_hand(widget: Widget) -> None:
     for unit in ("single tokens", "spans (T5)"):
         widget.root.locator("label", has_text=unit).click()

@@ -51,7 +51,7 @@ const TEXT = {
   drawn: (share) => `drawn: ${share}`,
   atMost: (count) => `at most ${count}`,
   distinct: (copies, epochs) => `at most ${copies} static, ${epochs} dynamic`,
-  caption: (kind, count) => `Cut by this book's ${kind} tokenizer (${count} pieces). The rules are the chapter's, but the random numbers are drawn on this page (mulberry32, from seed and epoch), not by torch. At least one token is chosen.`,
+  caption: (kind, count, always) => `Cut by this book's ${kind} tokenizer (${count} pieces). The rules are the chapter's, but the random numbers are drawn on this page (mulberry32, from seed and epoch), not by torch.${always ? " At least one token is chosen." : ""}`,
   kinds: { wordpiece: "WordPiece", byte_level_bpe: "byte-level BPE", unigram: "Unigram (ALBERT)", t5_unigram: "Unigram (T5)" },
   said: (epoch, chosen) => `Epoch ${epoch}. Chosen by the dynamic mask: ${chosen || "nothing"}.`,
   plot: (epochs, what, low, high, wanted) => `Times chosen up to epoch ${epochs}, by ${what}. Static: ${low}. Dynamic: ${high}. ${wanted}`,
@@ -267,7 +267,7 @@ function render({ model, el }) {
     putText(epoch, TEXT.epoch(epochs));
     putText(shown.static.head, TEXT.static(((epochs - 1) % copies) + 1, copies));
     putText(shown.dynamic.head, TEXT.dynamic);
-    putText(caption, TEXT.caption(TEXT.kinds[state.tokenizer.kind], tokenizer().pieces.length));
+    putText(caption, TEXT.caption(TEXT.kinds[state.tokenizer.kind], tokenizer().pieces.length, spans || unit === "tokens"));
 
     const source = kept("source", () => randomSource(state.seed, numbers.length), state.seed, numbers.length);
     const settings = { ...state, numbers, pool: tokenizer().pieces.length, source };

@@ -3,10 +3,10 @@
 if (document.documentElement.dataset.theme === "auto")
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
-// A chapter is long, and to lay all of it out takes a phone a second, several times while it arrives. Until the page is
-// loaded and its widgets are alive, only what is in sight is laid out (book.css); then the rest is, some blocks at a time.
-// Not where the browser is to find the place again at which a page was left, and not where what gets its height late would
-// move the page under the reader's eyes (Safari).
+// A chapter is long, and laying all of it out takes a phone a second, several times while it loads. Until the page is loaded
+// and its widgets are alive, only what is in view is laid out (book.css); the rest follows in idle moments, some blocks at a
+// time. Not after a reload or on the way back, when the browser restores the old scroll position, and not without scroll
+// anchoring (Safari), where blocks that get their height late would move the page.
 (() => {
   const root = document.documentElement;
   const [arrival] = performance.getEntriesByType("navigation");

@@ -46,7 +46,7 @@ TOPICS = (
 )
 
 MOST_WORDS = 40
-"""The most words that a task takes from an article or address at a time, always in whole sentences."""
+"""The most words that a task takes from an article or address at a time: always whole sentences."""
 
 
 @dataclass(frozen=True, slots=True)

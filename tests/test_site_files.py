@@ -344,7 +344,7 @@ def test_what_a_colon_stands_behind_is_not_taken_for_a_type() -> None:
         types = re.findall(r'<dt class="field-\w+">Type<.*?<dd[^>]*>(.*?)</dd>', page.read_text("utf-8"), re.DOTALL)
         assert types == [], page.name
     text = re.sub(r"<[^>]+>", "", (SITE / "book" / "reference" / "index.html").read_text("utf-8"))
-    assert "A task reads so many words of a text at most: whole sentences, from the beginning." in text
+    assert "The most words that a task takes from an article or address at a time: always whole sentences." in text
 
 
 def test_defaults_in_the_reference_can_be_read() -> None:

@@ -326,7 +326,7 @@ def test_hidden_size_takes_heads_and_inner_size_along(widget: Widget) -> None:
 def test_hidden_size_there_and_back_again(widget: Widget, open_page: Callable[..., Page]) -> None:
     """Not even where H passes a size that E has, or one that the heads do not divide, is anything lost."""
     hidden = widget.slider("hidden size, H")
-    before = hidden.get_attribute("value") or hidden.input_value()
+    before = hidden.input_value()
     hidden.press("Home")
     widget.assert_shows(hidden_size=128, num_attention_heads=64, intermediate_size=4 * 128)
     while hidden.input_value() != before:

@@ -108,7 +108,7 @@ function render({ model, el }) {
     node("div", { class: "plm-halves" }, map, node("div", {}, table, lines)), legend, staircase, source,
   );
 
-  let widths, colours, grid, unmoved, most, cell, lineScales, stairScales;
+  let widths, colours, grid, most, cell, lineScales, stairScales;
   const masked = (i, j) => state.mode === "t5" && state.direction === "one-sided" && j > i;
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
   const reach = ({ mode, max_distance } = state) => (mode === "t5" ? Math.min(300, roundUp(1.15 * max_distance)) : LAST);
@@ -207,6 +207,11 @@ function render({ model, el }) {
     say(`${readout}. ${effect.textContent}`);
   }
 
+  function whatTheShiftDid(k) {
+    const unmoved = scores({ ...state, shift: 0 }).flat(), moved = grid.flat().map((value, n) => Math.abs(value - unmoved[n]));
+    return TEXT.shifted(k, moved.filter((change) => change === 0).length, moved.length, format(Math.max(...moved), 2));
+  }
+
   function draw(width) {
     if (changed("width", width)) widths = { map: Math.min(map.clientWidth, 430), lines: lines.clientWidth };
     putText(message, takeState(model, state, allowed, wrong));
@@ -232,12 +237,10 @@ function render({ model, el }) {
     const { query: _, distance: __, ...rest } = state;
     if (changed("scores", ...Object.values(rest))) {
       grid = scores(state);
-      unmoved = (k ? scores({ ...state, shift: 0 }) : grid).flat();
+      putText(effect, k ? whatTheShiftDid(k) : TEXT.unshifted);
     }
     const seen = grid.flatMap((row, i) => row.filter((_, j) => !masked(i, j)));
     most = Math.max(...seen.map(Math.abs));
-    const moved = grid.flat().map((value, n) => Math.abs(value - unmoved[n]));
-    putText(effect, !k ? TEXT.unshifted : TEXT.shifted(k, moved.filter((change) => change === 0).length, moved.length, format(Math.max(...moved), 2)));
     putText(legend, (mode === "t5" ? TEXT.numbers : "") + TEXT.legend(format(most, 2)));
     if (changed("map", widths.map)) makeMap(widths.map);
     if (changed("paint", width, ...Object.values(rest)) || !colours) paintMap();

@@ -764,6 +764,21 @@ def test_a_drawer_closes_over_what_was_asked_for_in_it(telephone: Page) -> None:
     assert page.evaluate(DRAWERS) == [CLOSED, CLOSED] and page.evaluate("scrollY") > 800
 
 
+def test_the_buttons_above_the_page_do_not_move_it(telephone: Page) -> None:
+    """Focus on them, which a drawer that closes gives back, scrolls nothing: they are in sight wherever the reader is."""
+    page = telephone
+    page.evaluate("scrollTo(0, 8000)")
+    page.wait_for_function("scrollY === 8000")
+    page.locator("button.primary-toggle").tap()
+    page.keyboard.press("Escape")
+    expect(page.locator("button.primary-toggle")).to_be_focused()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        page.evaluate(TWO_FRAMES)
+        assert page.evaluate("document.activeElement.closest('.bd-header-article') !== null")
+        assert page.evaluate("scrollY") == 8000
+
+
 def test_no_drawer_is_open_on_the_way_back(telephone: Page) -> None:
     """Whether a link in it led away, or another way."""
     page = telephone

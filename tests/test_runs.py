@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
         patch.setattr("plm_lessons.files.os.fsync", synchronise)
         assert main(command) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "No space left on device" in error and "the same command goes on" in error
+    assert error.count("\n") == 1 and "No space left on device" in error and "the same command resumes" in error
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"log.jsonl", "recipe.json", "state.safetensors"}
     assert main(command) == main(arguments("bert", tmp_path / "b", text, "--steps", "20")) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")

@@ -262,7 +262,7 @@ def test_gpt2s_files_must_be_whole_and_fit_each_other(tmp_path: Path) -> None:
     for vocabulary, merges in (("{", "#version: 0.2\n"), ("{}", "#version: 0.2\na b\n")):
         (tmp_path / "encoder.json").write_text(vocabulary)
         (tmp_path / "vocab.bpe").write_text(merges)
-        with pytest.raises(ValueError, match="folder is .*encoder.json and vocab.bpe must fit each other"):
+        with pytest.raises(ValueError, match="folder is .*encoder.json and vocab.bpe must match"):
             tokenization.load_gpt2(tmp_path)
 
 

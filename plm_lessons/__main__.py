@@ -8,6 +8,6 @@ import sys
 from plm_lessons.commands.main import main
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):  # whose encoding may lack a character, as that of files on Windows
+    if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may lack a character, like that of files on Windows
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

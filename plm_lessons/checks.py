@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-LARGEST = 2**63 - 1  # that a tensor of whole numbers can hold
+LARGEST = 2**63 - 1  # the largest whole number that a tensor can hold
 
 
 def told(value: Any, most: int = 80) -> str:
@@ -15,7 +15,7 @@ def told(value: Any, most: int = 80) -> str:
     try:
         return f"{value!r:.{most}}"
     except ValueError:
-        return f"what is too long to be written ({type(value).__name__})"
+        return f"a value too long to be written ({type(value).__name__})"
 
 
 def is_whole(value: Any) -> bool:
@@ -67,12 +67,12 @@ def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
 def check_text(name: str, value: Any) -> None:
     """Check for a string of whole characters: half a surrogate pair is not one, and no tokenizer or file accepts it."""
     if not isinstance(value, str):
-        raise ValueError(f"{name}={told(value)}: must be a text (str)")
+        raise ValueError(f"{name}={told(value)}: must be text (str)")
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name}={told(value)}: must be a text of whole characters, and at place {error.start} is half a character"
+            f"{name}={told(value)}: must be text of whole characters, but has half a character at place {error.start}"
         ) from None
 
 

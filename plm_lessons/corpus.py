@@ -140,7 +140,7 @@ def sentiment_examples(split: str = "train") -> list[LabelledText]:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    # One JSON object a line. Only "\n" parts lines: str.splitlines would also part them at rarer characters.
+    # One JSON object per line. Only "\n" ends a line: str.splitlines would also split at rarer characters.
     for line in lzma.decompress(path.read_bytes()).decode("utf-8").rstrip("\n").split("\n"):
         yield json.loads(line)
 
@@ -184,7 +184,7 @@ _BEFORE_NUMBER = re.compile(
     r"mar|apr|jun|jul|aug|sept|sep|oct|nov|dec",
     re.IGNORECASE,
 )
-# ... while a sentence may well end with these (and with "U.S.", "p.m.", an initial): the word after it decides.
+# ... while a sentence may well end with these (and with "U.S.", "p.m.", an initial): the word after them decides.
 _MAYBE_LAST = re.compile(
     r"jr|sr|inc|ltd|co|corp|bros|cos|plc|st|ave|blvd|rd|dept|univ|assn|rev|esq",
     re.IGNORECASE,
@@ -255,7 +255,7 @@ def _closes_sentence(line: str, end: int) -> bool:
 
 
 def _opens_sentence(word: str) -> bool:
-    # Capitals, digits and scripts without capitals open one; of small letters only those in words like "iPhone".
+    # Capitals, digits and scripts without capitals open a sentence; small letters only in words like "iPhone".
     word = word.lstrip("—–-") or word
     first = word[0]
     return (first.isalnum() and not first.islower()) or first in "$£€¥•§" or bool(re.match("[a-z]{1,2}[A-Z]", word))
@@ -267,7 +267,7 @@ def _ends_sentence(before: str, following: str) -> bool:
     if _BEFORE_NAME.fullmatch(word) or (_BEFORE_NUMBER.fullmatch(word) and following[0].isdigit()):
         return False
     if _INITIALS.fullmatch(word) or _MAYBE_LAST.fullmatch(word):
-        # "in the U.S. The ..." but "the U.S. Army", and "by J. A. Smith", where "A" is no article.
+        # "in the U.S. The ..." but "the U.S. Army", and "by J. A. Smith", where "A" is not an article.
         opener = re.match(r"\w+\b(?!\.)", following)
         return opener is not None and _OPENERS.fullmatch(opener[0]) is not None
     return True

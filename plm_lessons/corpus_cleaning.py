@@ -19,8 +19,8 @@ from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.corpus import split_sentences
 
 END_MARKS = (".", "!", "?", '"', "”")
-LEAST_WORDS = 5  # of a line
-LEAST_SENTENCES = 3  # of a page
+LEAST_WORDS = 5  # in a line
+LEAST_SENTENCES = 3  # on a page
 POLICY_PHRASES = (
     "terms of use",
     "privacy policy",

@@ -27,7 +27,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         if path.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name[-50:]}.{secrets.token_hex(6)}"  # a long name has no room
+    temporary = path.parent / f".{path.name[-50:]}.{secrets.token_hex(6)}"  # cut, as the length of a name is limited
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
             file.write(content)
@@ -72,7 +72,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # neither JSON nor even text, or nested too deeply to be read
+    except (ValueError, RecursionError) as error:  # not JSON, or not even text, or nested too deeply to be read
         raise ValueError(f"{path}: not valid JSON ({error})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must hold a JSON object, not a {type(content).__name__}")

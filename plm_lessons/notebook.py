@@ -34,7 +34,7 @@ def show_source(*objects: Any) -> None:
             source = textwrap.dedent(inspect.getsource(obj))
         except (TypeError, OSError) as error:
             raise ValueError(
-                f"objects[{number}]={obj!r:.80}: must be a function or class in Python ({error})"
+                f"objects[{number}]={obj!r:.80}: must be a function or class written in Python ({error})"
             ) from None
         parts.append(_without_docstrings(_without_notes_to_tools(source)).rstrip())
     code = "\n\n".join(parts)
@@ -64,14 +64,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
         if isinstance(row, str) or not hasattr(row, "__len__") or not len(row):
             raise ValueError(f"{name}={row!r:.80}: must be a list of at least one cell")
         if len(row) != len(header):
-            raise ValueError(f"{name} has {len(row)} cells: must have {len(header)}, as the header")
+            raise ValueError(f"{name} has {len(row)} cells: must have {len(header)}, like the header")
     lines = [header, [":--"] + ["--:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
 
 def _cell(value: object) -> str:
     text = " ".join(str(value).splitlines()).replace("|", r"\|")  # a bare bar would end the cell
-    # In code and formulas everything is literal already, an escape, too.
+    # In code and formulas everything is literal already, even an escape.
     code = r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)"
     formula = r"(?<!\\)\$(?!\s)[^$]+(?<![\s\\])\$(?!\d)"
     return re.sub(f"{code}|{formula}|[&<]", lambda part: html.escape(part[0]) if part[0] in "&<" else part[0], text)
@@ -106,6 +106,6 @@ def _without_docstrings(source: str) -> str:
         lines[start:end] = [None] * (end - start)
         if len(node.body) == 1 or after.lstrip().startswith(";"):
             lines[start] = f"{before}...{after}"
-        elif lines[end] == "":  # would now follow the first line of the definition
+        elif lines[end] == "":  # this would now follow the first line of the definition
             lines[end] = None
     return "\n".join(line for line in lines if line is not None)

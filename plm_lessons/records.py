@@ -49,14 +49,14 @@ def recorded(experiment: Callable[..., Any], /, **settings: Any) -> Any:
     known = {"source": fingerprint(code), "settings": {name: plain(name, value) for name, value in settings.items()}}
     path = FOLDER / f"{experiment.__name__}.jsonl"
     for entry in entries(path):
-        if _text({name: entry[name] for name in known}) == _text(known):  # as values, 1 == 1.0 == True
+        if _text({name: entry[name] for name in known}) == _text(known):  # as text: as values, 1 == 1.0 == True
             return entry["result"]
     start = time.perf_counter()
     result = plain(f"the result of {experiment.__name__}", experiment(**settings))
     if os.environ.get(KEEP):
         made = {"seconds": round(time.perf_counter() - start, 1), "torch": version("torch")}
         made |= {"processor": platform.machine(), "cores": os.cpu_count()}
-        kept = [entry for entry in entries(path) if entry["source"] == known["source"]]  # of older code, nothing
+        kept = [entry for entry in entries(path) if entry["source"] == known["source"]]  # nothing from older code
         lines = (json.dumps(entry) + "\n" for entry in [*kept, {**known, "result": result, "made": made}])
         write_atomically(path, "".join(lines).encode())
     return result
@@ -66,10 +66,10 @@ def source(experiment: Callable[..., Any]) -> str:
     """Return the source of a function as it is written in the chapter, without its indentation."""
     try:
         if not inspect.isfunction(experiment) or not experiment.__name__.isidentifier():
-            raise TypeError("it has no name, or is something else")
+            raise TypeError("it has no name, or is not a function")
         return textwrap.dedent(inspect.getsource(experiment)).strip()
     except (TypeError, OSError) as error:
-        raise ValueError(f"experiment={experiment!r:.80}: must be a function in Python ({error})") from None
+        raise ValueError(f"experiment={experiment!r:.80}: must be a function written in Python ({error})") from None
 
 
 def fingerprint(code: str) -> str:
@@ -82,7 +82,7 @@ def plain(name: str, value: Any) -> Any:
     try:
         return json.loads(json.dumps(value, default=_fields, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}={value!r:.80}: must be what JSON can hold ({error})") from None
+        raise ValueError(f"{name}={value!r:.80}: must be something that JSON can hold ({error})") from None
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
             entry = json.loads(line)
             found.append({key: entry[key] for key in ("source", "settings", "result", "made")})
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path.name}, line {number}: is no result of an experiment ({error!r:.80})") from None
+            raise ValueError(f"{path.name}, line {number}: not a result of an experiment ({error!r:.80})") from None
     return found
 
 
@@ -105,4 +105,4 @@ def _text(value: Any) -> str:
 def _fields(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
-    raise TypeError(f"not {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} is not")

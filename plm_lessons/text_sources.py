@@ -136,17 +136,19 @@ class DatasetText:
             raise ValueError(f"data set {self.name}: to read it, install the package datasets") from None
         for row in library.load_dataset(self.name, self.configuration, split=self.part, streaming=True):
             if not isinstance(row.get(self.column), str):
-                raise ValueError(f"data set {self.name}: column {self.column!r} holds no text; there are {sorted(row)}")
+                raise ValueError(
+                    f"data set {self.name}: column {self.column!r} holds no text; the columns are {sorted(row)}"
+                )
             yield row[self.column]
 
 
 def _texts_of_file(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        lines = io.TextIOWrapper(file, encoding="utf-8-sig")  # some editors begin a file with a mark
+        lines = io.TextIOWrapper(file, encoding="utf-8-sig")  # some editors begin a file with a byte-order mark
         try:
             yield from _texts_of_json(path, lines) if path.suffix.lower() == ".jsonl" else _blocks(lines)
         except UnicodeDecodeError as error:
-            place = file.tell() - len(error.object) + error.start  # it counts from what was read last
+            place = file.tell() - len(error.object) + error.start  # error.start counts from the part that was read last
             raise ValueError(f"{path}: must be UTF-8 ({error.reason} at byte {place})") from None
 
 
@@ -167,7 +169,7 @@ def _texts_of_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
         if line.strip():
             try:
                 text = json.loads(line)["text"]
-                text.encode()  # half a surrogate pair is no character
+                text.encode()  # half a surrogate pair is not a character
             except (ValueError, LookupError, TypeError, AttributeError):
                 reason = 'must be a JSON object with a string "text", of whole characters'
                 raise ValueError(f"{path}, line {number}: {reason}") from None
@@ -177,6 +179,6 @@ def _texts_of_json(path: Path, lines: Iterable[str]) -> Iterator[str]:
 def _sentences_of(texts: Iterable[str], split: str) -> Iterator[Sentences]:
     check_choice("split", split, SPLITS)
     for text in texts:
-        same = " ".join(text.split())  # whatever ends its lines
+        same = " ".join(text.split())  # whatever the line endings
         if split_of(same) == split and (sentences := split_sentences(text)):
             yield sentences

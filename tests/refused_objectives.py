@@ -72,7 +72,7 @@ BAD_SPANS: dict[str, Values] = {
     ],
     "noise_mask": BAD_NOISE,
     "sentinels": SENTINELS,
-    "eos_token_id": [*TOKENS, (9, "no sentinel")],
+    "eos_token_id": [*TOKENS, (9, "not be a sentinel")],
 }
 MASKING = {"attention_mask": MASK, "mask_token_id": 4, "vocab_size": 9}
 COUNTING: dict[str, Values] = {

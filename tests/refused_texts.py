@@ -90,9 +90,9 @@ PARTS = [
         tokenizer=[*TOKENIZERS, (load_tokenizer("unigram"), "Unigram", "WordPiece")],
         word=[
             *TEXT,
-            ("", "one word", "here are 0"),
-            ("two words", "one word", "here are 2"),
-            ("Hug", "one word", "here 'hug'"),
+            ("", "one word", "there are 0"),
+            ("two words", "one word", "there are 2"),
+            ("Hug", "one word", "which is 'hug'"),
             ("x" * 101, "[UNK]"),
         ],
     ),

@@ -321,8 +321,8 @@ PARTS = [
         lambda: {"model": model("BertForMaskedLM"), "batches": [BATCH]},
         model=WITHOUT_MASKED_LM,
         batches=[
-            ([], "nothing to predict"),
-            ([{**ENCODED, "labels": WORDS * 0 - 100}], "nothing to predict"),
+            ([], "something to predict"),
+            ([{**ENCODED, "labels": WORDS * 0 - 100}], "something to predict"),
             ([{**BATCH, "next_sentence_label": torch.tensor([0, 1])}], "next_sentence_label", "no head"),
         ],
     ),
@@ -330,7 +330,7 @@ PARTS = [
         evaluation.unigram_baseline,
         lambda: {"training_ids": WORDS, "labels": WORDS, "vocab_size": 20},
         training_ids=[([1], "tensor"), (WORDS.float(), "float32"), (WORDS + 20, "22", "19"), (WORDS - 9, "-7")],
-        labels=[([1], "tensor"), (WORDS + 20, "22", "19"), (WORDS * 0 - 100, "nothing to predict")],
+        labels=[([1], "tensor"), (WORDS + 20, "22", "19"), (WORDS * 0 - 100, "something to predict")],
         vocab_size=COUNTS,
     ),
     part(
@@ -393,7 +393,7 @@ PARTS = [
     part(
         fine_tuning.fine_tune,
         functools.partial(fine_tuned, "SequenceClassification", PAIR_LABELS),
-        model=[(model("BertForMaskedLM"), "BertForMaskedLM", "head of fine-tuning")],
+        model=[(model("BertForMaskedLM"), "BertForMaskedLM", "head for fine-tuning")],
         inputs=[
             *BAD_INPUTS,
             ({**ENCODED, "input_ids": WORDS + 11}, INSIDE, "input_ids holds 20", "vocab_size - 1 = 19"),
@@ -409,7 +409,7 @@ PARTS = [
             ([0, 1], "list"),
             (PAIR_LABELS[:1], "1 rows", "2 inputs"),
             (PAIR_LABELS + 1, "2", "0 to 1"),
-            ({"start_positions": PAIR_LABELS}, "start_positions", "takes labels"),
+            ({"start_positions": PAIR_LABELS}, "start_positions", "must have labels"),
         ],
         epochs=COUNTS,
         learning_rate=RATES,
@@ -481,9 +481,9 @@ PARTS = [
         t5_evaluation.evaluate_targets,
         lambda: {"model": model("T5ForConditionalGeneration"), "batches": [BATCH]},
         batches=[
-            ([], "nothing to predict"),
+            ([], "something to predict"),
             ([ENCODED], "labels"),
-            ([{**BATCH, "labels": WORDS * 0 - 100}], "nothing to predict"),
+            ([{**BATCH, "labels": WORDS * 0 - 100}], "something to predict"),
         ],
     ),
     part(

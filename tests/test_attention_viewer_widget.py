@@ -193,8 +193,8 @@ NO_SENSE: list[tuple[Any, str]] = [
     (changed(attentions=np.tile(np.eye(3), (1, 2, 1, 1))), r"sentence 1 has \(layers, heads\) .*\(1, 2\).*\(2, 2\)"),
     (changed(attentions={}), "attentions must have some of"),
     (changed(attentions={"other": ENCODER["attentions"]}), "attentions must have some of .* got \\['other'\\]"),
-    (changed(attentions={"decoder": ENCODER["attentions"]}), "target_tokens must be there for decoder and cross"),
-    (changed(target_tokens=["a"]), "target_tokens must be there for decoder and cross, and only then"),
+    (changed(attentions={"decoder": ENCODER["attentions"]}), "target_tokens must be given with decoder or cross"),
+    (changed(target_tokens=["a"]), "target_tokens must be given with decoder or cross, and only then"),
     (changed(name=""), "name must be a text"),
 ]
 
@@ -225,7 +225,7 @@ def test_values_must_go_with_the_sentences() -> None:
     viewer.query = 5
     with pytest.raises(ValueError, match="query must be a whole number below 3, got 5"):
         viewer.sentence = 1
-    with pytest.raises(ValueError, match="kind must be one that is there: 'encoder', got 'cross'"):
+    with pytest.raises(ValueError, match="kind must be one that the sentence has: 'encoder', got 'cross'"):
         AttentionViewer([ENCODER], kind="cross")
     viewer.kind = "encoder"
     viewer.set_state({"sentence": 1, "query": 2, "kind": "decoder", "layer": 2})

@@ -337,7 +337,7 @@ def test_finetune_saves_a_model_that_reaches_the_figures_it_prints(
         monkeypatch.setattr("plm_lessons.training.downstream.encode_questions", partial(encode_questions, overlap=2))
     assert main(command) == 0
     out, errors = capsys.readouterr()
-    left_out = re.search(r"(\d+) of 40 held-out examples are longer than 32 tokens and left out\n", errors)
+    left_out = re.search(r"(\d+) of 40 held-out examples are longer than 32 tokens and are left out\n", errors)
     model_class = getattr(
         plm_lessons, f"{ {'bert': 'Bert', 'roberta': 'Roberta', 'albert': 'Albert'}[family] }For{kind}"
     )
@@ -348,7 +348,7 @@ def test_finetune_saves_a_model_that_reaches_the_figures_it_prints(
     assert len(held_out) == 40 - int(left_out[1] if left_out else 0)
     figures = evaluate_task(model, held_out, encode_task(few, held_out, tokenizer, 32))
     told = ", ".join(f"{name} {figures[name]:,.4g}" for name in few.figures)
-    assert out == f"model: {tmp_path / 'a'}\nheld out: {told}, of {len(held_out)} examples\n"
+    assert out == f"model: {tmp_path / 'a'}\nheld out: {told}, on {len(held_out)} examples\n"
     assert main([*command[:4], "--out", str(tmp_path / "a")]) == 2  # what is there is not written over
 
 
@@ -366,7 +366,7 @@ def test_finetune_teaches_a_t5_a_task_as_text(
         text_to_text.TASKS["sentiment"], make=lambda split: iter(pairs)))  # fmt: skip
     command = ["finetune", "sentiment", "--model", str(models / "t5"), "--out", str(tmp_path / "a")]
     assert main([*command, "--epochs", "30", "--batch-size", "8", "--learning-rate", "0.3", "--dropout", "0"]) == 0
-    assert "valid 1, accuracy 1, of 40 examples" in capsys.readouterr().out
+    assert "valid 1, accuracy 1, on 40 examples" in capsys.readouterr().out
     model, tokenizer = T5ForConditionalGeneration.from_pretrained(tmp_path / "a"), load_tokenizer(tmp_path / "a")
     assert write_texts(model, tokenizer, ["sentiment: number 7"]) == ["positive"]
 
@@ -541,7 +541,7 @@ def test_folders_that_hold_no_such_model_are_refused(
         for name, message in (
             ("nothing", "nothing: no such folder"),
             ("empty", "holds no model: it has no config.json"),
-            ("unfinished", "holds an unfinished run: the command that began it goes on"),
+            ("unfinished", "holds an unfinished run: the command that began it resumes it"),
             ("unwhole", "model.safetensors: not a whole safetensors file"),
             ("other", "model_type='gpt2' must be one of bert, roberta, albert"),
         ):
@@ -553,7 +553,9 @@ def test_folders_that_hold_no_such_model_are_refused(
     assert_refused(["evaluate", str(models / "bert"), "--batches", "0"], "batches=0", capsys)
     assert_refused(["finetune", "topic", "--model", str(models / "bert")], "task='topic': must be .*topics", capsys)
     assert_refused(["finetune", "topics", "--model", str(models / "t5")], "task='topics': must be .*topic'", capsys)
-    assert_refused(["finetune", "decade"], "task='decade': must be one of 'topics', .* a bert; it is one of T5", capsys)
+    assert_refused(
+        ["finetune", "decade"], "task='decade': must be one of 'topics', .* a bert; this is one for T5", capsys
+    )
     column = ["pretrain", "bert", "--column", "body", "--steps", "1"]
     assert_refused(column, "column='body': must not be given without dataset", capsys)
     t5 = ["finetune", "topic", "--model", str(models / "t5"), "--max-length", "32"]
@@ -564,7 +566,7 @@ def test_folders_that_hold_no_such_model_are_refused(
     assert_refused(["finetune", "topics", "--learning-rate", "0"], "learning_rate=0.0: .* above 0", capsys)
     short = ["finetune", "topics", "--model", str(models / "bert"), "--max-length", "2"]
     monkeypatch.chdir(tmp_path)
-    assert_refused(short, "max_length=2: must be larger, for .* of .* examples are longer", capsys)
+    assert_refused(short, "max_length=2: must be larger, because .* of .* examples are longer", capsys)
     assert not (tmp_path / "finetuned").exists()
 
 

@@ -203,7 +203,10 @@ def test_bookkeeping_of_real_files_is_passed_over() -> None:
         ({"id2label": ["a", "b"]}, "id2label="),
         ({"id2label": {}}, "num_labels=0"),
         ({"id2label": {"1": "a", "2": "b"}}, "id2label="),
-        ({"id2label": {"0": "a", "1": "b"}, "num_labels": 3}, "num_labels=3: id2label names 2 labels"),
+        (
+            {"id2label": {"0": "a", "1": "b"}, "num_labels": 3},
+            "num_labels=3: must be 2, the number of labels in id2label",
+        ),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_not_passed_over(values: dict[str, Any], message: str) -> None:

@@ -104,11 +104,11 @@ def test_labels_of_words_stand_on_their_first_pieces(name: str) -> None:
 
 
 def test_words_that_do_not_fit_their_labels_or_the_model_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"labels\[1\] has 2 entries: must have one for each of 3 words"):
+    with pytest.raises(ValueError, match=r"labels\[1\] has 2 entries: must have one for each of the 3 words"):
         encode_words(tokenizer(), ["a cat", "a black cat"], [[0, 1], [0, 1]], max_length=9)
     with pytest.raises(ValueError, match=r"texts\[0\] has 5 tokens: must have at most max_length=4"):
         encode_words(tokenizer(), ["a black cat"], [[0, 1, 1]], max_length=4)
-    with pytest.raises(ValueError, match=r"texts\[0\] holds the word .*of which the tokenizer leaves nothing"):
+    with pytest.raises(ValueError, match=r"texts\[0\] holds the word .*which the tokenizer drops entirely"):
         encode_words(tokenizer(), ["a \u200b cat"], [[0, 1, 1]], max_length=9)
 
 
@@ -357,13 +357,13 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
     labels = torch.tensor([0, 1])
     settings = {"epochs": 1, "learning_rate": 1e-3, "progress": False}
     model = small_model("SequenceClassification")
-    with pytest.raises(ValueError, match="labels has 1 rows: must have one for each of 2 inputs"):
+    with pytest.raises(ValueError, match="labels has 1 rows: must have one for each of the 2 inputs"):
         fine_tune(model, inputs, labels[:-1], **settings)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="epochs=0"):
         fine_tune(model, inputs, labels, **settings | {"epochs": 0})  # type: ignore[arg-type]
     left_padded = {name: value.flip(1) for name, value in encode_texts(tokenizer(), ["a", "a red dog"], 12).items()}
     for read in (lambda: fine_tune(model, left_padded, labels, **settings), lambda: predict_logits(model, left_padded)):  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="attention_mask has a token behind padding"):
+        with pytest.raises(ValueError, match="attention_mask has a token after padding"):
             read()
     with torch.no_grad():
         model.classifier.bias.fill_(float("nan"))

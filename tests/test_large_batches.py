@@ -108,7 +108,7 @@ def test_an_update_takes_so_many_batches_and_says_when_there_are_too_few() -> No
     settings: dict[str, Any] = {"learning_rate": 1e-3, "warmup_steps": 0, "progress": False}
     log = pretrain(a_model("roberta"), batches, steps=2, accumulation_steps=2, **settings)
     assert [entry["step"] for entry in log] == [1, 2]
-    with pytest.raises(ValueError, match="batches ended after 5: must be at least 6 for steps=3"):
+    with pytest.raises(ValueError, match="batches ended after 5: there must be at least 6 for steps=3"):
         pretrain(a_model("roberta"), batches, steps=3, accumulation_steps=2, **settings)
     with pytest.raises(ValueError, match="accumulation_steps=0"):
         pretrain(a_model("roberta"), batches, steps=1, accumulation_steps=0, **settings)

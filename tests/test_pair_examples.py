@@ -106,10 +106,19 @@ def test_tasks_are_chosen_and_come_in_their_order() -> None:
     [
         ({"count": 5}, "count=5: must be an even number"),
         ({"count": 0}, "count=0: must be a whole number of at least 1"),
-        ({"tasks": ("nsp", "mlm")}, "tasks holds 'mlm': must be of"),
-        ({"count": 8}, "documents: 10 of them hold neighbours of 6 to 40 words, must be at least 20 for count=8"),
-        ({"most_words": 5}, "documents: 0 of them hold neighbours of 6 to 5 words, must be at least 5"),
-        ({"fewest_words": 7}, "documents: 0 of them hold neighbours of 7 to 40 words, must be at least 5"),
+        ({"tasks": ("nsp", "mlm")}, "tasks holds 'mlm': must be one of"),
+        (
+            {"count": 8},
+            "documents: 10 of them hold neighbouring sentences of 6 to 40 words, but there must be at least 20 for",
+        ),
+        (
+            {"most_words": 5},
+            "documents: 0 of them hold neighbouring sentences of 6 to 5 words, but there must be at least 5",
+        ),
+        (
+            {"fewest_words": 7},
+            "documents: 0 of them hold neighbouring sentences of 7 to 40 words, but there must be at least 5",
+        ),
     ],
 )
 def test_what_cannot_be_drawn_is_said(changed: dict[str, Any], message: str) -> None:

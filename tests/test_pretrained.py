@@ -428,7 +428,7 @@ def test_a_name_that_the_hub_does_not_give_is_a_missing_folder(
         raise error
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(FileNotFoundError, match=f"no/such: no such folder, and not from the hub: {error}"):
+    with pytest.raises(FileNotFoundError, match=f"no/such: no such folder, and not found on the hub: {error}"):
         BertModel.from_pretrained("no/such")
 
 

@@ -91,20 +91,20 @@ def test_an_experiment_that_fails_leaves_the_record_as_it_was(folder: Path) -> N
 
 @pytest.mark.parametrize("no_function", [3, len, (lambda: 1), Path], ids=["number", "built in", "lambda", "class"])
 def test_what_is_no_function_of_a_chapter_is_refused(no_function: Any) -> None:
-    with pytest.raises(ValueError, match="experiment=.*must be a function in Python"):
+    with pytest.raises(ValueError, match="experiment=.*must be a function written in Python"):
         recorded(no_function)
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}], ids=["NaN", "object", "set"])
 def test_a_setting_or_result_that_json_cannot_hold_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="number=.*must be what JSON can hold"):
+    with pytest.raises(ValueError, match="number=.*must be something that JSON can hold"):
         recorded(experiment, number=value)
     assert not done
 
     def odd() -> object:
         return value
 
-    with pytest.raises(ValueError, match="the result of odd=.*must be what JSON can hold"):
+    with pytest.raises(ValueError, match="the result of odd=.*must be something that JSON can hold"):
         recorded(odd)
 
 
@@ -113,7 +113,7 @@ def test_a_damaged_line_is_named(folder: Path, line: str) -> None:
     recorded(experiment, number=3)
     with (folder / "experiment.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
-    with pytest.raises(ValueError, match=r"experiment\.jsonl, line 2: is no result"):
+    with pytest.raises(ValueError, match=r"experiment\.jsonl, line 2: not a result"):
         recorded(experiment, number=4)
 
 

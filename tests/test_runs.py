@@ -156,7 +156,7 @@ def test_a_request_to_stop_is_met_when_all_is_saved(
     whole, parts = (arguments("bert", tmp_path / name, text, *settings) for name in ("whole", "parts"))
     stop_after_some_steps(parts, tmp_path / "parts", number)
     out, message = capsys.readouterr()
-    assert out == "" and re.fullmatch(r"stopped after step \d+; the same command goes on from there\n", message)
+    assert out == "" and re.fullmatch(r"stopped after step \d+; the same command resumes from there\n", message)
     assert (tmp_path / "parts" / "state.safetensors").is_file()
     assert main(whole) == main(parts) == 0
     assert_same_run(tmp_path / "parts", tmp_path / "whole")
@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_the_last_state_whole(
         patch.setattr("plm_lessons.files.os.fsync", synchronise)
         assert main(command) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "No space left on device" in error and "the same command goes on" in error
+    assert error.count("\n") == 1 and "No space left on device" in error and "the same command resumes" in error
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"log.jsonl", "recipe.json", "state.safetensors"}
     assert main(command) == main(arguments("bert", tmp_path / "b", text, "--steps", "20")) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
@@ -418,7 +418,7 @@ def test_a_state_that_is_not_whole_is_refused(
     state = tmp_path / "a" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-10])
     assert main(stopped) == 2
-    assert "state.safetensors: not a whole state of training" in capsys.readouterr().err
+    assert "state.safetensors: not a whole training state" in capsys.readouterr().err
 
 
 # --- What a run is ---------------------------------------------------------------------------------------------------
@@ -579,7 +579,7 @@ def test_two_processes_stop_together_and_go_on(text: Path, tmp_path: Path) -> No
         wait_for_steps(tmp_path / "shared", 5)
         max(psutil.Process(process.pid).children(), key=lambda child: int(child.environ()["RANK"])).terminate()
         _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0 and "goes on from there" in errors, errors
+    assert process.returncode != 0 and "resumes from there" in errors, errors
     before = [entry["step"] for entry in log_of(tmp_path / "shared")]
     assert 5 <= len(before) < 150 and (tmp_path / "shared" / "state.safetensors").exists()
     with start([*launcher, *shared]) as process:

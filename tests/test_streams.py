@@ -99,7 +99,7 @@ def test_documents_are_the_same_wherever_they_come_from(
         source = DatasetText("owner/name", "small", part="test", column="body")
         list(source.read("train"))
         assert asked == [(("owner/name", "small"), {"split": "test", "streaming": True})]
-        with pytest.raises(ValueError, match=r"column 'text' holds no text; there are \['body', 'id'\]"):
+        with pytest.raises(ValueError, match=r"column 'text' holds no text; the columns are \['body', 'id'\]"):
             list(DatasetText("owner/name").read("train"))
     found = whole(source)
     assert found == whole(FileText((plain,))) and found["held_out"]

@@ -161,8 +161,8 @@ def test_a_config_json_as_the_hub_has_it_is_read() -> None:
     }
     assert T5Config.from_dict(values) == T5Config.published("google/t5-v1_1-base")
     for wrong, message in (
-        ({"is_gated_act": False}, "is_gated_act=False: does not fit feed_forward_proj='gated-gelu'"),
-        ({"dense_act_fn": "gelu"}, "dense_act_fn='gelu': does not fit"),
+        ({"is_gated_act": False}, "is_gated_act=False: must agree with feed_forward_proj='gated-gelu'"),
+        ({"dense_act_fn": "gelu"}, "dense_act_fn='gelu': must agree with"),
         ({"is_encoder_decoder": False}, "is_encoder_decoder=False: T5Config supports only True"),
         ({"model_type": "mt5"}, "model_type='mt5'"),
         ({"d_modle": 3}, "d_modle: not a field"),

@@ -394,5 +394,5 @@ def test_a_special_token_is_spelled_out_where_words_are_not_parted_before() -> N
 
 
 def test_half_a_character_is_refused_by_place() -> None:
-    with pytest.raises(ValueError, match=r"word='caf\\udce9': .+ at place 3 is half a character"):
+    with pytest.raises(ValueError, match=r"word='caf\\udce9': .+ has half a character at place 3"):
         longest_match(load_tokenizer("wordpiece"), "caf\udce9")

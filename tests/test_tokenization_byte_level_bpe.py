@@ -284,5 +284,5 @@ def test_gpt2_is_that_of_transformers() -> None:
 
 def test_gpt2_needs_both_files(tmp_path: Path) -> None:
     (tmp_path / "encoder.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"folder is .*vocab\.bpe is not there"):
+    with pytest.raises(ValueError, match=r"folder is .*vocab\.bpe is missing"):
         load_gpt2(tmp_path)

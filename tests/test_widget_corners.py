@@ -359,5 +359,5 @@ def test_a_notebook_is_given_one_way_to_render(name: str, open_page: Callable[..
 
 @pytest.mark.parametrize("trait", ["x", "draws"])
 def test_a_number_that_python_does_not_write_is_refused_like_others(trait: str) -> None:
-    with pytest.raises(ValueError, match=rf"^GeluWidget\.{trait} must be .*got what is too long to be written"):
+    with pytest.raises(ValueError, match=rf"^GeluWidget\.{trait} must be .*got a value too long to be written"):
         GeluWidget(**{trait: 10**5000})  # type: ignore[arg-type]

@@ -18,14 +18,15 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "evaluate",
-        help="held-out loss, perplexity and accuracy of a pre-trained model, beside baselines",
+        help="held-out loss, perplexity and accuracy of a pre-trained model and of two baselines",
         description="Measure a pre-trained model on held-out text by its own task: masked words, or for T5 the targets "
-        "of span corruption. Beside it stand a unigram model, which knows how common each word is, and an interpolated "
-        "trigram model, which has counted the training text and sees the two words on the left unmasked.",
+        "of span corruption. Two baselines are measured with it: a unigram model, which knows how common each word is, "
+        "and an interpolated trigram model, which has counted the training text and sees the two words on the left "
+        "unmasked.",
         epilog="python -m plm_lessons evaluate checkpoints/bert",
     )
     parser.add_argument("model", metavar="FOLDER_OR_NAME", help=about_models())
-    parser.add_argument("--batches", type=int, metavar="N", help="look at only so many batches of 64 rows")
+    parser.add_argument("--batches", type=int, metavar="N", help="use at most N batches of 64 rows (default: all)")
     add_text_options(parser)
     parser.set_defaults(run=run)
 

@@ -21,8 +21,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         epilog='python -m plm_lessons fill-mask bert "The capital of [MASK] is Paris." --top 3',
     )
     parser.add_argument("model", metavar="FOLDER_OR_NAME", help=about_models(CLASSES))
-    parser.add_argument("text", metavar="TEXT", help="holds [MASK] at least once, whatever the model calls it")
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="how many words for each (default: 5)")
+    parser.add_argument("text", metavar="TEXT", help="a text with at least one [MASK], whatever the model calls it")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="K", help="how many words to print for each [MASK] (default: 5)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -53,8 +53,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="train a pre-trained model further on a labelled task",
         usage="python -m plm_lessons finetune TASK [option ...]",
         description="Fine-tune a model on a task made from the book's text, and measure it on held-out examples.\n\n"
-        f"tasks of BERT, RoBERTa and ALBERT:\n{table(TASKS)}\n"
-        f"tasks of T5, as text to text:\n{table(text_to_text.TASKS)}",
+        f"tasks for BERT, RoBERTa and ALBERT:\n{table(TASKS)}\n"
+        f"tasks for T5, as text to text:\n{table(text_to_text.TASKS)}",
         epilog="""examples:
   python -m plm_lessons finetune topics
   python -m plm_lessons finetune questions --model checkpoints/roberta --examples 1000 --epochs 4
@@ -64,16 +64,21 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("task", metavar="TASK", help="one of the names above")
     parser.add_argument("--model", metavar="FOLDER_OR_NAME", default="bert", help=f"{about_models()} (default: bert)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the new model's folder (default: finetuned/TASK)")
-    parser.add_argument("--examples", type=int, metavar="N", help="learn from at most N of them, drawn by the seed")
-    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="how often they are read (default: 2)")
-    parser.add_argument("--batch-size", type=int, default=32, metavar="B", help="default: 32")
+    parser.add_argument("--examples", type=int, metavar="N", help="train on at most N examples, drawn by the seed")
+    parser.add_argument("--epochs", type=int, default=2, metavar="N", help="passes over the examples (default: 2)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="B", help="examples per step (default: 32)")
     parser.add_argument("--learning-rate", type=float, metavar="R",
-                        help="its peak (default: 0.001, for T5 relative 0.01; a large model wants less)")  # fmt: skip
-    parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="default: 0.1")
+                        help="peak (default: 0.001; for T5 0.01, relative to the size of the weights; "
+                             "a large model needs less)")  # fmt: skip
+    parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="probability of dropout (default: 0.1)")
     parser.add_argument("--max-length", type=int, metavar="S",
-                        help=f"tokens of a row (default: {MAX_LENGTH}); not for T5, which reads all")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of order, new weights, dropout (default: 0)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar; so too where stderr is no terminal")
+                        help=f"tokens per row (default: {MAX_LENGTH}); not for T5: it reads whole texts")  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="random seed for order, new weights and dropout (default: 0)"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="show no progress bar; none is shown either if stderr is not a terminal"
+    )
     parser.set_defaults(run=run)
 
 
@@ -90,18 +95,18 @@ def run(chosen: argparse.Namespace) -> None:
     folder, family = find_model(chosen.model)
     _check_task(chosen.task, family)
     if family == "t5" and chosen.max_length is not None:
-        raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads its texts whole")
+        raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads whole texts")
     chosen.max_length = chosen.max_length or MAX_LENGTH
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     train = _text_to_text if family == "t5" else _labels
-    with made_folder(out):  # before the training, not after it
+    with made_folder(out):  # before the training: a folder that cannot be written to fails now
         model, tokenizer, measure = train(chosen, folder, family)
         write_atomically(out / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
         model.save_pretrained(out)
     print(f"model: {out}")
     figures, asked = measure()
-    print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, of {asked:,} examples")
+    print(f"held out: {', '.join(f'{name} {value:,.4g}' for name, value in figures.items())}, on {asked:,} examples")
 
 
 def _check_task(task: str, family: str) -> None:
@@ -110,7 +115,7 @@ def _check_task(task: str, family: str) -> None:
     if task in others and task not in own:
         whose = "BERT, RoBERTa and ALBERT" if family == "t5" else "T5"
         names = ", ".join(map(repr, own))
-        raise ValueError(f"task={task!r}: must be one of {names} for this model, a {family}; it is one of {whose}")
+        raise ValueError(f"task={task!r}: must be one of {names} for this model, a {family}; this is one for {whose}")
     check_choice("task", task, own)
 
 
@@ -148,7 +153,7 @@ def head_of(family: str, task: Task, dropout: float) -> tuple[Any, dict[str, Any
     before_the_head = "classifier_dropout_prob" if family == "albert" else "classifier_dropout"
     places = "hidden_dropout_prob", "attention_probs_dropout_prob", before_the_head
     fields: dict[str, Any] = dict.fromkeys(places, dropout)
-    fields |= {"num_labels": len(task.labels) or 2, "label_names": task.labels}  # a question's are start and end
+    fields |= {"num_labels": len(task.labels) or 2, "label_names": task.labels}  # a question has two, start and end
     name = FAMILIES[family].model_class.__name__.partition("For")[0]
     return getattr(plm_lessons, name + HEADS[task.kind]), fields
 
@@ -174,8 +179,8 @@ def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Toke
     if len(kept) < len(examples):
         what = f"{len(examples) - len(kept)} of {len(examples)} {split.replace('_', '-')} examples"
         if not kept:
-            raise ValueError(f"max_length={chosen.max_length}: must be larger, for {what} are longer")
-        print(f"{what} are longer than {chosen.max_length} tokens and left out", file=sys.stderr)
+            raise ValueError(f"max_length={chosen.max_length}: must be larger, because {what} are longer")
+        print(f"{what} are longer than {chosen.max_length} tokens and are left out", file=sys.stderr)
     return kept
 
 

@@ -25,7 +25,7 @@ CHECKPOINTS = Path(plm_lessons.__file__).parent / "checkpoints"
 def about_models(families: Container[str] = FAMILIES) -> str:
     """Return what the help of a command says about its model."""
     *names, last = (name for name in FAMILIES if name in families)
-    return f"a folder; {', '.join(names)} or {last} for a small one of the book; or a name on the Hugging Face hub"
+    return f"a folder; {', '.join(names)} or {last} for a small model of the book; or a name on the Hugging Face hub"
 
 
 def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, str]:
@@ -42,7 +42,7 @@ def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, st
     shipped = CHECKPOINTS / name
     folder = shipped if name in SHIPPED and shipped.is_dir() and not Path(name).is_dir() else checkpoint_folder(name)
     if (folder / STATE).exists() and not (folder / WEIGHTS).exists():
-        raise ValueError(f"{folder} holds an unfinished run: the command that began it goes on with it")
+        raise ValueError(f"{folder} holds an unfinished run: the command that began it resumes it")
     config = folder / "config.json"
     if not config.is_file():
         raise FileNotFoundError(f"{folder} holds no model: it has no config.json")
@@ -69,7 +69,7 @@ def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_
         model = model_class.from_pretrained(folder, **config_fields)
     lacks = [str(warning.message) for warning in caught if "drawn anew" in str(warning.message)]
     if whole and lacks:
-        raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained by this objective"))
+        raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained with this objective"))
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     try:
         check_fits(tokenizer, model)

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m plm_lessons",
         description="Train small BERTs, RoBERTas, ALBERTs and T5s, and see what they have learnt.",
-        epilog="python -m plm_lessons COMMAND --help tells more, with examples.",
+        epilog="python -m plm_lessons COMMAND --help says more, with examples.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(f"error: {error}", 2)
     except (MemoryError, RuntimeError) as error:
         of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not of_memory and "allocate memory" not in str(error):  # as PyTorch says it of the CPU's
+        if not of_memory and "allocate memory" not in str(error):  # PyTorch's words for the CPU's memory
             raise
         return _say("error: out of memory: choose a smaller batch, length or model", 2)
     return 0

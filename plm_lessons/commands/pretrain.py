@@ -34,9 +34,9 @@ EXAMPLES = """examples:
   python -m plm_lessons pretrain t5 --size t5-small --dataset Salesforce/wikitext --dataset-config wikitext-103-raw-v1
   torchrun --nproc-per-node 2 -m plm_lessons pretrain albert
 
-Stopped by Ctrl-C, SIGTERM, a kill or a full disk, the same command goes on where its last saved state is, and comes to
-the same model. Exit codes: 0 finished, 2 failed, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
-Under torchrun the processes share the rows of each batch; the folder must be one that all of them see.
+After Ctrl-C, SIGTERM, a kill or a full disk, the same command resumes the run from its last saved state, and the result
+is the same model. Exit codes: 0 finished, 2 failed, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+Under torchrun, the processes share the rows of each batch; all of them must be able to see the folder.
 """
 
 
@@ -44,31 +44,33 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "pretrain",
-        help="train a model from nothing, or go on with it",
-        description="Pre-train a model. What is not said is as for the small model of the family that ships with the "
-        "book (plm_lessons/training/recipes.py).",
+        help="train a model from scratch, or resume its training",
+        description="Pre-train a model. The defaults are those of the family's small model that ships with the book "
+        "(plm_lessons/training/recipes.py).",
         usage="python -m plm_lessons pretrain FAMILY [option ...]",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("family", metavar="FAMILY", choices=list(SHIPPED), help=", ".join(SHIPPED))
     parser.add_argument("--out", type=Path, metavar="DIR", help="the model's folder (default: checkpoints/FAMILY)")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="JSON lines (default: log.jsonl in that folder)")
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="the log, JSON lines (default: log.jsonl in that folder)"
+    )
     add_text_options(parser)
     _add_recipe_options(parser)
     _add_model_options(parser)
     group = parser.add_argument_group("while it runs")
-    group.add_argument(
-        "--log-every", type=int, default=1, metavar="N", help="steps of an entry of the log (default: 1)"
-    )
+    group.add_argument("--log-every", type=int, default=1, metavar="N", help="steps per entry of the log (default: 1)")
     group.add_argument("--evaluate-every", type=int, default=0, metavar="N",
-                       help="steps between two looks at held-out text (default: only after the last)")  # fmt: skip
-    group.add_argument("--save-minutes", type=float, default=1.0, metavar="M", help="between two savings (default: 1)")
-    group.add_argument("--threads", type=int, metavar="N", help="of the CPU (default: what PyTorch chooses)")
-    group.add_argument("--precision", choices=PRECISIONS, default="auto",
-                       help="auto: bfloat16 products where the hardware is faster with them (default)")  # fmt: skip
+                       help="steps between evaluations on held-out text (default: only after the last)")  # fmt: skip
     group.add_argument(
-        "--quiet", action="store_true", help="say nothing on the way; so too where stderr is no terminal"
+        "--save-minutes", type=float, default=1.0, metavar="M", help="minutes between saves (default: 1)"
+    )
+    group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: PyTorch decides)")
+    group.add_argument("--precision", choices=PRECISIONS, default="auto",
+                       help="auto (default): bfloat16 products where the hardware is faster with them")  # fmt: skip
+    group.add_argument(
+        "--quiet", action="store_true", help="show no progress; none is shown either if stderr is not a terminal"
     )
     parser.set_defaults(run=run)
 
@@ -76,27 +78,35 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def _add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("recipe")
     group.add_argument("--steps", type=int, metavar="N", help="updates; the parts of the schedule keep their shares")
-    group.add_argument("--seed", type=int, metavar="S", help="of first weights, order, masks and dropout (default: 0)")
-    group.add_argument("--batch-size", type=int, metavar="B", help="rows of a batch")
-    group.add_argument("--accumulation-steps", type=int, metavar="N", help="batches of an update")
-    group.add_argument("--max-length", type=int, metavar="S", help="tokens of a row")
-    group.add_argument("--short-epochs", type=int, metavar="N", help="passes over the text with shorter rows at first")
-    group.add_argument("--short-length", type=int, metavar="S", help="tokens of a row in those")
-    group.add_argument("--learning-rate", type=float, metavar="R", help="its peak")
-    group.add_argument("--schedule", choices=SCHEDULES, help="of the learning rate after the warm-up")
-    group.add_argument("--warmup-steps", type=int, metavar="N", help="in which it climbs to its peak")
-    group.add_argument("--cooldown-steps", type=int, metavar="N", help="in which it falls to 0 at the end")
-    group.add_argument("--weight-decay", type=float, metavar="W", help="of AdamW; not for T5, whose AdaFactor has none")
+    group.add_argument(
+        "--seed", type=int, metavar="S", help="random seed for initial weights, order, masks and dropout (default: 0)"
+    )
+    group.add_argument("--batch-size", type=int, metavar="B", help="rows per batch")
+    group.add_argument("--accumulation-steps", type=int, metavar="N", help="batches per update")
+    group.add_argument("--max-length", type=int, metavar="S", help="tokens per row")
+    group.add_argument("--short-epochs", type=int, metavar="N", help="first passes over the text, with shorter rows")
+    group.add_argument("--short-length", type=int, metavar="S", help="tokens per row in those passes")
+    group.add_argument("--learning-rate", type=float, metavar="R", help="peak learning rate")
+    group.add_argument("--schedule", choices=SCHEDULES, help="course of the learning rate after the warm-up")
+    group.add_argument(
+        "--warmup-steps", type=int, metavar="N", help="steps in which the learning rate climbs to its peak"
+    )
+    group.add_argument(
+        "--cooldown-steps", type=int, metavar="N", help="last steps, in which the learning rate falls to 0"
+    )
+    group.add_argument(
+        "--weight-decay", type=float, metavar="W", help="for AdamW; not for T5, whose AdaFactor has none"
+    )
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("model", "Size of the vocabulary and padding follow the tokenizer.")
-    group.add_argument("--tokenizer", metavar="NAME|PATH", help="of the book by its name, or a tokenizer.json")
+    group = parser.add_argument_group("model", "The tokenizer determines the vocabulary size and the padding token.")
+    group.add_argument("--tokenizer", metavar="NAME|PATH", help="the name of one of the book's, or a tokenizer.json")
     either = group.add_mutually_exclusive_group()
     either.add_argument("--size", metavar="NAME", help="the shape of a published model, such as bert-mini or t5-small")
     either.add_argument("--config", type=Path, metavar="FILE", help="a config.json")
     group.add_argument("--set", nargs="+", action="extend", default=[], metavar="FIELD=VALUE",
-                       help="fields of the configuration, over the size, the file or the book's")  # fmt: skip
+                       help="fields of the configuration; they override --size, --config and the book's")  # fmt: skip
 
 
 def run(chosen: argparse.Namespace) -> None:
@@ -120,13 +130,13 @@ def run(chosen: argparse.Namespace) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            reason = "the state that was saved last is whole, and with more room the same command goes on from there"
+            reason = "the last saved state is whole, and with more room the same command resumes from there"
             raise ValueError(f"{folder}: {error.strerror}; {reason}") from error
         if first:
             last = json.loads(training.log_file.read_text(encoding="utf-8").splitlines()[-1])
             figures = ", ".join(f"{name} {value:,.4g}" for name, value in last.get("held_out", {}).items())
             print(f"model: {folder}")
-            print(f"held out: {figures or 'nothing, for so short is the text'}")
+            print(f"held out: {figures or 'nothing, because the text is too short'}")
 
 
 def chosen_recipe(chosen: argparse.Namespace) -> Recipe:
@@ -165,7 +175,7 @@ def _chosen_fields(chosen: argparse.Namespace, fields: dict[str, Any]) -> dict[s
         values = read_object(chosen.config)
         config_class.from_dict(values)  # refuses what it does not know
         fields = {field.name: values[field.name] for field in dataclasses.fields(config_class) if field.name in values}
-    fields = {name: value for name, value in fields.items() if name != "vocab_size"}  # the tokenizer's
+    fields = {name: value for name, value in fields.items() if name != "vocab_size"}  # that is the tokenizer's
     return fields | dict(_field(entry) for entry in chosen.set)
 
 
@@ -175,7 +185,7 @@ def _field(entry: str) -> tuple[str, Any]:
         raise ValueError(f"--set {entry}: must be FIELD=VALUE")
     try:
         return name, json.loads(value)
-    except (ValueError, RecursionError):  # no JSON, or nested too deeply to be read
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply to be read
         return name, value
 
 
@@ -192,10 +202,10 @@ def check_memory(recipe: Recipe) -> None:
     elif hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     else:
-        return  # Windows does not tell
+        return  # Windows does not say
     if 8 * parameters > memory:
         needed = f"{parameters:,} parameters need {8 * parameters / 1e9:,.0f} GB for weights and gradients alone"
-        raise ValueError(f"{needed}, and the machine has {memory / 1e9:,.0f}: choose a smaller size")
+        raise ValueError(f"{needed}, but the machine has {memory / 1e9:,.0f}: choose a smaller size")
 
 
 @contextmanager
@@ -207,7 +217,7 @@ def _processes() -> Iterator[None]:
     gpus, processes = torch.cuda.device_count(), int(os.environ["LOCAL_WORLD_SIZE"])
     if gpus:
         if processes > gpus:
-            allowed = f"must be at most {gpus}, one for each GPU (CUDA_VISIBLE_DEVICES= trains on the CPU)"
+            allowed = f"must be at most {gpus}, one for each GPU (set CUDA_VISIBLE_DEVICES= to train on the CPU)"
             raise ValueError(f"torchrun --nproc-per-node {processes}: {allowed}")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if gpus else "gloo")

@@ -10,15 +10,17 @@ from plm_lessons.text_sources import CorpusText, DatasetText, FileText, TextSour
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """Add `--text`, `--dataset` and the options that go with `--dataset`."""
-    about = "Without any of these, the text that ships with the book. A tenth of the documents is held out."
+    about = "The default is the text that ships with the book. A tenth of the documents is held out."
     group = parser.add_argument_group("text", about)
     either = group.add_mutually_exclusive_group()
-    about = "UTF-8; a blank line ends a document. In a .jsonl file each line holds one, as its text"
+    about = "UTF-8; a blank line ends a document. In a .jsonl file each line is a document, in its field text"
     either.add_argument("--text", type=Path, nargs="+", metavar="FILE", help=about)
-    either.add_argument("--dataset", metavar="NAME", help="of the Hugging Face hub; needs the package datasets")
+    either.add_argument(
+        "--dataset", metavar="NAME", help="a data set on the Hugging Face hub; needs the package datasets"
+    )
     group.add_argument("--dataset-config", metavar="NAME", help="which of its configurations")
     group.add_argument("--dataset-part", metavar="NAME", help="which of its parts (default: train)")
-    group.add_argument("--column", metavar="NAME", help="where a row has its text (default: text)")
+    group.add_argument("--column", metavar="NAME", help="which column holds the text (default: text)")
 
 
 def chosen_text(chosen: argparse.Namespace) -> TextSource:

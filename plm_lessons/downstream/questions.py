@@ -45,7 +45,7 @@ class Question:
     def __post_init__(self) -> None:
         is_place = is_whole(self.start) and self.start >= 0
         if not is_place or not self.answer or self.context[self.start : self.end] != self.answer:
-            raise ValueError(f"answer={self.answer!r}: must stand in the context from start={self.start} on")
+            raise ValueError(f"answer={self.answer!r}: must be in the context, from start={self.start} on")
 
     @property
     def end(self) -> int:

@@ -50,7 +50,7 @@ def _topics(split: str) -> list[LabelledText]:
 
 
 TASKS = {
-    "topics": Task("text", "which topic is the article of?", TOPICS, ("accuracy", "macro_f1"), _topics),
+    "topics": Task("text", "what topic is the article about?", TOPICS, ("accuracy", "macro_f1"), _topics),
     "sentiment": Task("text", "does the critic like the film?", SENTIMENTS, ("accuracy",), reviews),
     "pairs": Task("pair", "does the description belong to the article?", ANSWERS, ("accuracy",), description_pairs),
     "capitals": Task("words", "which words had capitals?", CASES, ("macro_f1", "accuracy"), lower_cased_openings),

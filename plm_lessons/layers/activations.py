@@ -46,8 +46,8 @@ def quick_gelu(x: Tensor) -> Tensor:
 
 gelu_tanh = partial(gelu, approximate="tanh")
 
-# Three names for the tanh form have come to stand in configuration files: BERT-like code says `gelu_new`
-# (ALBERT, GPT-2), newer code `gelu_pytorch_tanh`, an older factored version `gelu_fast`. They are equal.
+# Configuration files have three names for the tanh form: BERT-like code says `gelu_new` (ALBERT, GPT-2), newer code
+# `gelu_pytorch_tanh`, an older factored version `gelu_fast`. They are the same function.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_python": gelu,

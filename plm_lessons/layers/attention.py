@@ -103,7 +103,7 @@ class MultiHeadAttention(nn.Module):
             scores = scores + mask
         weights = scores.softmax(dim=-1)
 
-        # Dropping whole tokens to attend to looks odd; it is what the Transformer and BERT do.
+        # Dropping whole tokens to attend to looks odd, but it is what the Transformer and BERT do.
         context = self.dropout(weights) @ value  # [B, A, T, D]
         return self.output(context.transpose(1, 2).flatten(2)), weights
 

@@ -48,6 +48,6 @@ def _kept_places(shape: torch.Size, dropped: int) -> Tensor:
     """Ones and zeros of this shape, uint8; each is 0 with a probability of `dropped` / 65,536."""
     seed = int(torch.randint(2**63 - 1, (), device="cpu"))
     places = shape.numel()
-    bits = np.random.SFC64(seed).random_raw(-(-places // 4)).view(np.uint16)[:places]  # 64 bits are four places
+    bits = np.random.SFC64(seed).random_raw(-(-places // 4)).view(np.uint16)[:places]  # 64 bits make four places
     # As numbers, not truth values: their product with floats is five times faster.
     return torch.from_numpy(bits >= dropped).view(torch.uint8).view(shape)

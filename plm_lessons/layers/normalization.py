@@ -35,8 +35,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[B, S, H] -> [B, S, H]."""
-        # Squares of half-precision numbers overflow above 255: the sum is taken in float32, or in float64 if the input
-        # is that. (`transformers` takes it in float32 even then.)
+        # Squares of half-precision numbers overflow above 255: the sum is taken in float32, or in float64 if that
+        # is the input's type. (`transformers` takes it in float32 even then.)
         precise = hidden_states.to(torch.promote_types(hidden_states.dtype, torch.float32))
         normalised = precise * torch.rsqrt(precise.square().mean(-1, keepdim=True) + self.eps)
         return self.weight * normalised.to(self.weight.dtype)

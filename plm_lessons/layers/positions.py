@@ -113,7 +113,7 @@ def relative_position_bucket(
         raise ValueError(f"relative_position is of type {kind}: must be a tensor of whole numbers, int64 or int32")
     per_direction = num_buckets // 2 if bidirectional else num_buckets
     distance = relative_position.abs() if bidirectional else (-relative_position).clamp(min=0)
-    # In float32 and in this order, as in the reference: on the border of two buckets rounding decides.
+    # In float32 and in this order, as in the reference: at the border of two buckets, rounding decides.
     share = torch.log(distance.clamp(min=exact).float() / exact) / math.log(max_distance / exact)  # 0 to 1 and above
     wide = (exact + (share * (per_direction - exact)).long()).clamp(max=per_direction - 1)
     bucket = torch.where(distance < exact, distance, wide)

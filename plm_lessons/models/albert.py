@@ -69,7 +69,7 @@ class AlbertConfig(BertConfig):
     shared_parameters: str = "all"
     embedding_mapping: str = "always"
 
-    # BERT's name for `classifier_dropout_prob`, to be read only: it is no field of ALBERT.
+    # BERT's name for `classifier_dropout_prob`, only for reading: it is not a field of ALBERT.
     classifier_dropout: ClassVar[property] = property(lambda config: config.classifier_dropout_prob)  # type: ignore[misc]
 
     model_type: ClassVar[str] = "albert"
@@ -82,8 +82,8 @@ class AlbertConfig(BertConfig):
         "net_structure_type": 0,
         "num_memory_blocks": 0,
     }
-    # The first version was trained with dropout but for the largest size, the second without (google-research/albert,
-    # issue 23). All were trained with the tanh form of GELU, whatever `hidden_act` of a file says (transformers, issue
+    # Version 1 was trained with dropout except for the largest size, version 2 without it (google-research/albert,
+    # issue 23). All were trained with the tanh form of GELU, whatever a file's `hidden_act` says (transformers, issue
     # 2395). For xlarge [paper] section 3.1 implies 32 heads; the released file says 16.
     published_sizes: ClassVar[dict[str, dict[str, Any]]] = {
         f"albert-{name}-{version}": {
@@ -110,7 +110,7 @@ class AlbertConfig(BertConfig):
         if self.num_hidden_groups > self.num_hidden_layers:
             raise ValueError(
                 f"num_hidden_groups={self.num_hidden_groups}: must be at most num_hidden_layers="
-                f"{self.num_hidden_layers}, or some groups have no layer"
+                f"{self.num_hidden_layers}, since otherwise some groups have no layer"
             )
         check_choice("shared_parameters", self.shared_parameters, ("all", "attention", "feed_forward", "none"))
         check_choice("embedding_mapping", self.embedding_mapping, ("always", "when_sizes_differ"))
@@ -123,8 +123,8 @@ class AlbertConfig(BertConfig):
     @property
     def group_of_layer(self) -> list[int]:
         """The group number of each of the L layers."""
-        # In this order of operations, for rounding decides in some cases, such as 14 groups of 18 layers, where [code]
-        # (`number / layers * groups`) or exact arithmetic would begin a group at another layer than `transformers`.
+        # This order of operations matters, because rounding decides in some cases. With 18 layers in 14 groups, [code]
+        # (`number / layers * groups`) and exact arithmetic begin a group at another layer than `transformers`.
         layers_per_group = self.num_hidden_layers / self.num_hidden_groups
         return [int(number / layers_per_group) for number in range(self.num_hidden_layers)]
 
@@ -139,12 +139,12 @@ class AlbertConfig(BertConfig):
         values = super().to_dict()
         if values.pop("shared_parameters") not in ("all", "none"):
             raise ValueError(
-                f"shared_parameters={self.shared_parameters!r}: cannot be saved, transformers has only 'all' and 'none'"
+                f"shared_parameters={self.shared_parameters!r}: cannot be saved: transformers has only 'all' and 'none'"
             )
         if values.pop("embedding_mapping") != "always" and not self.maps_embeddings:
             raise ValueError(
                 f"embedding_mapping={self.embedding_mapping!r}: cannot be saved where embedding_size = hidden_size = "
-                f"{self.hidden_size}, transformers has only 'always'"
+                f"{self.hidden_size}: transformers has only 'always'"
             )
         if self.shared_parameters == "none":
             values["num_hidden_groups"] = self.num_hidden_layers
@@ -202,7 +202,7 @@ class AlbertPretrainedModel(BertPretrainedModel):
     head_names = ("albert.pooler.", "predictions.", "sop_classifier.", "classifier.", "qa_outputs.")
     copied_names = {
         "albert.embeddings.position_ids": None,  # 0, 1, 2, ...
-        "albert.embeddings.position_embeddings.weight": None,  # there, but not used, when positions are relative
+        "albert.embeddings.position_embeddings.weight": None,  # present but not used when positions are relative
         "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
         "predictions.decoder.bias": "predictions.bias",
     }
@@ -222,8 +222,8 @@ class AlbertModel(AlbertPretrainedModel, BertModel):
         A layer that is applied at several places is one module: its parameters count once, and their gradients add up.
         """
         shared, owners = config.shared_parameters, config.group_of_layer
-        # With "all" a module for each group of layers. Otherwise one for each layer, and what is shared in a group is
-        # that of its first layer; `owners` are the groups' numbers.
+        # With "all", there is a module for each group of layers. Otherwise there is one for each layer, and the part
+        # that a group shares is that of its first layer; `owners` holds the group number of each layer.
         groups = [AlbertGroup(config) for _ in (range(config.num_hidden_groups) if shared == "all" else owners)]
         self.groups = nn.ModuleList(groups)
         if shared in ("attention", "feed_forward"):

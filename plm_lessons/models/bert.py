@@ -158,7 +158,7 @@ class BertPretrainedModel(PretrainedModel):
     )
     copied_names = {
         "bert.embeddings.position_ids": None,  # 0, 1, 2, ...
-        "bert.embeddings.position_embeddings.weight": None,  # there, but not used, when positions are relative
+        "bert.embeddings.position_embeddings.weight": None,  # present but not used when positions are relative
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
@@ -229,7 +229,7 @@ class BertModel(BertPretrainedModel):
         if wanted is not None:
             check_positions("masked_positions", wanted, hidden_states)
             wanted = wanted if self.pooler is None else F.pad(wanted, (1, 0))  # and the first token
-        # Relative positions, or a mask that differs from query to query, are there for all tokens only.
+        # With relative positions, or a mask that differs from query to query, the last layer must compute all tokens.
         last_can_pick = self.config.position_embedding_type == "absolute" and (mask is None or mask.shape[2] == 1)
         picks = [None] * (len(self.layers) - 1) + [wanted if last_can_pick else None]
         for layer, positions in zip(self.layers, picks, strict=True):

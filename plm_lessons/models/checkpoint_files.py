@@ -36,8 +36,8 @@ def checkpoint_folder(folder_or_hub_name: str | Path) -> Path:
     files = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt"]
     try:
         return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
-    except (OSError, ValueError) as error:  # not a possible name there, no such model, no network
-        raise FileNotFoundError(f"{folder_or_hub_name}: no such folder, and not from the hub: {error}") from error
+    except (OSError, ValueError) as error:  # an impossible name, no such model, or no network
+        raise FileNotFoundError(f"{folder_or_hub_name}: no such folder, and not found on the hub: {error}") from error
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     elif index.is_file():
         parts = _listed_parts(index)
     elif list(folder.glob("*.bin")):
-        raise ValueError(f"{folder} has only pickled weights, which can run any code: save it as {WEIGHTS} first")
+        raise ValueError(f"{folder} has only pickled weights, which can run any code: save them as {WEIGHTS} first")
     else:
         raise FileNotFoundError(f"{folder} has no {WEIGHTS}")
     tensors: dict[str, Tensor] = {}

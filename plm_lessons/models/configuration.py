@@ -74,7 +74,7 @@ class ModelConfig:
     bookkeeping: ClassVar[frozenset[str]] = BOOKKEEPING
     fixed: ClassVar[dict[str, Any]] = FIXED
 
-    # What is shared reads these.
+    # The shared code reads these.
     vocab_size: int
     initializer_range: float
 
@@ -122,7 +122,9 @@ class ModelConfig:
         if "id2label" in fields:
             names = _names_of_labels(fields.pop("id2label"))
             if fields.setdefault("num_labels", len(names)) != len(names):
-                raise ValueError(f"num_labels={fields['num_labels']!r}: id2label names {len(names)} labels")
+                raise ValueError(
+                    f"num_labels={fields['num_labels']!r}: must be {len(names)}, the number of labels in id2label"
+                )
             fields["label_names"] = () if names == _numbered(len(names)) else names
         return cls(**fields)
 
@@ -151,7 +153,7 @@ class ModelConfig:
     def save_pretrained(self, folder: str | Path, **more: Any) -> None:
         """Write `config.json` into a folder, whole or not at all; `more` is added to the file."""
         values = {**self.to_dict(), **more}
-        text = json.dumps(values, indent=2, sort_keys=True, default=lambda number: number.item())  # of numpy
+        text = json.dumps(values, indent=2, sort_keys=True, default=lambda number: number.item())  # for numpy's
         write_atomically(Path(folder) / "config.json", f"{text}\n".encode())
 
     def _check_counts(self, *names: str) -> None:

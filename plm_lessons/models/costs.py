@@ -46,13 +46,13 @@ def _check_lengths(
     """Check the lengths; return the number of positions at which words are scored: P, or T for a T5 (S if None)."""
     if isinstance(config, T5Config):
         if positions_predicted is not None:
-            raise ValueError(f"positions_predicted={positions_predicted}: must be None, a T5 predicts its whole target")
+            raise ValueError(f"positions_predicted={positions_predicted}: must be None: a T5 predicts its whole target")
         check_whole("sequence_length", sequence_length, least=1)
         target = sequence_length if target_length is None else target_length
         check_whole("target_length", target, least=1)
         return target
     if target_length is not None:
-        raise ValueError(f"target_length={target_length}: must be None, only a T5 has a target")
+        raise ValueError(f"target_length={target_length}: must be None: only a T5 has a target")
     longest = config.max_position_embeddings
     if isinstance(config, RobertaConfig):
         longest -= (config.pad_token_id or 0) + 1
@@ -153,7 +153,7 @@ def count_multiply_adds(
     return {
         "embedding mapping": _maps_embeddings(config) * length * size * hidden,
         "attention": layers * length * 4 * hidden * hidden,
-        # Query times key, then weights times value: S numbers for each of S tokens, H = A heads * their size.
+        # Query times key, then weights times value: S numbers for each of S tokens, H = A heads times their size.
         "attention scores": layers * length * (2 * length + distances) * hidden,
         "feed-forward": layers * length * 2 * hidden * inner,
         "pooler": has_pooler * hidden * hidden,
@@ -207,13 +207,13 @@ def count_activations(
     pair_dropout = pair and isinstance(config, AlbertConfig) and config.classifier_dropout_prob > 0
     return {
         "embedding mapping": _maps_embeddings(config) * tokens * size,
-        # What comes in; query, key and value; what goes into the output map. Relative positions take heads and tokens
-        # in another order, which needs a copy of the query (and of the key) if there are several of both.
+        # The input; query, key and value; the input of the output map. Relative positions take heads and tokens in
+        # another order, which needs a copy of the query (and of the key) if there are several of both.
         "attention": layers * tokens * (5 + copies) * hidden,
-        # And the scores of all distances, of which those of the pairs are picked.
+        # And the scores of all distances, from which those of the pairs are picked.
         "attention weights": weights * (1 + attention_dropout) + by_distance,
         "feed-forward": layers * tokens * (hidden + by_activation * config.intermediate_size),
-        # What comes in, and the mean and the deviation of each token.
+        # The input, and the mean and the deviation of each token.
         "layer norms": tokens * (size + 2) + layers * tokens * 2 * (hidden + 2),
         "dropout masks": hidden_dropout * tokens * (size + layers * 2 * hidden)
         + attention_dropout * weights

@@ -52,7 +52,7 @@ def count_multiply_adds(config: T5Config, sequence_length: int, target_length: i
         "decoder attention": decoders * target * 4 * hidden * inner,
         # For all pairs: the scores of later tokens are computed too, and then masked.
         "decoder attention scores": decoders * target * target * 2 * inner,
-        # Queries and outputs are the target's; each layer makes its own keys and values of the encoder's output.
+        # Queries and outputs are the target's; each layer makes its own keys and values from the encoder's output.
         "cross-attention": decoders * (target + source) * 2 * hidden * inner,
         "cross-attention scores": decoders * target * source * 2 * inner,
         "decoder feed-forward": decoders * target * feed_forward,
@@ -67,21 +67,21 @@ def count_activations(config: T5Config, batch_size: int, sequence_length: int, t
     source, target = batch_size * sequence_length, batch_size * target_length  # tokens
     dropout = config.dropout_rate > 0
 
-    # For each token what comes in; query, key and value; what goes into the output map.
+    # For each token: the input; query, key and value; the input of the output map.
     attention = hidden + 4 * inner
-    # What comes in, and what goes through the activation. Gating keeps its two factors, of which the activation's
-    # own output is one, and the product behind it.
+    # The input, and what goes through the activation. Gating keeps its two factors, one of which is the activation's
+    # own output, and their product.
     if config.is_gated_act:
         feed_forward = hidden + (vectors_kept(config.dense_act_fn) + 2) * config.d_ff
     else:
         feed_forward = hidden + vectors_kept(config.dense_act_fn, then_dropout=dropout) * config.d_ff
-    # What comes in, the same divided by its root mean square, and the inverse of that. What comes out, multiplied with
-    # the gain, is the next part's input.
+    # The input, the input divided by its root mean square, and the inverse of that root. The output, multiplied by the
+    # gain, is the next part's input.
     norm = 2 * hidden + 1
     encoder_weights = encoders * heads * source * sequence_length
     decoder_weights = decoders * heads * target * target_length
     cross_weights = decoders * heads * target * sequence_length
-    # On the embeddings and on the output of a stack; in each layer, on the output of each sub-layer and inside one.
+    # For the embeddings and the output of a stack; in each layer, for each sub-layer's output and inside feed-forward.
     encoder_masks = source * (2 * hidden + encoders * (2 * hidden + config.d_ff)) + encoder_weights
     decoder_masks = target * (2 * hidden + decoders * (3 * hidden + config.d_ff)) + decoder_weights + cross_weights
     return {
@@ -90,16 +90,16 @@ def count_activations(config: T5Config, batch_size: int, sequence_length: int, t
         "encoder feed-forward": encoders * source * feed_forward,
         "encoder norms": (2 * encoders + 1) * source * norm,
         "encoder dropout masks": dropout * encoder_masks,
-        # What all layers of the decoder make their keys and values of.
+        # All layers of the decoder make their keys and values from this.
         "encoder output": source * hidden,
         "decoder attention": decoders * target * attention,
         "decoder attention weights": decoder_weights * (1 + dropout),
-        # Of the target what comes in, query and what goes out; of the source key and value.
+        # For the target the input, the query and the input of the output map; for the source key and value.
         "cross-attention": decoders * (target * (hidden + 2 * inner) + source * 2 * inner),
         "cross-attention weights": cross_weights * (1 + dropout),
         "decoder feed-forward": decoders * target * feed_forward,
         "decoder norms": (3 * decoders + 1) * target * norm,
         "decoder dropout masks": dropout * decoder_masks,
-        # What comes in, and the logarithm of each word's probability.
+        # The input, and the logarithm of each word's probability.
         "output matrix": target * (hidden + config.vocab_size),
     }

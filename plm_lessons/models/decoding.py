@@ -101,7 +101,7 @@ def sample(
     """
     check_sampling(temperature, top_k, top_p)
     scaled = logits / temperature
-    if not scaled.amax(dim=-1).isfinite().all():  # so cold that there is no such number: only differences count
+    if not scaled.amax(dim=-1).isfinite().all():  # so cold that it overflows: only differences count
         scaled = (logits - logits.amax(dim=-1, keepdim=True)) / max(temperature, torch.finfo(logits.dtype).tiny)
     logits = scaled
     if top_k is not None:
@@ -126,7 +126,7 @@ def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     probabilities = sorted_logits.softmax(dim=-1)
     of_likelier = probabilities.cumsum(dim=-1) - probabilities
     outside = of_likelier >= top_p
-    outside[..., 0] = False  # nor is the likeliest where `top_p` is too small for the type
+    outside[..., 0] = False  # the likeliest stays even where `top_p` is too small for the type
     return logits.masked_fill(torch.zeros_like(outside).scatter(-1, order, outside), -torch.inf)
 
 
@@ -169,7 +169,7 @@ def beam_search(
         log_probabilities = next_token(beams).log_softmax(dim=-1)  # [B * K, V]
         vocab_size = log_probabilities.shape[-1]
         extended = totals[:, :, None] + log_probabilities.view(batch, num_beams, vocab_size)
-        # Each beam can end in one way only. So among twice as many candidates as beams, enough go on.
+        # Each beam can end in only one way. So among twice as many candidates as beams, enough go on.
         candidates = min(2, vocab_size) * num_beams
         best, places = extended.flatten(1).topk(candidates)  # [B, 2 * K], the likeliest first
         rows = first_beam + places // vocab_size  # the beam that is extended, of B * K

@@ -114,7 +114,7 @@ class CachedNextToken:
         unread = tokens[:, self.caches[0].length :] if self.caches else tokens
         logits = self.model.score_next(unread, self.encoded, self.mask, self.caches)
         wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if not wide.sum().isfinite():  # one number to look at, where to look at each would take a twentieth of the time
+        if not wide.sum().isfinite():  # one number to look at: to look at each would take a twentieth of the time
             if logits.dtype == torch.float16:
                 raise ValueError("the model computes in float16, which overflows in T5: must be bfloat16 or float32")
             raise ValueError(f"the model's logits hold NaN or infinity in {logits.dtype}: must all be finite")
@@ -148,4 +148,6 @@ def _check_arguments(
     if do_sample and num_beams > 1:
         raise ValueError(f"num_beams={num_beams}: must be 1 with do_sample=True")
     if not do_sample and (temperature != 1.0 or top_k is not None or top_p is not None):
-        raise ValueError(f"temperature={temperature}, top_k={top_k}, top_p={top_p}: only with do_sample=True")
+        raise ValueError(
+            f"temperature={temperature}, top_k={top_k}, top_p={top_p}: must be given only with do_sample=True"
+        )

@@ -237,7 +237,7 @@ class PretrainedModel(nn.Module):
             if shape != needed:
                 problems.append(f"{name} has shape {shape}, the configuration needs {needed}")
             if not found[name].is_floating_point():
-                problems.append(f"{name} is of type {found[name].dtype}, not a floating-point one")
+                problems.append(f"{name} is of type {found[name].dtype}, not a floating-point type")
             elif not found[name].isfinite().all():
                 problems.append(f"{name} holds numbers that are not finite")
         if problems:
@@ -265,7 +265,7 @@ class PretrainedModel(nn.Module):
         tensors = {
             self.checkpoint_name(name): value.detach().cpu().contiguous() for name, value in self.named_parameters()
         }
-        self.config.save_pretrained(folder, architectures=[type(self).__name__])  # first, for it may refuse
+        self.config.save_pretrained(folder, architectures=[type(self).__name__])  # first, because this may fail
         write_atomically(Path(folder) / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
 
 

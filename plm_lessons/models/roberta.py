@@ -61,7 +61,7 @@ class RobertaConfig(BertConfig):
         super().__post_init__()
         check_choice("position_embedding_type", self.position_embedding_type, ("absolute",))
         if self.pad_token_id is None:
-            raise ValueError("pad_token_id=None: must be an id, positions are counted from pad_token_id + 1")
+            raise ValueError("pad_token_id=None: must be an id: positions are counted from pad_token_id + 1")
         if self.max_position_embeddings < self.pad_token_id + 2:
             raise ValueError(
                 f"max_position_embeddings={self.max_position_embeddings}: must be at least pad_token_id + 2 = "
@@ -172,7 +172,7 @@ class RobertaForSequenceClassification(RobertaPretrainedModel, SequenceClassific
         """A hidden layer and the scores, both new in fine-tuning."""
         super().add_head(config)
         head = RobertaClassificationHead(config.hidden_size, config.num_labels, self.dropout)
-        self.classifier = head  # type: ignore[assignment]  # in the place of one linear map
+        self.classifier = head  # type: ignore[assignment]  # instead of one linear map
 
     def score(self, encoded: ModelOutput) -> Tensor:
         """The encoder's output -> logits [B, C]."""

@@ -196,7 +196,7 @@ class T5ForConditionalGeneration(GenerativeModel):
         check_ids(given, decoder_input_ids, None, self.config.vocab_size, "vocab_size", self.device)
         if len(decoder_input_ids) != len(input_ids):
             found = tuple(decoder_input_ids.shape)
-            raise ValueError(f"decoder_input_ids has shape {found}: must have {len(input_ids)} rows, as input_ids")
+            raise ValueError(f"decoder_input_ids has shape {found}: must have {len(input_ids)} rows, like input_ids")
         if decoder_attention_mask is not None:
             check_mask("decoder_attention_mask", decoder_attention_mask, decoder_input_ids, per_query=False)
 

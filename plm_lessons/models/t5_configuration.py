@@ -86,7 +86,7 @@ class T5Config(ModelConfig):
         "google/t5-v1_1-xl": _size_v1_1(24, 2048, 32, 5120),
         "google/t5-v1_1-xxl": _size_v1_1(24, 4096, 64, 10240),
     }
-    # T5 knows no longest sequence (`n_positions` is how long those of pre-training were) and here no classifier.
+    # T5 has no longest sequence (`n_positions` is the length used in pre-training) and, here, no classifier.
     bookkeeping: ClassVar[frozenset[str]] = (BOOKKEEPING - {"eos_token_id"}) | {
         "classifier_dropout",
         "n_positions",
@@ -122,7 +122,7 @@ class T5Config(ModelConfig):
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be True or False")
         self._check_token("pad_token_id", "eos_token_id", "decoder_start_token_id")
         if self.pad_token_id is None:
-            raise ValueError("pad_token_id=None: must be an id, for the decoder starts with it")
+            raise ValueError("pad_token_id=None: must be an id: it pads, and by default the decoder starts with it")
 
     @property
     def is_gated_act(self) -> bool:
@@ -142,6 +142,6 @@ class T5Config(ModelConfig):
         for name in derived:
             if values.get(name, getattr(config, name)) != getattr(config, name):
                 raise ValueError(
-                    f"{name}={values[name]!r}: does not fit feed_forward_proj={config.feed_forward_proj!r}"
+                    f"{name}={values[name]!r}: must agree with feed_forward_proj={config.feed_forward_proj!r}"
                 )
         return config

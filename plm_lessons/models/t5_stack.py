@@ -61,7 +61,7 @@ class T5Layer(nn.Module):
         if encoded is not None:
             if cache.encoded is None:
                 key, value = self.cross_attention.keys_and_values(encoded)
-                cache.encoded = key.contiguous(), value.contiguous()  # or each step would copy them
+                cache.encoded = key.contiguous(), value.contiguous()  # otherwise each step would copy them
             normed = self.cross_attention_norm(hidden_states)
             attended, cross_weights = self.cross_attention(normed, *cache.encoded, encoded_mask, need_weights)
             hidden_states = hidden_states + self.dropout(attended)
@@ -108,7 +108,7 @@ class T5Stack(nn.Module):
             `last_hidden_state` [B, T, H]; on request `hidden_states`, `attentions`, `cross_attentions`.
         """
         length = embeddings.shape[1]
-        total = length + (caches[0].length if caches else 0)  # with the tokens read before
+        total = length + (caches[0].length if caches else 0)  # including the tokens read before
         bias = self.position_bias(length, total)  # [1, A, T, total]
         if self.is_decoder and length > 1:  # the last token sees all
             seen = torch.ones(1, length, total, dtype=torch.bool, device=bias.device).tril(total - length)
@@ -131,7 +131,7 @@ class T5Stack(nn.Module):
                 all_weights.append(weights)
                 all_cross_weights.append(cross_weights)
         hidden_states = self.dropout(self.norm(hidden_states))
-        all_hidden_states[-1] = hidden_states  # as `transformers` has it: the last one is the normalised
+        all_hidden_states[-1] = hidden_states  # as in `transformers`, the last one is normalised
         return ModelOutput(
             last_hidden_state=hidden_states,
             hidden_states=tuple(all_hidden_states) if output_hidden_states else None,

@@ -50,7 +50,7 @@ class MaskedLMModel(TaskModel):
 
     def add_head(self, config: Any) -> None:
         """Make the masked-LM head, whose output matrix is the embedding of the words."""
-        size = self.encoder.embeddings.word_embeddings.embedding_dim  # H, but for ALBERT
+        size = self.encoder.embeddings.word_embeddings.embedding_dim  # H, except in ALBERT
         self.masked_lm_head = MaskedLMHead(
             config.hidden_size, size, config.vocab_size, config.hidden_act, config.layer_norm_eps
         )

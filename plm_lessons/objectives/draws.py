@@ -20,7 +20,7 @@ from torch import Tensor
 from plm_lessons.checks import check_whole
 from plm_lessons.objectives.checks import whole_numbers
 
-SEEDS = 2**32  # a seed is below that
+SEEDS = 2**32  # seeds are below this
 _APART = 2**32  # numbers between the starts of two draws from one stream; a row is never that long
 
 
@@ -50,7 +50,9 @@ class RowGenerators:
         """The next draw: [B, S] float64 in [0, 1)."""
         rows, width = shape
         if rows != len(self._streams):
-            raise ValueError(f"indices must name one row of the data set for each of {rows}, got {len(self._streams)}")
+            raise ValueError(
+                f"indices must name one row of the data set for each of {rows} rows, got {len(self._streams)}"
+            )
         numbers = np.empty((rows, width))
         for stream, row in zip(self._streams, numbers, strict=True):
             np.random.Generator(stream).random(out=row)
@@ -93,7 +95,7 @@ def uniform(shape: Sequence[int], generator: Generator, device: torch.device) ->
     check_generator(generator)
     if isinstance(generator, RowGenerators):
         return generator.uniform(shape).to(device)
-    # Not in the default type, which others may set: the draws would be others.
+    # Not in the default type, which other code may change: the draws would then differ.
     return torch.rand(*shape, generator=generator, device=generator.device, dtype=torch.float32).to(device)
 
 

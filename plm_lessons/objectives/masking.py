@@ -127,7 +127,7 @@ def choose_positions(
         generator=generator,
     )
     # Drawing without replacement, for all rows at once: give every candidate a random score and take the `count`
-    # lowest. Those that are no candidates get a score above all others, and are taken out again if it came to them.
+    # lowest. Other positions get a score above all of these, and are taken out again if they were among the lowest.
     order = scores.masked_fill(~candidates, 2.0).argsort(dim=1)  # [B, S] positions, lowest score first
     taken = torch.arange(candidates.shape[1], device=candidates.device) < counts[:, None]  # [B, S] by rank
     return torch.zeros_like(candidates).scatter(1, order, taken) & candidates
@@ -171,7 +171,7 @@ def corrupt_positions(
     chosen = as_bool("chosen", chosen, input_ids.shape)
     check_share("mask_share", mask_share)
     check_share("random_share", random_share)
-    if mask_share + random_share > 1.0 + 1e-9:  # the slack is for sums such as 0.9 + 0.1 in floating point
+    if mask_share + random_share > 1.0 + 1e-9:  # the slack is for the rounding of shares that were computed
         raise ValueError(f"mask_share + random_share must be at most 1, got {mask_share!r} + {random_share!r}")
     check_whole("vocab_size", vocab_size, least=1)
     check_whole("mask_token_id", mask_token_id, 0, vocab_size - 1, why=" = vocab_size - 1")

@@ -72,12 +72,12 @@ def span_counts(length: int, noise_density: float = 0.15, mean_span_length: floa
     Raises:
         ValueError: an argument is out of its range, or there would be more spans than tokens between them.
     """
-    check_whole("length", length, least=2, why=" (one token of noise and one that is none)")
+    check_whole("length", length, least=2, why=" (one token of noise and one that is not)")
     tokens, spans = _rounded_counts(length, noise_density, mean_span_length)
     if spans > length - tokens:
         raise ValueError(
-            f"mean_span_length={mean_span_length!r} gives {spans} spans: must be at most the {length - tokens} "
-            f"other tokens at noise_density={noise_density!r}, for one at least stands between two spans"
+            f"mean_span_length={mean_span_length!r} gives {spans} spans at noise_density={noise_density!r}: must be at "
+            f"most {length - tokens}, the number of other tokens, of which at least one precedes each span"
         )
     return tokens, spans
 
@@ -105,14 +105,14 @@ def span_lengths(inputs_length: int, noise_density: float = 0.15, mean_span_leng
     """
     check_whole("inputs_length", inputs_length, least=3, why=" (a token, a sentinel, an end token)")
     if noise_density == 1:
-        raise ValueError(f"noise_density={noise_density!r}: must be below 1, or no text fills the inputs")
+        raise ValueError(f"noise_density={noise_density!r}: must be below 1, since otherwise no text fills the inputs")
 
     def fits(length: int) -> bool:
         tokens, spans = _rounded_counts(length, noise_density, mean_span_length)
         return length - tokens + spans + 1 <= inputs_length
 
-    # A longer text never leaves shorter inputs. Where hardly anything but noise is in it, it is longer by far: so the
-    # steps towards its end are doubled while it fits, and then halved.
+    # A longer text never leaves shorter inputs. If nearly all of it is noise, it is far longer than they are: so the
+    # steps towards the largest length are doubled while the text fits, and then halved.
     length, step = inputs_length - 1, 1
     while fits(length + step):
         length, step = length + step, 2 * step
@@ -221,7 +221,7 @@ def corrupt_spans(
     closed = final_sentinel or not (runs and runs[-1][0])
     needed = sum(is_noise for is_noise, _ in runs) + closed
     if needed > len(sentinels):
-        raise ValueError(f"sentinels must be at least {needed}, one for each span, got {len(sentinels)}")
+        raise ValueError(f"sentinels must hold at least {needed} ids for these spans, got {len(sentinels)}")
     unused = iter(sentinels)
     inputs: list[int] = []
     targets: list[int] = []
@@ -308,9 +308,9 @@ def _runs(
     if not reserved:
         raise ValueError("sentinels must hold at least one id")
     if len(reserved) < len(sentinels):
-        raise ValueError(f"sentinels={sentinels!r:.80}: must be all different")
+        raise ValueError(f"sentinels={sentinels!r:.80}: must all be different")
     if eos_token_id in reserved:
-        raise ValueError(f"eos_token_id={eos_token_id}: must be no sentinel")
+        raise ValueError(f"eos_token_id={eos_token_id}: must not be a sentinel")
     for token in ids:
         if token in reserved:
             raise ValueError(f"tokens must hold no sentinel, got {token}")

@@ -125,9 +125,9 @@ def year_of(document: Document) -> int:
 
 
 TASKS = {
-    "topic": Task("topic: ", "which topic is the article of?", TOPICS, _topic),
+    "topic": Task("topic: ", "what topic is the article about?", TOPICS, _topic),
     "describe": Task("describe: ", "what is it, in a few words?", None, _description),
     "sentiment": Task("sentiment: ", "does the critic like the film?", SENTIMENTS, _sentiment),
-    "order": Task("order: ", "do the sentences stand in their order?", ORDERS, _order),
+    "order": Task("order: ", "are the sentences in their original order?", ORDERS, _order),
     "decade": Task("decade: ", "when was it said?", DECADES, _decade),
 }

@@ -143,7 +143,7 @@ def choose_whole_words(
     orders = uniform(word_ids.shape, generator, cpu).tolist()
     sizes = torch.ones(word_ids.shape, dtype=torch.int64)
     if max_ngram > 1:
-        # n is one more than the number of cumulated probabilities p(1), p(1) + p(2), ... that the draw has passed.
+        # n is one more than the number of cumulative probabilities p(1), p(1) + p(2), ... that the draw has passed.
         passed = torch.tensor(probabilities, dtype=torch.float64).cumsum(0)[:-1]
         sizes += torch.bucketize(uniform(word_ids.shape, generator, cpu).double(), passed, right=True)
     chosen = [[False] * len(row) for row in orders]

@@ -25,7 +25,7 @@ from plm_lessons.checks import check_text, check_whole, each_text
 from plm_lessons.tokenization.loading import check_tokenizer, the_word
 from plm_lessons.tokenization.merges import join, merges_of, train_pieces
 
-# Their ids are their places, as in RoBERTa: <s> = 0 ... <unk> = 3; `MASK` is the last piece. <unk> is never needed.
+# Their ids are their places here, as in RoBERTa: <s> = 0 ... <unk> = 3; `MASK` is the last. <unk> is never needed.
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 MASK = "<mask>"
 
@@ -37,8 +37,8 @@ def _byte_characters() -> tuple[str, ...]:
     )
 
 
-# A byte is written as the character of that number if it can be seen; the others, white space and control characters
-# among them, get those from 256 on in turn. So GPT-2 has it (openai/gpt-2, src/encoder.py).
+# A byte is written as the character with that number if this can be seen; the others, such as white space and control
+# characters, are written as the characters from 256 on, in turn. GPT-2 does the same (openai/gpt-2, src/encoder.py).
 BYTE_CHARACTERS = _byte_characters()
 _BYTE_OF = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
 
@@ -71,14 +71,14 @@ def piece_bytes(piece: str) -> bytes:
     for character in piece:
         if character not in _BYTE_OF:
             raise ValueError(
-                f"piece is {piece!r}; each of its characters must stand for a byte, {character!r} does not"
+                f"piece is {piece!r}; each of its characters must stand for a byte, but {character!r} does not"
             )
     return bytes(_BYTE_OF[character] for character in piece)
 
 
 def _byte_level(model: models.BPE) -> Tokenizer:
     tokenizer = Tokenizer(model)
-    # A text is not given a space in front: "Hello" at its start and " Hello" in it are different pieces.
+    # No space is put in front of a text: "Hello" at its start and " Hello" in it are different pieces.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
@@ -131,14 +131,12 @@ def load_gpt2(folder: str | Path) -> Tokenizer:
     for path in (vocabulary, merges):
         if not path.is_file():
             raise ValueError(
-                f"folder is {str(folder)!r}; it must hold encoder.json and vocab.bpe, {path.name} is not there"
+                f"folder is {str(folder)!r}; it must hold encoder.json and vocab.bpe, but {path.name} is missing"
             )
     try:
         tokenizer = _byte_level(models.BPE.from_file(str(vocabulary), str(merges)))
     except Exception as error:  # the library raises no other kind
-        raise ValueError(
-            f"folder is {str(folder)!r}; encoder.json and vocab.bpe must fit each other: {error}"
-        ) from None
+        raise ValueError(f"folder is {str(folder)!r}; encoder.json and vocab.bpe must match: {error}") from None
     tokenizer.add_special_tokens(["<|endoftext|>"])
     return tokenizer
 
@@ -159,8 +157,8 @@ def merge_steps(tokenizer: Tokenizer, word: str) -> list[MergeStep]:
     check_tokenizer(tokenizer)
     model, parter = tokenizer.model, tokenizer.pre_tokenizer
     if not isinstance(model, models.BPE) or not isinstance(parter, pre_tokenizers.ByteLevel):
-        # GPT-4's, too, works with bytes, but other rules part its words.
-        needed = f"byte-level BPE, with the pre-tokenizer ByteLevel alone, here it is {type(parter).__name__}"
+        # GPT-4's tokenizer works with bytes, too, but splits a text into words by other rules.
+        needed = f"byte-level BPE, with the pre-tokenizer ByteLevel alone (here: {type(parter).__name__})"
         raise ValueError(f"tokenizer has the model {type(model).__name__}; it must be {needed}")
     ranks = {pair: rank for rank, pair in enumerate(merges_of(tokenizer))}
     steps = [MergeStep(tuple(the_word(tokenizer, word)))]

@@ -59,7 +59,7 @@ def the_word(tokenizer: Tokenizer, word: str) -> str:
     check_text("word", word)
     words = words_of(tokenizer, word)
     if len(words) != 1:
-        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here are {len(words)}")
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, but there are {len(words)}")
     return words[0]
 
 
@@ -83,7 +83,7 @@ def load_tokenizer(name_or_path: str | Path = "wordpiece") -> Tokenizer:
     elif isinstance(name_or_path, str | Path) and str(name_or_path):
         candidates = [Path(name_or_path) / "tokenizer.json", Path(name_or_path)]
     for candidate in candidates:
-        if os.path.isfile(candidate):  # which takes a name that is too long for none
+        if os.path.isfile(candidate):  # False, not an error, for a name that is too long
             try:
                 tokenizer = Tokenizer.from_file(str(candidate))
             except Exception as error:  # the library raises no other kind
@@ -125,7 +125,7 @@ def encode_documents(
         raise ValueError(f"documents={documents!r:.40}: must be several documents, each a list of sentences")
     for number, document in enumerate(documents):
         if isinstance(document, str):
-            raise ValueError(f"documents holds the string {document[:40]!r}; split_sentences() makes a document of it")
+            raise ValueError(f"documents holds the string {document[:40]!r}; split_sentences() makes it a document")
         parts = each_text(f"documents[{number}]", document.sentences if isinstance(document, Document) else document)
         sentences.append([separator * (place > 0) + part for place, part in enumerate(parts)])
     flat = list(itertools.chain.from_iterable(sentences))

@@ -105,7 +105,7 @@ def train_pieces(
     """
     check_whole("vocab_size", vocab_size)
     if vocab_size < len(first):
-        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {len(first)}: special tokens and alphabet")
+        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {len(first)} (special tokens and alphabet)")
     check_words(words)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -115,7 +115,7 @@ def train_pieces(
         continuing_subword_prefix=prefix,
         show_progress=False,
     )
-    portions = (  # a word that is counted millions of times is not written out at once
+    portions = (  # a word that is counted millions of times is not written out all at once
         " ".join([word] * min(PORTION, count - start))
         for word, count in sorted(words.items())
         for start in range(0, count, PORTION)

@@ -29,21 +29,21 @@ from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
 from plm_lessons.tokenization.merges import without_rare
 from plm_lessons.tokenization.unigram_training import train_scores
 
-# Their ids are their places, as in ALBERT: <pad> = 0 ... [MASK] = 4.
+# Their ids are their places here, as in ALBERT: <pad> = 0 ... [MASK] = 4.
 SPECIAL_TOKENS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 # As in T5, where the sentinels come last.
 T5_SPECIAL_TOKENS = ("<pad>", "</s>", "<unk>")
-SPACE = "▁"  # U+2581, which is no underscore
+SPACE = "▁"  # U+2581, which is not an underscore
 
-# No piece mixes letters, digits and other signs, or frequent words would get a second piece with a comma.
-# SentencePiece, too, keeps these apart (split_by_unicode_script, split_by_number).
+# No piece mixes letters, digits and other signs; otherwise frequent words would get a second piece with a comma.
+# SentencePiece keeps these apart, too (split_by_unicode_script, split_by_number).
 _UNIT = re.compile(rf"{SPACE}?(?:[^\W\d]+|\d+|[^\w{SPACE}]+)|{SPACE}")
 
 
 def _albert_tokenizer(model: models.Unigram) -> Tokenizer:
     tokenizer = Tokenizer(model)
-    # As preprocess_text in google-research/albert, tokenization.py; the quotation marks are as in `transformers`. NFKC
-    # at last, as SentencePiece has it, puts together what NFKD took apart and is no accent, such as Korean syllables.
+    # Like preprocess_text in google-research/albert, tokenization.py; the quotation marks are as in `transformers`. At
+    # the end NFKC, as in SentencePiece, puts together what NFKD took apart except accents, such as Korean syllables.
     tokenizer.normalizer = normalizers.Sequence(
         [
             normalizers.Replace("``", '"'),
@@ -103,7 +103,8 @@ def train_unigram(texts: Iterable[str], vocab_size: int = 8192, min_character_co
     """
     _check_sizes(vocab_size, min_character_count)
     units = _count_units(_albert_tokenizer(models.Unigram()), texts)
-    # Special tokens are found before a text is lower-cased. So "<PAD>" is none; it stays so if it can be spelled.
+    # Special tokens are found before a text is lower-cased, so "<PAD>" is not one. Nor does it become one afterwards if
+    # it can be spelled, for which these two characters are needed.
     units.update(dict.fromkeys("<>", max(1, min_character_count)))
     vocabulary = train_scores(without_rare(units, min_character_count), vocab_size, SPECIAL_TOKENS)
     tokenizer = _albert_tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("<unk>")))
@@ -177,7 +178,7 @@ def segmentations(tokenizer: Tokenizer, word: str, top: int = 5) -> list[tuple[t
     for character in normal:
         if character not in scores:
             raise ValueError(f"word is {word!r}; {character!r} is not in the alphabet of the tokenizer")
-    # Up to each place, only the best ways so far: the rest of the word adds the same to all of them.
+    # For each place, only the best ways to reach it are kept: the rest of the word adds the same to all of them.
     best: list[list[tuple[tuple[str, ...], float]]] = [[((), 0.0)]]
     for end in range(1, len(normal) + 1):
         ways = (

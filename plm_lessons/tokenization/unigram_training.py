@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LONGEST_PIECE = 16  # characters, as in SentencePiece
-SEED_PIECES = 50_000  # longer than a character, to begin with
-KEPT = 0.75  # of the pieces, in each round, as in SentencePiece
-STEPS = 2  # of EM in each round, as in SentencePiece
-LEAST_COUNT = 0.5  # what a piece counts at least, so that its logarithm is finite
-DIGITS = 6  # after the point, of scores and losses
-SPECIAL_SCORE = -100.0  # so low that a special token, a piece too, is never the best way to cut its own name
+SEED_PIECES = 50_000  # pieces of several characters at the start
+KEPT = 0.75  # the share of the pieces that each round keeps, as in SentencePiece
+STEPS = 2  # steps of EM in each round, as in SentencePiece
+LEAST_COUNT = 0.5  # the lowest count of a piece, so that its logarithm is finite
+DIGITS = 6  # decimals of scores and losses
+SPECIAL_SCORE = -100.0  # so low that a special token, also a piece, is never the best way to cut its own name
 
 
 class Lattice:
@@ -63,7 +63,7 @@ class Lattice:
             for start, end in _spans(word)
             if (number := numbers.get(word[start:end])) is not None and (whole or end - start < len(word))
         ]
-        # In the order of how far into their words they end: what leads to a node is done when its turn comes.
+        # Sorted by how far into their words they end: when a node's turn comes, all that leads to it is done.
         table = np.array(edges, dtype=np.int64).reshape(-1, 4)
         self.depth, self.end, self.start, self.piece = table[np.lexsort((table[:, 1], table[:, 0]))].T.copy()
 
@@ -91,7 +91,7 @@ class Lattice:
     def expected_counts(self, scores: Floats, word_counts: Floats) -> Floats:
         """The expected count of each piece over all ways to cut the words, which occur `word_counts` times."""
         reached = self.forward(scores, np.logaddexp)
-        # How often a node is passed: the last always; where an edge starts, as often as is come from there.
+        # How often each node is passed: the last node always; any other as often as the edges that start there.
         passed = np.zeros(len(reached))
         passed[self.last] = word_counts
         counts = np.zeros(len(scores))
@@ -159,7 +159,7 @@ def train_scores(words: Mapping[str, int], vocab_size: int, special_tokens: Sequ
     size = vocab_size - len(special_tokens)
     if size < single.sum():
         needed = len(special_tokens) + single.sum()
-        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {needed}: special tokens and alphabet")
+        raise ValueError(f"vocab_size is {vocab_size}; it must be at least {needed} (special tokens and alphabet)")
     first = [(token, SPECIAL_SCORE) for token in special_tokens]
     if not words:
         return first

@@ -22,9 +22,9 @@ from plm_lessons.checks import check_whole, each_text
 from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
 from plm_lessons.tokenization.merges import alphabet, train_pieces, without_rare
 
-# Their ids are their places: [PAD] = 0 ... [MASK] = 4.
+# Their ids are their places here: [PAD] = 0 ... [MASK] = 4.
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-PREFIX = "##"  # marks a piece that goes on with a word
+PREFIX = "##"  # marks a piece that continues a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class MatchStep:
 
 
 def _bert_tokenizer(model: models.Model) -> Tokenizer:
-    # Lower case without accents; white space and every punctuation mark part words; CJK characters are words.
+    # Lower case without accents; white space and every punctuation mark separate words; CJK characters are words.
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -70,7 +70,7 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
     check_whole("min_character_count", min_character_count)
     scratch = _bert_tokenizer(models.WordPiece())
     words: Counter[str] = Counter()
-    # No word reaches across white space, so each different stretch without it is cut once.
+    # No word contains white space, so each different stretch without white space is cut only once.
     for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
         for word in words_of(scratch, raw):
             words[word] += count
@@ -106,10 +106,12 @@ def longest_match(tokenizer: Tokenizer, word: str) -> list[MatchStep]:
     """
     check_tokenizer(tokenizer, models.WordPiece)
     if (seen := the_word(tokenizer, word)) != word:
-        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, here {seen!r}")
+        raise ValueError(f"word is {word!r}; it must be one word as the tokenizer sees it, which is {seen!r}")
     if len(word) > tokenizer.model.max_input_chars_per_word:
         limit = tokenizer.model.max_input_chars_per_word
-        raise ValueError(f"word has {len(word)} characters; longer than {limit} is [UNK] without a search")
+        raise ValueError(
+            f"word has {len(word)} characters; it must have at most {limit}, a longer one is [UNK] at once"
+        )
     steps, start = [], 0
     while start < len(word):
         tried = []

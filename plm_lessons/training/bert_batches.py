@@ -73,7 +73,7 @@ def bert_batch(pairs: SentencePairBatch, masked: MaskedBatch, rows: Tensor) -> B
         `next_sentence_label` [B].
     """
     attention_mask = pairs.attention_mask[rows]
-    length = int(attention_mask.sum(dim=1).max())  # the columns behind it hold padding only
+    length = int(attention_mask.sum(dim=1).max())  # the columns after it hold only padding
     masked_positions, labels = gather_masked(masked.labels[rows])
     return {
         "input_ids": masked.input_ids[rows, :length],

@@ -106,7 +106,7 @@ def class_figures(predicted: Sequence[int], labels: Sequence[int]) -> dict[str, 
         ValueError: The numbers of predictions and labels differ, or there are none.
     """
     if len(predicted) != len(labels) or not labels:
-        raise ValueError(f"predicted has {len(predicted)} classes, labels {len(labels)}: must be as many, at least 1")
+        raise ValueError(f"predicted has {len(predicted)} classes, labels {len(labels)}: must be equal, and at least 1")
     guesses, truths = np.asarray(predicted), np.asarray(labels)
     scores = [
         2 * np.sum((guesses == label) & (truths == label)) / (np.sum(guesses == label) + np.sum(truths == label))

@@ -39,7 +39,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) ->
     if not texts:
         raise ValueError("texts: must hold at least one text")
     special = len(tokenizer.encode("").ids)
-    check_whole("max_length", max_length, least=special + 1, why=f", for the special tokens are {special}")
+    check_whole("max_length", max_length, least=special + 1, why=f", because the special tokens take {special}")
     tokenizer.enable_truncation(max_length)
     return _padded_encodings(tokenizer, "texts", tokenizer.encode_batch(texts), max_length)
 
@@ -60,7 +60,7 @@ def encode_pairs(tokenizer: Tokenizer, firsts: Sequence[str], seconds: Sequence[
     """
     firsts, seconds = list(each_text("firsts", firsts)), list(each_text("seconds", seconds))
     if len(firsts) != len(seconds):
-        raise ValueError(f"seconds has {len(seconds)} texts: must have one for each of {len(firsts)} firsts")
+        raise ValueError(f"seconds has {len(seconds)} texts: must have one for each of the {len(firsts)} firsts")
     encodings = without_limits(tokenizer).encode_batch(list(zip(firsts, seconds, strict=True)))
     return _padded_encodings(tokenizer, "pairs", encodings, max_length)
 
@@ -86,17 +86,19 @@ def encode_words(
     texts = list(each_text("texts", texts))
     check_list("labels", labels, of="lists of whole numbers")
     if len(labels) != len(texts):
-        raise ValueError(f"labels has {len(labels)} rows: must have one for each of {len(texts)} texts")
+        raise ValueError(f"labels has {len(labels)} rows: must have one for each of the {len(texts)} texts")
     encodings = without_limits(tokenizer).encode_batch(texts)
     inputs = _padded_encodings(tokenizer, "texts", encodings, max_length)
     targets = torch.full_like(inputs["input_ids"], IGNORE_INDEX)
     for number, (encoding, text, row) in enumerate(zip(encodings, texts, labels, strict=True)):
         row, places = whole_numbers(f"labels[{number}]", row, IGNORE_INDEX), first_pieces(encoding, text)
         if len(row) != len(places):
-            raise ValueError(f"labels[{number}] has {len(row)} entries: must have one for each of {len(places)} words")
+            raise ValueError(
+                f"labels[{number}] has {len(row)} entries: must have one for each of the {len(places)} words"
+            )
         if None in places:
             word = text.split()[places.index(None)]
-            raise ValueError(f"texts[{number}] holds the word {word!r}, of which the tokenizer leaves nothing")
+            raise ValueError(f"texts[{number}] holds the word {word!r}, which the tokenizer drops entirely")
         targets[number, places] = torch.tensor(row, dtype=torch.int64)
     return inputs, targets
 
@@ -158,14 +160,14 @@ def encode_questions(
         room = max_length - len(encoding.ids)
         if room <= overlap:
             raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
-                             f"must be more than overlap={overlap}")  # fmt: skip
-    # Cut here, for some versions of tokenizers lose the last windows (0.23.0 to 0.23.2; huggingface/tokenizers#2091).
+                             f"these must be more than overlap={overlap}")  # fmt: skip
+    # Cut here, as tokenizers 0.23.0 to 0.23.2 lose the last windows (huggingface/tokenizers#2091).
     rows, examples, answers = [], [], []
     for number, encoding in enumerate(whole.encode_batch([(asked.question, asked.context) for asked in questions])):
         in_text = [sequence == 1 for sequence in encoding.sequence_ids]
         spans = [span if inside else (-1, -1) for span, inside in zip(encoding.offsets, in_text, strict=True)]
         tokens = list(zip(encoding.ids, encoding.type_ids, spans, strict=True))
-        length = sum(in_text)  # of the text, whose tokens stand together
+        length = sum(in_text)  # of the text, whose tokens are contiguous
         first = in_text.index(True) if length else len(tokens)
         before, text, after = tokens[:first], tokens[first : first + length], tokens[first + length :]
         room = max_length - len(before) - len(after)

@@ -18,7 +18,7 @@ from plm_lessons.models.tasks import MaskedLMModel, check_masked_lm
 from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.ngrams import NgramModel
 
-# Each kind of labels: what its figures are called, what the predictions are, and the fields that may hold the scores.
+# Each kind of labels: the name of its figures, what is predicted, and the fields that may hold the scores.
 TASKS = {
     "labels": ("masked_lm", "masked_words", ("prediction_logits", "logits")),
     "next_sentence_label": ("next_sentence", "pairs", ("seq_relationship_logits",)),
@@ -59,11 +59,11 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
     for name, counted, _ in TASKS.values():
         if f"{name}_loss" in figures:
             if not figures[counted]:
-                raise ValueError(f"batches: there is nothing to predict in them, no {counted}")
+                raise ValueError(f"batches: must hold something to predict, but have no {counted}")
             figures[f"{name}_loss"] /= figures[counted]
             figures[f"{name}_accuracy"] /= figures[counted]
     if not figures:
-        raise ValueError(f"batches: there is nothing to predict in them, no {', '.join(TASKS)}")
+        raise ValueError(f"batches: must hold something to predict, but have no {', '.join(TASKS)}")
     return figures
 
 
@@ -88,7 +88,7 @@ def unigram_baseline(training_ids: Tensor, labels: Tensor, vocab_size: int) -> d
         if len(wrong):
             raise ValueError(f"{name} holds {wrong[0].item()}: must be from 0 to vocab_size - 1 = {vocab_size - 1}")
     if not (labels != -100).any():
-        raise ValueError("labels: there is nothing to predict in them, all are -100")
+        raise ValueError("labels: must hold something to predict, but all are -100")
     counts = torch.bincount(training_ids.flatten(), minlength=vocab_size).double() + 1
     asked = labels[labels != -100]
     return {

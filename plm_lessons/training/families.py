@@ -65,7 +65,7 @@ class Family(ABC):
             if (found != value) if is_id else (found < value):
                 reason = f"for this tokenizer and max_length={recipe.max_length}"
                 raise ValueError(f"{name}={found}: must be {'' if is_id else 'at least '}{value} {reason}")
-        config.to_dict()  # refuses now what could not be saved when it is trained
+        config.to_dict()  # refuses now what could not be saved after training
         return config
 
     def needed(self, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, int]:
@@ -204,7 +204,7 @@ class T5(Family):
         tasks = _tasks(tokenizer) if has_tasks else []
         rates = mixing_rates([len(task) for task in tasks], limit=recipe.task_limit) if tasks else []
         count, more = -(-len(spans) // recipe.batch_size), 0
-        if recipe.short_epochs and has_tasks:  # those before this one had some batches more, or less
+        if recipe.short_epochs and has_tasks:  # earlier epochs had more batches, or fewer
             short = recipe.of_epoch(0)
             short_count = -(-len(self._spans(documents, tokenizer, short)) // short.batch_size)
             more = recipe.short_epochs * (short_count - count)

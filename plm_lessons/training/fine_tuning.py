@@ -59,7 +59,7 @@ def length_buckets(lengths: Tensor, batch_size: int, generator: torch.Generator,
         The rows of each batch; all batches have `batch_size` rows, except perhaps one, which has the rest.
     """
     check_sizes(batch_size=batch_size, pool=pool)
-    lengths = lengths.cpu()  # where the generator is
+    lengths = lengths.cpu()  # on the CPU, like the generator
     batches: list[Tensor] = []
     for rows in torch.randperm(len(lengths), generator=generator).split(pool * batch_size):
         batches += rows[lengths[rows].argsort(stable=True)].split(batch_size)
@@ -97,16 +97,18 @@ def fine_tune(
     targets = dict(labels) if isinstance(labels, Mapping) else {"labels": labels}
     needed = {"start_positions", "end_positions"} if isinstance(model, QuestionAnsweringModel) else {"labels"}
     if targets.keys() != needed:
-        raise ValueError(f"labels has {', '.join(targets)}: {type(model).__name__} takes {', '.join(sorted(needed))}")
+        raise ValueError(
+            f"labels has {', '.join(targets)}: must have {', '.join(sorted(needed))} for {type(model).__name__}"
+        )
     _check_inputs(inputs)
     count = len(inputs["input_ids"])
     for name, values in targets.items():
         if len(values) != count:
-            raise ValueError(f"{name} has {len(values)} rows: must have one for each of {count} inputs")
+            raise ValueError(f"{name} has {len(values)} rows: must have one for each of the {count} inputs")
     check_sizes(epochs=epochs, batch_size=batch_size)
     check_number("learning_rate", learning_rate, low=0)
     check_seed(seed)
-    seed = int(seed)  # torch takes none of numpy
+    seed = int(seed)  # torch does not accept numpy's integers
     _check_examples(model, inputs, targets)
     steps = epochs * math.ceil(count / batch_size)
     optimizer = adamw(model, learning_rate, weight_decay)
@@ -143,26 +145,26 @@ def fine_tune(
 
 def _check_inputs(inputs: Batch) -> None:
     if not isinstance(inputs, Mapping) or not {"input_ids", "attention_mask"} <= inputs.keys():
-        raise ValueError(f"inputs={inputs!r:.80}: must have input_ids and attention_mask, as encode_texts gives them")
+        raise ValueError(f"inputs={inputs!r:.80}: must have input_ids and attention_mask, as encode_texts returns them")
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     if mask.dim() != 2 or mask.shape != ids.shape:
         found, allowed = tuple(mask.shape), tuple(ids.shape)
         raise ValueError(f"attention_mask has shape {found}: must be [N, S], that of input_ids, {allowed}")
     if (mask[:, 1:] > mask[:, :-1]).any():
-        raise ValueError("attention_mask has a token behind padding: rows must begin with their tokens")
+        raise ValueError("attention_mask has a token after padding: rows must begin with their tokens")
     if (empty := mask.sum(dim=1) == 0).any():
-        raise ValueError(f"attention_mask[{int(empty.int().argmax())}] is of padding alone: must have a token")
+        raise ValueError(f"attention_mask[{int(empty.int().argmax())}] is all padding: must have a token")
 
 
 def _check_examples(model: Model, inputs: Batch, targets: Mapping[str, Tensor]) -> None:
     """Refuse at once what would fail in the midst of training: ids, lengths or labels that the model does not take."""
     if not isinstance(model, Model):
-        raise ValueError(f"model is a {type(model).__name__}: must have a head of fine-tuning")
+        raise ValueError(f"model is a {type(model).__name__}: must have a head for fine-tuning")
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
     check_ids("input_ids", ids, None, model.config.vocab_size, "vocab_size", ids.device)
     check_mask("attention_mask", mask, ids)
     with evaluation_mode(model):
-        model(**select_rows(inputs, mask.sum(dim=1).argmax()[None], model.device))  # whether the longest can be read
+        model(**select_rows(inputs, mask.sum(dim=1).argmax()[None], model.device))  # fails if the longest is too long
     config: Any = model.config
     if isinstance(model, SequenceClassificationModel):
         sequence_loss(torch.zeros(len(ids), config.num_labels, device=ids.device), targets["labels"])

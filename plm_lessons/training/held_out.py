@@ -40,7 +40,7 @@ def held_out_figures(
     family = FAMILIES[recipe.family]
     batches = list(islice(held_out_batches(source, tokenizer, recipe), most_batches))
     if not batches:
-        raise ValueError(f"{source.describe()}: it is so short that none of it is held out")
+        raise ValueError(f"{source.describe()}: it is too short, so that none of it is held out")
     documents = family.encode(next(shards_of(source.read("train"), SHARD), []), tokenizer)
     rows = family.rows_to_count(documents, tokenizer, recipe)
     if not rows:
@@ -63,4 +63,4 @@ def _named_alike(figures: dict[str, float]) -> dict[str, float]:
     names = {"masked_lm_loss": "loss", "masked_lm_accuracy": "accuracy", "masked_words": "words", "tokens": "words"}
     alike = {names.get(name, name): value for name, value in figures.items()}
     loss = alike["loss"]
-    return {"loss": loss, "perplexity": math.inf if loss >= 709 else math.exp(loss)} | alike  # beyond all floats
+    return {"loss": loss, "perplexity": math.inf if loss >= 709 else math.exp(loss)} | alike  # exp would soon overflow

@@ -24,7 +24,7 @@ def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
     check_whole_texts(tokenizer)
     words, rows = tokenizer.get_vocab_size(), model.config.vocab_size
     if words > rows:
-        raise ValueError(f"tokenizer has {words} words: must have at most vocab_size={rows}, as the model")
+        raise ValueError(f"tokenizer has {words} words: must have at most the model's vocab_size={rows}")
 
 
 def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[tuple[str, float]]]:
@@ -46,7 +46,7 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     check_masked_lm(model)
     check_fits(tokenizer, model)
     check_text("text", text)
-    words = tokenizer.get_vocab_size()  # the model may have some rows too many
+    words = tokenizer.get_vocab_size()  # the model may have spare rows
     check_whole("top", top, 1, words)
     mask = token_id(tokenizer, "[MASK]", "<mask>")
     input_ids = torch.tensor([tokenizer.encode(text).ids], device=model.device)
@@ -56,7 +56,7 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     with evaluation_mode(model):
         output = model(input_ids)
     logits = output.logits if output.logits is not None else output.prediction_logits
-    assert logits is not None  # one of the two is what such a head gives
+    assert logits is not None  # such a head gives one of the two
     best = logits[0, places].float().softmax(-1)[:, :words].topk(top)
     return [
         [

@@ -81,7 +81,7 @@ def accumulate_gradients(model: nn.Module, parts: Sequence[Batch], precision: st
             continue  # models refuse a batch without rows
         with mixed_precision(device, precision):
             output = model(**{name: value.to(device) for name, value in part.items()}, **arguments)
-            # A model with one task gives its loss as `loss`, one with several also each term by its name.
+            # A model with one task gives its loss as `loss`, a model with several also gives each term by name.
             terms = [output.loss] if len(kinds) == 1 else [getattr(output, LOSSES[kind]) for kind in kinds]
             weighted = torch.stack(terms) * share.to(terms[0].dtype)
         weighted.sum().backward()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LEVELS = 64  # of how often words were seen: level k for 2 ** (k - 1) times up to twice as often
+LEVELS = 64  # of how often a context was seen: level k means at least 2 ** (k - 1) times, and less than twice that
 
 
 class NgramModel:
@@ -102,7 +102,7 @@ class NgramModel:
     def _count(self, ngrams: Ids) -> None:
         counts = np.bincount(ngrams[:, -1], minlength=self.vocab_size) + 1
         self._unigrams = counts / counts.sum()
-        # For each number of words before: the numbers of the n-grams that were seen, sorted, and how often each was.
+        # For each length, the codes of the n-grams that were seen, sorted, and how often each was seen.
         self._counts = [
             np.unique(self._codes(ngrams[:, -length:]), return_counts=True) for length in range(1, self.order + 1)
         ]
@@ -127,7 +127,7 @@ class NgramModel:
                 sharp = weights[level] * share
                 came_from_it = np.bincount(level, sharp / (sharp + (1 - weights[level]) * lower), minlength=LEVELS)
                 weights = np.where(total > 0, came_from_it / np.maximum(total, 1), weights)
-            # Never 1, not even where all of a few n-grams had been counted: no word may be impossible.
+            # Never 1, even where all of a few n-grams had been counted: no word may be impossible.
             self.weights[length - 2] = np.minimum(weights, 0.999)
 
     def _codes(self, words: Ids) -> Ids:

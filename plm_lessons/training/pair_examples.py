@@ -72,11 +72,11 @@ def draw_pair_examples(
     """
     for task in tasks:
         if task not in PAIR_TASKS:
-            raise ValueError(f"tasks holds {task!r}: must be of {PAIR_TASKS}")
+            raise ValueError(f"tasks holds {task!r}: must be one of {PAIR_TASKS}")
     check_sizes(count=count, fewest_words=fewest_words, most_words=most_words)
     check_generator(generator, torch.Generator)
     if count % 2:
-        raise ValueError(f"count={count!r}: must be an even number from 2, to give each label half of the pairs")
+        raise ValueError(f"count={count!r}: must be an even number of at least 2, to give each label half of the pairs")
     usable = []
     for document in documents:
         neighbours = [
@@ -90,8 +90,8 @@ def draw_pair_examples(
     needed = sum(count + count // 2 * (task == "nsp") for task in tasks)
     if len(usable) < needed:
         raise ValueError(
-            f"documents: {len(usable)} of them hold neighbours of {fewest_words} to {most_words} words, "
-            f"must be at least {needed} for count={count}"
+            f"documents: {len(usable)} of them hold neighbouring sentences of {fewest_words} to {most_words} words, "
+            f"but there must be at least {needed} for count={count}"
         )
     order = torch.randperm(len(usable), generator=generator).tolist()
 

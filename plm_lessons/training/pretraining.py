@@ -59,7 +59,7 @@ def pretrain(
     """
     check_whole("steps", steps, least=1)
     check_number("learning_rate", learning_rate, low=0)
-    share_of_peak(0, warmup_steps, steps)  # refuses a warm-up that cannot be
+    share_of_peak(0, warmup_steps, steps)  # refuses an impossible warm-up
     optimizer = make_optimizer(model, learning_rate) if make_optimizer else adamw(model, learning_rate, weight_decay)
     entries = training_steps(
         model,
@@ -121,10 +121,10 @@ def training_steps(
     device = next(model.parameters()).device
     optimizer.zero_grad()
     for step in steps:
-        together = list(islice(source, taken))  # all that a step needs, so that the processes find the end at once
+        together = list(islice(source, taken))  # all of a step, so that the processes find the end together
         if len(together) < taken:
             read, needed = (step - steps[0]) * taken + len(together), len(steps) * taken
-            raise ValueError(f"batches ended after {read}: must be at least {needed} for steps={len(steps)}")
+            raise ValueError(f"batches ended after {read}: there must be at least {needed} for steps={len(steps)}")
         rate = learning_rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -88,7 +88,7 @@ def answer_figures(answers: Sequence[str], truths: Sequence[str]) -> dict[str, f
         ValueError: The numbers of answers and truths differ, or there are none.
     """
     if len(answers) != len(truths) or not truths:
-        raise ValueError(f"answers has {len(answers)} texts, truths {len(truths)}: must be as many, at least 1")
+        raise ValueError(f"answers has {len(answers)} texts, truths {len(truths)}: must be equal, and at least 1")
     pairs = list(zip(answers, truths, strict=True))
     return {
         "exact_match": sum(normalised(answer) == normalised(truth) for answer, truth in pairs) / len(pairs),

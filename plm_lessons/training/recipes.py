@@ -67,7 +67,7 @@ class Recipe:
         for name in ("steps", "batch_size", "accumulation_steps", "max_length", "task_limit"):
             check_whole(name, getattr(self, name), least=1)
         for name in ("warmup_steps", "cooldown_steps", "late_steps"):
-            check_whole(name, getattr(self, name), most=self.steps, why=", which is steps")
+            check_whole(name, getattr(self, name), most=self.steps, why=" = steps")
         for name in ("learning_rate", "max_gradient_norm"):
             check_number(name, getattr(self, name), 0, above=True)
         check_number("weight_decay", self.weight_decay, 0)
@@ -76,10 +76,10 @@ class Recipe:
         check_whole("seed", self.seed, most=2**31 - 1)
         check_whole("short_epochs", self.short_epochs)
         if self.short_epochs:
-            check_whole("short_length", self.short_length, least=1, most=self.max_length, why=", which is max_length")
-        self.learning_rate_of(1)  # refuses a schedule that cannot be
+            check_whole("short_length", self.short_length, least=1, most=self.max_length, why=" = max_length")
+        self.learning_rate_of(1)  # refuses an impossible schedule
         for name, value in vars(self).items():
-            if isinstance(value, np.generic):  # which neither JSON nor torch's generators take
+            if isinstance(value, np.generic):  # which neither JSON nor torch's generators accept
                 object.__setattr__(self, name, value.item())
 
     def learning_rate_of(self, step: int) -> float:
@@ -103,8 +103,8 @@ class Recipe:
         )
 
 
-# The spread of the first weights is larger than BERT's 0.02, which is meant for wider layers. And no dropout:
-# models this small are far from knowing the text by heart.
+# The spread of the initial weights is larger than BERT's 0.02, which is meant for wider layers. There is no dropout,
+# because models this small are far from knowing the text by heart.
 _TINY = {
     "hidden_size": 128,
     "num_hidden_layers": 4,
@@ -115,7 +115,7 @@ _TINY = {
     "attention_probs_dropout_prob": 0.0,
 }
 
-# Most steps read short rows. How many passes over the text that is depends on what a family puts in a row.
+# Most steps read short rows. How many passes over the text these make depends on what a family puts in a row.
 _SHORT_FIRST: dict[str, Any] = {"steps": 12000, "warmup_steps": 200, "learning_rate": 2e-3, "short_length": 32}
 
 SHIPPED: dict[str, Recipe] = {

@@ -82,7 +82,7 @@ def roberta_batches(
         order = torch.randperm(len(rows.input_ids), generator=seeded(int(seed) + epoch))
         for chosen in order.split(batch_size):
             input_ids, attention_mask = rows.input_ids[chosen], rows.attention_mask[chosen]
-            # A static mask is the dynamic one of an earlier epoch, met again.
+            # A static mask is the dynamic mask of an earlier epoch, used again.
             mask_epoch = epoch if copies is None else epoch % copies
             masked = dynamic_mask(
                 input_ids,

@@ -47,7 +47,7 @@ if sys.platform != "win32":
     import fcntl
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # with the weights, the model
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # these and the weights are the model
 
 
 class Stopped(Exception):
@@ -58,7 +58,7 @@ class Stopped(Exception):
     """
 
     def __init__(self, step: int, signal_number: int) -> None:
-        super().__init__(f"stopped after step {step}; the same command goes on from there")
+        super().__init__(f"stopped after step {step}; the same command resumes from there")
         self.signal_number = signal_number
 
 
@@ -101,11 +101,11 @@ class Run:
             (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER)
         ]:
             raise ValueError(
-                f"log_path={str(self.log_path)!r}: must be another file, for the run writes this one itself"
+                f"log_path={str(self.log_path)!r}: must be another file, because the run writes this one itself"
             )
         has_tasks = self.recipe.task_share or self.recipe.late_task_share
         if has_tasks and not (isinstance(self.source, CorpusText) and self.shard_characters >= SHARD):
-            raise ValueError("task_share and late_task_share must be 0 with a text of your own or in several shards")
+            raise ValueError("task_share and late_task_share must be 0 with your own text, or a text in several shards")
 
     @property
     def log_file(self) -> Path:
@@ -138,7 +138,7 @@ class Run:
             Stopped: The run was asked to stop; the same call resumes it.
             OSError: A file cannot be written. Files that were there before stay whole.
         """
-        settings = self.settings  # once, for a file may grow or go away while the text is in memory
+        settings = self.settings  # once, as a file may grow or disappear while the text is in memory
         with _alone_in(self.folder):
             return self._train(settings, progress)
 
@@ -280,7 +280,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise ValueError(f"{folder}: another process is training there") from None
         except OSError:
-            pass  # no locks here
+            pass  # this file system has no locks
         yield
     finally:
         os.close(handle)
@@ -292,7 +292,7 @@ def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:
 
     before, now = flat(about["settings"]), flat(settings)
     changed = [f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in now if now[name] != before.get(name)]
-    return "; ".join(changed) + ". Take those, or name another folder"
+    return "; ".join(changed) + ". Use the earlier settings, or name another folder"
 
 
 def _stop_signal(asked: list[int], device: torch.device) -> int:

@@ -46,7 +46,7 @@ def read_about(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as file:
             return json.loads(file.metadata()["about"])
     except (SafetensorError, TypeError, LookupError, ValueError) as error:
-        raise ValueError(f"{path}: not a whole state of training ({error})") from None
+        raise ValueError(f"{path}: not a whole training state ({error})") from None
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -58,16 +58,16 @@ def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -
     weights: dict[str, Tensor] = {}
     memory: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, "pt") as file:
-        for full_name in file.keys():  # noqa: SIM118, it is no dictionary
+        for full_name in file.keys():  # noqa: SIM118, it is not a dictionary
             part, name = full_name.split(".", 1)
             if part == "model":
                 weights[name] = file.get_tensor(full_name)
             else:
                 number, name = name.split(".", 1)
-                # Copied, for the optimiser keeps it: Windows replaces no file that is still mapped into memory.
+                # Copied, because the optimiser keeps it, and Windows replaces no file that is still mapped into memory.
                 memory.setdefault(int(number), {})[name] = file.get_tensor(full_name).clone()
     try:
         model.load_state_dict(weights)
         optimizer.load_state_dict(optimizer.state_dict() | {"state": memory})
     except (RuntimeError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: is the state of another model ({error})") from None
+        raise ValueError(f"{path}: must be the state of this model ({error})") from None

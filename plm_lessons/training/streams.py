@@ -63,7 +63,7 @@ class BatchStream:
             for shard, documents in only or self._shards(start.shard if epoch == start.epoch else 0):
                 only = [(shard, documents)] if shard == 0 else []
                 recipe = self.recipe.of_epoch(epoch)
-                recipe = dataclasses.replace(recipe, seed=(recipe.seed + shard) % 2**31)  # draws of its own
+                recipe = dataclasses.replace(recipe, seed=(recipe.seed + shard) % 2**31)  # each shard has its own draws
                 batches = family.batches(documents, self.tokenizer, recipe, epoch) if documents else iter(())
                 done = start.batch if (epoch, shard) == start[:2] else 0
                 for number, batch in enumerate(islice(batches, done, None), done + 1):
@@ -71,7 +71,7 @@ class BatchStream:
                     self.position = Position(epoch, shard, number)
                     yield batch
             if empty:
-                reason = "the tenth that is held out aside, the text gives not a single batch"
+                reason = "apart from the tenth that is held out, the text gives not a single batch"
                 needs = f"{self.recipe.family} needs at least {family.least_text}"
                 raise ValueError(f"{self.source.describe()}: {reason}: {needs}")
 

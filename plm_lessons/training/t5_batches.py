@@ -59,7 +59,9 @@ class TaskExamples:
         check_whole_texts(tokenizer)
         check_items("pairs", pairs, TextPair)
         if (ends := tokenizer.encode("").ids[-1:]) != [token_id(tokenizer, "</s>")]:
-            raise ValueError(f"tokenizer ends a text with {ends}: must end it with </s>, or what is written has no end")
+            raise ValueError(
+                f"tokenizer ends a text with {ends}: must end it with </s>, since otherwise no written text ends"
+            )
         sources, targets = (tokenizer.encode_batch_fast([pair[side] for pair in pairs]) for side in (0, 1))
         self.rows = [TextToText(source.ids, target.ids) for source, target in zip(sources, targets, strict=True)]
 
@@ -109,7 +111,9 @@ class SpanExamples:
         for number, document in enumerate(documents):
             ids = whole_numbers(f"documents[{number}]", document)
             if max(ids, default=0) >= lowest:
-                raise ValueError(f"documents[{number}] holds {max(ids)}: must be below {lowest}, where sentinels begin")
+                raise ValueError(
+                    f"documents[{number}] holds {max(ids)}: must be below {lowest}, where the sentinels begin"
+                )
             tokens += ids
         self.rows = [tokens[start : start + length] for start in range(0, len(tokens) - 1, length)]
         self.noise = {"noise_density": noise_density, "mean_span_length": mean_span_length}

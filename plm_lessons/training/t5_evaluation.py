@@ -36,7 +36,7 @@ def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
         if "labels" not in inputs:
-            raise ValueError(f"batches: must have labels, this one has {', '.join(inputs)}")
+            raise ValueError(f"batches: must have labels, but this one has {', '.join(inputs)}")
         asked = inputs["labels"] != -100
         with evaluation_mode(model):
             logits, truth = model(**inputs).logits[asked].float(), inputs["labels"][asked].long()
@@ -44,7 +44,7 @@ def evaluate_targets(model: T5ForConditionalGeneration, batches: Iterable[Batch]
         hits += (logits.argmax(-1) == truth).sum().item()
         tokens += len(truth)
     if not tokens:
-        raise ValueError("batches: there is nothing to predict in them")
+        raise ValueError("batches: must hold something to predict")
     return {"loss": loss / tokens, "accuracy": hits / tokens, "tokens": tokens}
 
 
@@ -107,7 +107,7 @@ def task_figures(task: Task, written: Sequence[str], targets: Sequence[str]) -> 
         ValueError: The numbers of texts and targets differ, or there are none.
     """
     if len(written) != len(targets) or not targets:
-        raise ValueError(f"written has {len(written)} texts, targets {len(targets)}: must be as many, at least 1")
+        raise ValueError(f"written has {len(written)} texts, targets {len(targets)}: must be equal, and at least 1")
     pairs = list(zip(written, targets, strict=True))
     if task.answers is None:
         return {"rouge_l": float(np.mean([rouge_l(text, target) for text, target in pairs]))}

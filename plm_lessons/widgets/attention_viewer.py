@@ -127,7 +127,7 @@ class _Sentences(Checked):
             except ValueError as error:
                 raise WidgetValueError(f"{rule}; sentence {number}: {error}") from error
             if shapes(packed[number]) != shapes(packed[0]):
-                found = f"{shapes(packed[number])}, not {shapes(packed[0])} as the first"
+                found = f"{shapes(packed[number])}, not {shapes(packed[0])} like the first"
                 raise WidgetValueError(f"{rule}; sentence {number} has (layers, heads) {found}")
         return tuple(packed)
 
@@ -200,7 +200,7 @@ class AttentionViewer(LessonWidget):
         if now["kind"] not in sentence["attentions"]:
             kinds = ", ".join(map(repr, sentence["attentions"]))
             raise WidgetValueError(
-                f"{type(self).__name__}.kind must be one that is there: {kinds}, got {now['kind']!r}"
+                f"{type(self).__name__}.kind must be one that the sentence has: {kinds}, got {now['kind']!r}"
             )
         for name, limit in zip(("layer", "head"), shapes(sentence)[now["kind"]], strict=True):
             below(name, limit)

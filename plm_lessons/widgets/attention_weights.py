@@ -96,7 +96,7 @@ def _checked_weights(kind: str, found: Any, queries: int, keys: int) -> np.ndarr
     try:
         layers = [np.asarray(layer) for layer in found]
         weights = np.stack(layers)
-    except (TypeError, ValueError, RuntimeError) as error:  # of numpy, and of tensors which it cannot read
+    except (TypeError, ValueError, RuntimeError) as error:  # from numpy, also for tensors that it cannot read
         raise ValueError(f"{kind}: the weights must be nested lists of numbers, {wanted}") from error
     if weights.ndim == 5 and weights.shape[1] == 1:
         weights = weights[:, 0]
@@ -137,7 +137,7 @@ class PackedSentence(dict[str, Any]):
 def pack_sentence(sentence: Any) -> PackedSentence:
     """Check and pack one sentence for the page; raises ValueError for what makes no sense."""
     if isinstance(sentence, PackedSentence):
-        return sentence  # traitlets validates a value again when all the others are there
+        return sentence  # traitlets validates a value again when all others are set
     needed, others = {"tokens", "attentions"}, {"name", "target_tokens"}
     if not isinstance(sentence, Mapping) or not needed <= set(sentence) <= needed | others:
         got = sorted(map(str, sentence)) if isinstance(sentence, Mapping) else type(sentence).__name__
@@ -149,7 +149,7 @@ def pack_sentence(sentence: Any) -> PackedSentence:
         raise ValueError(f"attentions must have some of {KINDS}, got {sorted(map(str, kinds))}")
     target = sentence.get("target_tokens")
     if (target is None) != (set(kinds) == {"encoder"}):
-        raise ValueError(f"target_tokens must be there for decoder and cross, and only then; kinds: {sorted(kinds)}")
+        raise ValueError(f"target_tokens must be given with decoder or cross, and only then; kinds: {sorted(kinds)}")
     target = [] if target is None else _checked_tokens("target_tokens", target)
     name = sentence.get("name", " ".join(tokens))
     if not isinstance(name, str) or not name:

@@ -34,8 +34,8 @@ import traitlets
 
 from plm_lessons.checks import check_text, told
 
-# Whoever comes to a page of Sphinx from its search finds the words that were sought marked in every text, even in style
-# sheets and data, which then no longer work. Elements of this class are left alone.
+# When a reader comes to a page from Sphinx's search, Sphinx marks the search terms in every text, even in style sheets
+# and data, which then no longer work. It leaves elements of this class alone.
 UNMARKED = "nohighlight"
 
 
@@ -78,7 +78,7 @@ class Number(Checked):
         self.low, self.high = low, high
 
     def validate(self, obj: Any, value: Any) -> float:
-        # Compared before it is made a float, for which it may be too large. Also refuses NaN.
+        # Compared before it becomes a float, for which it may be too large. This also refuses NaN.
         if not is_real(value) or not self.low <= value <= self.high:
             raise self.refuse(obj, value)
         return float(value) + 0.0  # -0.0 becomes 0.0

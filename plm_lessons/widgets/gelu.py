@@ -170,7 +170,7 @@ class GeluWidget(LessonWidget):
         lines = {name: [(x, seen(name, x)) for x in xs] for name in self.curves}
         heights = [y for points in lines.values() for _, y in points]
         low, high = min([0.0, *heights]), max([0.0, *heights])
-        # The misplaced bracket leaves every useful range; the table still tells its value.
+        # The misplaced bracket leaves every useful range; the table still shows its value.
         floor, ceiling = {"function": (-1.0, 6.0), "derivative": (-2.0, 3.0)}.get(self.view, (low, high))
         low, high = max(low, floor), min(high, ceiling)
         if low == high:
@@ -192,7 +192,7 @@ class GeluWidget(LessonWidget):
         steps = sorted({round(most ** (i / 159)) for i in range(160)})
         spread = {k: 2 * abs(x) * math.sqrt(chance * (1 - chance) / k) for k in steps}
         means = [(k, x * kept[k - 1] / k) for k in steps if k <= n]
-        # As high as what is drawn: where nearly every mask is 0, the mean of few is already small beside x.
+        # Only as high as what is drawn: where nearly every mask is 0, even the mean of a few is small beside x.
         heights = (-0.1, 0.1, expected - spread[1], expected + spread[1], *(mean for _, mean in means))
         y_range = (1.08 * min(heights), 1.08 * max(heights))
         drawing = Drawing((1, most), y_range, TEXT["draws"], TEXT["axis"]["masks"], log_x=True)

@@ -24,7 +24,7 @@ from plm_lessons.widgets.tokenization import MASK_TOKENS, packed, shipped, token
 UNITS = ("tokens", "words", "ngrams", "spans")
 MOST_TOKENS, MOST_CHARACTERS, MOST_EPOCHS = 128, 600, 400
 FATES = ("mask", "random", "kept")
-NGRAM_SHARES = (6 / 11, 3 / 11, 2 / 11)  # ALBERT draws n-grams of n words as often as 1/n
+NGRAM_SHARES = (6 / 11, 3 / 11, 2 / 11)  # ALBERT draws n-grams of n words in proportion to 1/n
 TEXT: dict[str, Any] = {
     "title": "Masking patterns",
     "position": "position of the token",
@@ -146,7 +146,7 @@ class MaskingPatternsWidget(LessonWidget):
 
     text = _Text(
         START,
-        f"a text of at most {MOST_CHARACTERS} characters that makes 2 to {MOST_TOKENS} tokens, with one at least that "
+        f"a text of at most {MOST_CHARACTERS} characters that makes 2 to {MOST_TOKENS} tokens, of which at least one "
         "may be chosen",
     )
     # The page gets the pieces themselves.
@@ -237,7 +237,7 @@ class MaskingPatternsWidget(LessonWidget):
             start = words[first][0]
             passed = sum(draws[3 * len(numbers) + start] >= share for share in accumulate(NGRAM_SHARES[:-1]))
             last = first
-            if self.unit == "ngrams":  # as far as words stand side by side
+            if self.unit == "ngrams":  # as long as the words are adjacent
                 while last - first < passed and words[last + 1 :] and words[last + 1][0] == words[last][1]:
                     last += 1
             while last >= first and len(taken) + words[last][1] - start > count:

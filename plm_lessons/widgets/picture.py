@@ -15,7 +15,7 @@ WIDTH, PLOT_HEIGHT = 440, 232
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 24, 36
 KEY_LINE = 18
 
-# Light and dark. The same as in common.css, where the live widget's colours stand.
+# Light and dark. The same as in common.css, which has the live widget's colours.
 COLOURS = {
     "page": ("#fff", "#161b22"),
     "ink": ("#1c2733", "#e6ebf0"),
@@ -55,7 +55,7 @@ def written(value: float, digits: int = 5) -> str:
 
 def ticks(low: float, high: float, count: int) -> list[float]:
     """Round positions from low to high, about `count` of them, in steps of 1, 2 or 5 times a power of ten."""
-    rough = (high - low) / max(count, 3)  # a step is up to 2.5 times that: with fewer, none might lie inside
+    rough = (high - low) / max(count, 3)  # a step is up to 2.5 times that: with fewer, no tick might lie inside
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

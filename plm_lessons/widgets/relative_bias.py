@@ -20,13 +20,13 @@ from plm_lessons.widgets.picture import Drawing, figure, table, written
 WORDS = ["the", "small", "cat", "sat", "on", "the", "old", "mat", "and", "slept", "all", "day"]
 MODES = ("t5", "relative_key", "absolute")
 DIRECTIONS = ("bidirectional", "one-sided")
-HEADS = 3  # illustrative ones of T5
+HEADS = 3  # illustrative ones, for T5
 MOST_SHIFT = 20
 # The trait that holds a design's trained scores.
 TRAINED = {"t5": "values", "relative_key": "relative_key_scores", "absolute": "absolute_scores"}
 MOST_HEADS = 128
 MOST_BUCKETS = 32
-LARGEST = 1e6  # of a score: what is further from 0 has no room beside an axis
+LARGEST = 1e6  # the largest score: numbers further from 0 have no room beside an axis
 SCORES = "finite numbers from -1e6 to 1e6"
 TEXT: dict[str, Any] = {
     "title": "Attention and position: three ways to score a pair",
@@ -62,7 +62,7 @@ def bucket(distance: int, bidirectional: bool = True, num_buckets: int = 32, max
     far = abs(distance) if bidirectional else max(0, -distance)
     found = far
     if far >= exact:
-        # In float32 as in T5's code: on the border of two buckets rounding decides. The logarithm is rounded once.
+        # In float32, as in T5's code: at the border of two buckets, rounding decides. The logarithm is rounded once.
         share = np.float32(math.log(np.float32(far / exact))) / np.float32(math.log(max_distance / exact))
         found = min(per_direction - 1, exact + int(share * np.float32(per_direction - exact)))
     return found + (per_direction if bidirectional and distance > 0 else 0)

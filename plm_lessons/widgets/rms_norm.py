@@ -47,7 +47,7 @@ class Moments(NamedTuple):
 def moments(vector: Sequence[float]) -> Moments:
     """The moments of a non-empty vector."""
     n, first = len(vector), vector[0]
-    # Counted from the first, so that the mean of equal numbers is exactly that number.
+    # Relative to the first, so that the mean of equal numbers is exactly that number.
     mean = first + sum(x - first for x in vector) / n
     return Moments(mean, sum((x - mean) ** 2 for x in vector) / n, sum(x * x for x in vector) / n)
 

@@ -271,7 +271,7 @@ class SentencePairs(LessonWidget):
         """A drawing of how many pairs of each task and label share how many words."""
         kinds = {(task, label): 2 * TASKS.index(task) + label for task in tasks for label in (0, 1)}
         counts = Counter((p["task"], p["label"], len(shared_words(p["first"], p["second"]))) for p in self.pairs)
-        most = max(4, *(shared for _, _, shared in counts))  # the axes count wholes from 4 on
+        most = max(4, *(shared for _, _, shared in counts))  # from 4 on, the axes count in whole numbers
         tallest = max(4, *counts.values())
         key = [(kind, f"{TEXT['short'][task]}, {TEXT['says'][task][label]}") for (task, label), kind in kinds.items()]
         drawing = Drawing((-0.5, most + 0.5), (0, 1.08 * tallest), TEXT["shared"], TEXT["pairs"], key)

@@ -155,7 +155,7 @@ def test_what_is_finished_is_published_and_other_work_is_not_taken_for_it(
     assert train_checkpoints.main(command) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "albert").iterdir()} == made
     monkeypatch.setitem(train_checkpoints.SHIPPED, "albert", dataclasses.replace(recipe, seed=1))
-    with pytest.raises(ValueError, match="made by another recipe"):
+    with pytest.raises(ValueError, match="made with another recipe"):
         train_checkpoints.main(command)
 
 

@@ -4,8 +4,8 @@ python tools/train_checkpoints.py            # all four, one after the other
 python tools/train_checkpoints.py bert t5
 
 Each is trained in build/checkpoints/NAME by the engine behind `python -m plm_lessons pretrain`. If it is interrupted,
-the same command goes on there, and comes to the same weights as if it had never stopped. What is finished there is only
-measured on the held-out split, and put into plm_lessons/checkpoints/NAME.
+the same command resumes it there, and the weights are the same as if it had never stopped. A model that is finished
+there is only measured on the held-out split, and copied to plm_lessons/checkpoints/NAME.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from plm_lessons.training.t5_evaluation import commonest_answer, task_figures, w
 
 ROOT = Path(__file__).parent.parent
 TITLES = {"bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT", "t5": "T5"}
-CHECKED = 2  # held-out batches of Wikipedia that a card has separate figures for, so that they are soon repeated
+CHECKED = 2  # held-out Wikipedia batches for which a card gives separate figures, quick to reproduce
 Figures = dict[str, dict[str, float]]
 
 
@@ -46,12 +46,12 @@ def train(name: str, folder: Path) -> None:
     """Train a model to the end, or resume its training; do nothing if it is finished.
 
     Raises:
-        ValueError: The model in the folder was made by another recipe.
+        ValueError: The model in the folder was made with another recipe.
     """
     if not (folder / WEIGHTS).exists():
         Run(SHIPPED[name], folder, log_every=20, evaluate_every=400, evaluation_batches=16).execute()
     elif json.loads((folder / RECIPE).read_text(encoding="utf-8"))["recipe"] != dataclasses.asdict(SHIPPED[name]):
-        raise ValueError(f"{folder} holds a model made by another recipe: remove it first")
+        raise ValueError(f"{folder} holds a model made with another recipe: remove it first")
 
 
 def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None:
@@ -232,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHIPPED)}; by default all")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "checkpoints", help="where they are trained")
-    parser.add_argument("--out", type=Path, default=CHECKPOINTS, help="folder of the folders that ship")
+    parser.add_argument("--out", type=Path, default=CHECKPOINTS, help="folder that holds the finished ones")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in SHIPPED:

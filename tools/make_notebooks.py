@@ -244,9 +244,7 @@ def problems(path: Path) -> list[str]:
         output.data["text/html"] for cell in code for output in cell.outputs if "text/html" in output.get("data", {})
     ]
     if any(with_present_code(page) != page for page in pages):
-        found.append(
-            "holds a widget whose script or style is not the package's: --no-execute puts the current ones in"
-        )
+        found.append("holds a widget whose script or style is not the package's: --no-execute puts the current ones in")
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(counts) + 1)):
         found.append("was not run once from top to bottom")

@@ -17,7 +17,7 @@ CONFIG = "title: A book\nonly_build_toc_files: true\nexecute:\n  execute_noteboo
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book of one page, in the place of this one."""
+    """A book of one page, in place of this one."""
     for name, text in {
         "_config.yml": CONFIG,
         "_toc.yml": "format: jb-book\nroot: book/index\n",

@@ -244,7 +244,7 @@ def test_limits_are_said_and_nothing_moves(widget: Widget) -> None:
         widget.press("Shift all by +1")
     widget.assert_shows(components=[x + 6 for x in START["components"]])
     widget.press("Shift all by +1")
-    expect(widget.message).to_contain_text("Components stay within \u221210 to 10")
+    expect(widget.message).to_contain_text("Components must be from \u221210 to 10")
     widget.assert_shows(components=[x + 6 for x in START["components"]])
     widget.press("Start again")
     expect(widget.message).to_have_text("")
@@ -253,7 +253,7 @@ def test_limits_are_said_and_nothing_moves(widget: Widget) -> None:
             widget.press(name)
         expect(widget.message).to_have_text("")
         widget.press(name)
-        expect(widget.message).to_contain_text("The scale stays from")
+        expect(widget.message).to_contain_text("The scale must be from")
         widget.assert_shows(log10_scale=power)
 
 

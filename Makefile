@@ -1,7 +1,7 @@
 # The book's commands. `make` alone lists them.
 #
-# Everything is installed into .venv. A file written at the end of each installation says that it is complete, and where
-# it lies, so that a second run is quick and an interrupted one is done again.
+# Everything is installed into .venv. A file written at the end of each installation records that it is complete and
+# where it is, so that a second run is quick and an interrupted installation is repeated.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -12,19 +12,19 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DATA_INSTALLED := $(VENV)/.data-installed
-# `CI=true` and `SERVE=0` build the book without serving it.
+# With `CI=true` or `SERVE=0` the book is built but not served.
 SERVE ?= $(if $(filter true 1,$(CI)),0,1)
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 
-# Packages that only torch's CUDA build on Linux needs. They stay out of requirements.txt: pip takes them where torch asks for
-# them, and a machine with a CPU build of torch (or a Mac) does without several gigabytes.
+# Packages that only torch's CUDA build on Linux needs. They stay out of requirements.txt: pip installs them if torch asks
+# for them, and a machine with a CPU build of torch (or a Mac) is spared several gigabytes.
 CUDA := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
 	nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
 	nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx triton
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint lab notebooks checkpoints lock
-# The programs in .venv begin with the path of its Python: no use where that is gone, or the folder has moved.
+# The programs in .venv begin with the path of its Python: they are useless if that is gone or the folder has moved.
 ifneq ($(shell $(PY) -c 'import pip' 2>/dev/null && cat $(INSTALLED) 2>/dev/null),$(CURDIR))
 .PHONY: $(INSTALLED)
 endif
@@ -56,10 +56,10 @@ lab: $(INSTALLED)  ## install and open JupyterLab
 	$(PIP) install --constraint requirements.txt jupyterlab==$(JUPYTERLAB)
 	$(PY) -m jupyterlab book
 
-notebooks: $(INSTALLED) $(DATA_INSTALLED)  ## run the notebooks from clean and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
+notebooks: $(INSTALLED) $(DATA_INSTALLED)  ## run the notebooks afresh and store their outputs (NOTEBOOK=book/bert.ipynb: only that one)
 	$(PY) tools/make_notebooks.py $(NOTEBOOK)
 
-checkpoints: $(INSTALLED)  ## train the small models that ship with the package (half an hour to an hour and a quarter each; goes on where it was interrupted)
+checkpoints: $(INSTALLED)  ## train the small models that ship with the package (half an hour to an hour and a quarter each; resumes where it was interrupted)
 	$(PY) tools/train_checkpoints.py
 
 lock:  ## compile requirements.in to requirements.txt (needs uv; UPGRADE=--upgrade takes the newest versions)
@@ -71,7 +71,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 		echo "Python 3.10 or newer is needed, and none was found. Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "This Python lacks the modules venv and ensurepip. On Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
-	@# An environment that is broken (an interrupted installation, a Python that is gone) or moved is made anew.
+	@# An environment that is broken (an interrupted installation, a Python that is gone) or was moved is made anew.
 	@{ $(PY) -m pip --version >/dev/null 2>&1 && grep -qF "$(CURDIR)/$(VENV)" $(VENV)/bin/activate; } || \
 		{ echo "Making $(VENV)"; "$(PYTHON)" -m venv --clear $(VENV); }
 	@echo "Installing what the book needs into $(VENV); the first time this takes some minutes"

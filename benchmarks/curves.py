@@ -1,7 +1,7 @@
-"""Do both learn the same? Losses of training from the same weights on the same batches, with dropout of one's own.
+"""Do both learn the same? Training losses from the same weights on the same batches, each side with its own dropout.
 
-Dropout falls on other places on either side, so the losses cannot be equal. They must differ no more than those of one
-side with another seed do.
+Dropout hits different places on the two sides, so the losses cannot be equal. They should differ no more than those of
+one side with different seeds.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from plm_lessons.training.large_batches import Batch, accumulate_gradients
 from plm_lessons.training.optimization import adamw
 
 SEEDS = (0, 1, 2)  # of dropout
-WINDOWS = 6  # of the curve, of equal length
+WINDOWS = 6  # parts of the curve, of equal length
 ROWS, LENGTH = 32, 64
-DOCUMENTS = 16  # to a step; they make more rows than it takes
+DOCUMENTS = 16  # per step; they make more rows than a step takes
 
 
 def training_batches(steps: int) -> tuple[BertConfig, list[tuple[Batch, Batch]]]:
-    """A small shape, and batches of masked text as we take them and as `transformers` does."""
+    """Return a small configuration, and batches of masked text in our form and in that of `transformers`."""
     tokenizer = load_tokenizer("wordpiece")
     generator = torch.Generator().manual_seed(0)
     texts = encode_documents(tokenizer, documents("wikipedia", "train")[: DOCUMENTS * steps])
@@ -59,7 +59,7 @@ def training_batches(steps: int) -> tuple[BertConfig, list[tuple[Batch, Batch]]]
 def losses(
     config: BertConfig, batches: list[tuple[Batch, Batch]], seed: int, ours: bool, precision: str
 ) -> list[float]:
-    """Of each step, with AdamW as BERT has it; the seed fixes dropout, and the weights are always the same."""
+    """Return the loss of each step, with AdamW as in BERT; the seed fixes dropout, and weights are always the same."""
     model: Any = BertForMaskedLM(config)
     if not ours:
         model = as_transformers(model)
@@ -79,7 +79,7 @@ def losses(
 
 
 def compare_curves(steps: int, precision: str = "auto") -> dict[str, Any]:
-    """The losses of all steps, by side and seed of dropout; `precision` is that of ours, see `mixed_precision`."""
+    """Return the losses of all steps, by side and dropout seed; `precision` is that of ours, see `mixed_precision`."""
     config, batches = training_batches(steps)
     return {
         side: {seed: losses(config, batches, seed, side == "ours", precision) for seed in SEEDS}
@@ -88,7 +88,7 @@ def compare_curves(steps: int, precision: str = "auto") -> dict[str, Any]:
 
 
 def curves_table(found: dict[str, Any]) -> str:
-    """Mean losses of parts of the curve, mean and deviation over the seeds, and how far apart the sides are."""
+    """Return a table: mean losses of parts of the curve, mean and deviation over the seeds, and their difference."""
     lines = [
         "| steps | loss, ours | loss, transformers | difference | in standard errors |",
         "| :-- | --: | --: | --: | --: |",

@@ -1,8 +1,8 @@
-"""How fast this package trains, reads and writes, against `transformers` on the same machine in the same run.
+"""How fast this package trains, reads and writes, compared with `transformers` on the same machine in the same run.
 
-    python benchmarks/speed.py                       all sections, a Markdown table
+    python benchmarks/speed.py                       all sections, as a Markdown table
     python benchmarks/speed.py --sections generate --repeats 9 --json times.json
-    python benchmarks/speed.py --curves              do both also learn the same? (some minutes)
+    python benchmarks/speed.py --curves              do both also learn the same? (takes some minutes)
 
 Both sides have the same shape and the same weights, and do the same work: see README.md beside this file.
 """
@@ -37,16 +37,16 @@ LEARNING_RATE = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """The sizes that are run.
+    """The sizes of what is run.
 
     Attributes:
-        bert, t5: The shapes.
-        batch_size, length: Of the texts that BERT reads, and T5's sources in training.
-        predicted: Masked positions in each, 15 %.
-        target_length: Of T5's targets in training.
-        source_length, new_tokens: What `generate` reads and writes.
-        matrix: Of the product that measures the machine's peak.
-        precision: Of our training: see `mixed_precision`.
+        bert, t5: The configurations of the models.
+        batch_size, length: The number and length of the texts that BERT reads, and of T5's sources in training.
+        predicted: The number of masked positions in each text, 15 % of them.
+        target_length: The length of T5's targets in training.
+        source_length, new_tokens: The numbers of tokens that `generate` reads and writes.
+        matrix: The size of the square matrices whose product measures the machine's peak.
+        precision: The precision of our training: see `mixed_precision`.
     """
 
     bert: BertConfig
@@ -65,7 +65,7 @@ REFERENCE = Work(
     BertConfig(
         vocab_size=8192, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024
     ),
-    # Without an end token all texts are of full length.
+    # Without an end token all texts have the full length.
     T5Config(
         vocab_size=8192, d_model=256, d_kv=64, d_ff=1024, num_layers=4, num_decoder_layers=4, num_heads=4,
         eos_token_id=None,
@@ -86,11 +86,11 @@ class Row:
 
     Attributes:
         section, name: What was run.
-        tokens: How many are read or written in one run.
-        multiply_adds: Of matrix products in one of our runs; None where memory, not arithmetic, sets the limit.
+        tokens: How many tokens are read or written in one run.
+        multiply_adds: Those of the matrix products in one of our runs; None if they are not counted.
         ours, theirs: Seconds of each run.
-        precision: What our products are computed in.
-        note: What else was found.
+        precision: The precision of our products.
+        note: A remark for the table.
     """
 
     section: str
@@ -104,7 +104,7 @@ class Row:
 
 
 def masked_batch(work: Work) -> tuple[Batch, Batch]:
-    """Random words with 15 % of the places masked, as we take them and as `transformers` does."""
+    """Return random words with 15 % of the positions masked, in our form and in that of `transformers`."""
     generator = torch.Generator().manual_seed(0)
     shape = work.batch_size, work.length
     words = torch.randint(5, work.bert.vocab_size, shape, generator=generator)
@@ -117,7 +117,7 @@ def masked_batch(work: Work) -> tuple[Batch, Batch]:
 
 
 def our_step(model: Any, batch: Batch, work: Work) -> Callable[[], object]:
-    """A step of training as `training.pretraining` takes it, but for clipping, which the other side has not either."""
+    """Return a training step as in `training.pretraining`, but without clipping, which the other side lacks too."""
     optimizer = adamw(model.train(), LEARNING_RATE)
 
     def step() -> None:
@@ -129,7 +129,7 @@ def our_step(model: Any, batch: Batch, work: Work) -> Callable[[], object]:
 
 
 def their_step(model: Any, batch: Batch, bfloat16: bool = False) -> Callable[[], object]:
-    """The loop that one would write: AdamW with its defaults, float32 unless told otherwise."""
+    """Return a step of the loop that one would write: AdamW with its defaults, float32 unless told otherwise."""
     optimizer = torch.optim.AdamW(model.train().parameters(), LEARNING_RATE)
 
     def step() -> None:
@@ -143,19 +143,19 @@ def their_step(model: Any, batch: Batch, bfloat16: bool = False) -> Callable[[],
 
 
 def products_of_a_step(work: Work, predicted: int, last_layer_everywhere: bool) -> int:
-    """Multiply-adds of matrix products in a step of training: the backward pass does twice as many as the forward."""
+    """Count multiply-adds of matrix products in a training step: twice as many backward as forward."""
     forward = count_multiply_adds(work.bert, "masked_lm", work.length, predicted)
     products = sum(forward.values())
     if not last_layer_everywhere:
-        # A position that is not predicted needs no query, scores, output and feed-forward network of the last layer,
-        # only key and value, which are half of "attention".
+        # In the last layer, a position that is not predicted needs only its key and value, which are half of
+        # "attention": no query, scores, output or feed-forward network.
         layer = forward["attention"] / 2 + forward["attention scores"] + forward["feed-forward"]
         products -= round(layer / work.bert.num_hidden_layers * (1 - predicted / work.length))
     return 3 * work.batch_size * products
 
 
 def pretraining(work: Work, repeats: int) -> Iterator[Row]:
-    """Masked language modelling with BERT; ours also without each of the things that make it fast."""
+    """Time masked language modelling with BERT; ours also without some of the things that make it fast."""
     batch, their_batch = masked_batch(work)
     model = BertForMaskedLM(work.bert)
     theirs = as_transformers(model)
@@ -193,7 +193,7 @@ def pretraining(work: Work, repeats: int) -> Iterator[Row]:
 
 
 def forward(work: Work, repeats: int) -> Iterator[Row]:
-    """Reading only, in float32, without gradients."""
+    """Time reading alone, in float32, without gradients."""
     batch, their_batch = masked_batch(work)
     model = BertForMaskedLM(work.bert).eval()
     theirs = as_transformers(model).eval()
@@ -219,7 +219,7 @@ def forward(work: Work, repeats: int) -> Iterator[Row]:
 
 
 def t5(work: Work, repeats: int) -> Iterator[Row]:
-    """Training with given targets: all as long as can be, and of any length, filled up as a batch of tasks is."""
+    """Time training with given targets: all of full length, then of any length, padded as in a batch of tasks."""
     generator = torch.Generator().manual_seed(0)
     batch = {
         name: torch.randint(2, work.t5.vocab_size, (work.batch_size, length), generator=generator)
@@ -243,7 +243,7 @@ def t5(work: Work, repeats: int) -> Iterator[Row]:
 
 
 def generate(work: Work, repeats: int) -> Iterator[Row]:
-    """Writing, greedily and with beams; the texts must be the same."""
+    """Time writing, greedily and with beams; the note says whether both sides write the same tokens."""
     model = T5ForConditionalGeneration(work.t5).eval()
     theirs = as_transformers(model).eval()
     generator = torch.Generator().manual_seed(0)
@@ -259,7 +259,7 @@ def generate(work: Work, repeats: int) -> Iterator[Row]:
                 options = {**options, "length_penalty": None}
             return theirs.generate(ids, do_sample=False, **options)
 
-        note = "same tokens" if torch.equal(ours(), other()) else "OTHER TOKENS"
+        note = "same tokens" if torch.equal(ours(), other()) else "DIFFERENT TOKENS"
         seconds = take_turns({"ours": ours, "theirs": other}, repeats)
         name = f"T5, {rows} text{'s' * (rows > 1)}, " + ("greedy" if num_beams == 1 else f"{num_beams} beams")
         yield Row("generate", name, rows * work.new_tokens, None, seconds["ours"], seconds["theirs"], "float32", note)
@@ -269,7 +269,7 @@ SECTIONS = {"pretraining": pretraining, "forward": forward, "t5": t5, "generate"
 
 
 def table(rows: list[Row], peaks: dict[str, float]) -> str:
-    """Tokens a second of both sides, the ratio, and what share of the machine's matrix product we reach."""
+    """Return a table: both sides' tokens per second, their ratio, and our share of the machine's matrix product."""
     lines = [
         "| work | ours, tokens/s | transformers, tokens/s | ratio | share of matmul peak | note |",
         "| :-- | --: | --: | --: | --: | :-- |",
@@ -283,18 +283,20 @@ def table(rows: list[Row], peaks: dict[str, float]) -> str:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     choices = ", ".join(SECTIONS)
-    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help=f"of {choices}")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each, of which the median counts (%(default)s)")
-    parser.add_argument("--threads", type=int, help="of torch (as many as it chooses)")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of our training (%(default)s)")
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help=f"some of {choices}")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each; the median counts (%(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="precision of our training (%(default)s)"
+    )
     parser.add_argument("--keep-memory", action="store_true", help="keep freed memory, on both sides: see README.md")
     parser.add_argument("--json", type=Path, help="also write all times into this file")
-    parser.add_argument("--tiny", action="store_true", help="sizes that only show whether the programme runs")
+    parser.add_argument("--tiny", action="store_true", help="sizes that only show whether the program runs")
     parser.add_argument("--curves", action="store_true", help="compare the losses of training instead of the speed")
-    parser.add_argument("--steps", type=int, default=300, help="of --curves (%(default)s)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps for --curves (%(default)s)")
     options = parser.parse_args(arguments)
     for name in ("repeats", "steps", "threads"):
         if getattr(options, name) is not None and getattr(options, name) < 1:

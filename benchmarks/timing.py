@@ -1,4 +1,4 @@
-"""How two programs are timed against each other, and what the machine can do at best."""
+"""How two programs are timed against each other, and what the machine can reach at best."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ CPU = torch.device("cpu")
 
 
 def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run, `repeats` times, after one that does not count.
+    """Return the seconds that each run takes, `repeats` times, after one that does not count.
 
-    They take turns, in an order that is reversed each time, so that whatever else the machine does falls on all alike.
+    The runs take turns, in an order that is reversed each time, so that whatever else the machine does affects all of
+    them alike.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -38,13 +39,13 @@ def take_turns(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
 
 
 def training_precision(precision: str = "auto") -> str:
-    """What `mixed_precision` chooses on this machine."""
+    """Return the precision that `mixed_precision` chooses on this machine."""
     with mixed_precision(CPU, precision):
         return "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
 
 
 def matmul_peaks(size: int, training: str, repeats: int = 15) -> dict[str, float]:
-    """The most multiply-adds a second that a product of square matrices reaches, in float32 and that of training."""
+    """Return the most multiply-adds per second of a product of square matrices, in float32 and in `training`."""
     left, right, peaks = torch.randn(size, size), torch.randn(size, size), {}
     for precision in dict.fromkeys(("float32", training)):
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
@@ -53,14 +54,14 @@ def matmul_peaks(size: int, training: str, repeats: int = 15) -> dict[str, float
 
 
 def as_transformers(model: Any) -> Any:
-    """The model of `transformers` with the same name and weights."""
+    """Return the model of `transformers` with the same name and weights."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         return getattr(transformers, type(model).__name__).from_pretrained(folder)
 
 
 def processor() -> str:
-    """The processor's name, as Linux or else Python knows it."""
+    """Return the processor's name as Linux or, on other systems, Python knows it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text(encoding="utf8").splitlines():
@@ -70,7 +71,7 @@ def processor() -> str:
 
 
 def machine(peaks: Mapping[str, float], training: str) -> dict[str, Any]:
-    """What the results depend on."""
+    """Return what the results depend on."""
     return (
         {
             "processor": processor(),
@@ -90,5 +91,5 @@ def machine(peaks: Mapping[str, float], training: str) -> dict[str, Any]:
 
 
 def median_ratio(theirs: list[float], ours: list[float]) -> float:
-    """How many times faster we are: the ratio of the medians."""
+    """Return how many times as fast we are: the ratio of the medians."""
     return statistics.median(theirs) / statistics.median(ours)

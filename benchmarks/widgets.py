@@ -1,24 +1,24 @@
-"""How quickly widgets follow a hand, and how soon and how heavy the pages are that hold them.
+"""How quickly widgets respond, how soon the pages that hold them are live, and how heavy these pages are.
 
     python benchmarks/widgets.py            every widget by itself
-    python benchmarks/widgets.py --book     and the pages of the built book (built first where it is out of date)
+    python benchmarks/widgets.py --book     and the pages of the built book (built first if it is out of date)
 
-In headless Chromium, for a processor that is four times slower than the one at hand, as the developer tools do it for
-"a mid-range phone".
+Measured in headless Chromium, for a processor four times slower than this one, as the developer tools do for "a
+mid-range phone".
 
-* *A move.* Each slider of a widget, in each view, is set to 60 places in turn, three times over. Counted is what
-  the page's main thread works from the event to the painted frame: script, style, layout and paint, less what a frame
-  costs in which nothing moves. The thread's own clock is read and multiplied by four, so that other programs do not
-  count. The slider with the highest 95th percentile is then measured once more, on a page of its own, for the highest
-  of many is high by chance, too; these are the times in the table. Target: 16 ms.
-* *Live.* A page is opened at one of its widgets, as a link into the chapter does, with the browser slowed down four
-  times. From the start of the document, fetched from this machine: how long until it is read to its end, until that
-  widget is live, and until all are; the widgets out of sight wait until the browser is idle. Medians of five loads, of
-  the widget that comes last. The clock on the wall is read: other programs should rest. Target: live within 500 ms of
-  the document.
-* *Weight.* All that a page asks for, with text packed by gzip at level 6, as a host sends it. Target: 600 kB.
+* *A move.* Each slider of a widget, in each view, is set to 60 places in turn, three times over. What counts is the
+  work of the page's main thread from the event to the painted frame (script, style, layout and paint), minus the cost
+  of a frame in which nothing moves. The thread's own clock is read and multiplied by four, so that other programs do
+  not count. The slider with the highest 95th percentile is then measured once more, on a fresh page, because the
+  highest of many is high partly by chance; the table has these last times. Target: 16 ms.
+* *Live.* A page is opened at one of its widgets, as by a link into the chapter, in a browser slowed down four times.
+  The times run from the start of the navigation, to this machine: until the document has been read, until that widget
+  is live, and until all widgets are; those out of sight wait until the browser is idle. They are medians of five loads,
+  for the widget that takes longest. Because they are read from the clock on the wall, other programs should rest.
+  Target: live within 500 ms after the document has been read.
+* *Weight.* Everything that a page requests, text compressed by gzip at level 6, as a host sends it. Target: 600 kB.
 
-Needs Chromium; CHROMIUM names it where it is not on the path.
+Needs Chromium; if it is not on the PATH, set CHROMIUM to its path.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from plm_lessons import widgets  # noqa: E402
 
 SLOWDOWN = 4
 MOVES = 60
-ROUNDS = 3  # so that a single collection of garbage does not decide the 95th percentile
+ROUNDS = 3  # so that a single garbage collection does not decide the 95th percentile
 LOADS = 5
 VIEWPORT: ViewportSize = {"width": 1000, "height": 900}
 PAGE = '<!doctype html><html lang="en"><meta charset="utf-8"><title>A widget</title><body>{}</body></html>'
 
-# A message that is sent before a frame is painted comes after it.
+# A message that is sent before a frame is painted arrives after it.
 MOVE = """async ([index, turn, turns]) => {
   const slider = [...document.querySelectorAll('.plm-widget input[type=range]')][index];
   await new Promise(requestAnimationFrame);
@@ -82,13 +82,13 @@ WHEN_LIVE = """(place) => {
 
 
 def work(session: CDPSession) -> float:
-    """Milliseconds that the main thread of a page has worked so far."""
+    """Return how many milliseconds the main thread of a page has worked so far."""
     metrics = session.send("Performance.getMetrics")["metrics"]
     return 1000 * next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
 
 def moves(browser: Browser, html: str, only: str = "") -> Iterator[tuple[str, list[float]]]:
-    """The name of each slider of a widget in each of its views, and how many milliseconds each move of it took.
+    """Yield the name of each slider of a widget, in each view, and how many milliseconds each of its moves took.
 
     Args:
         only: The name of the one slider to measure.
@@ -139,10 +139,10 @@ def report_moves(browser: Browser) -> None:
 
 
 def load(browser: Browser, address: str, place: int) -> tuple[float, float, float, int, int]:
-    """What a page takes that is opened at the widget number `place`.
+    """Measure a page that is opened at its widget number `place`.
 
     Returns milliseconds until it is read, until that widget is live and until all are, the number of its widgets, and
-    the bytes of all it asked for.
+    the bytes of everything that it requested.
     """
     page = browser.new_page(viewport=VIEWPORT)
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWDOWN})
@@ -162,7 +162,7 @@ def load(browser: Browser, address: str, place: int) -> tuple[float, float, floa
 
 
 def packed_size(answer: Response) -> int:
-    """Bytes of an answer as a host sends it: text packed, pictures and fonts as they are."""
+    """Return the bytes of an answer as a host sends it: text compressed, pictures and fonts as they are."""
     body = b"" if answer.status >= 300 else answer.body()
     kind = answer.headers.get("content-type", "")
     is_text = kind.startswith("text/") or any(name in kind for name in ("javascript", "json", "svg"))
@@ -190,7 +190,7 @@ def report_pages(browser: Browser, address: str) -> None:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--book", action="store_true", help="measure the pages of the book, too")
+    parser.add_argument("--book", action="store_true", help="also measure the pages of the book")
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
         browser = launch(playwright)

@@ -1,4 +1,4 @@
-"""What the tests of the objectives share: seeds, statistics that hold for any seed, documents that number tokens."""
+"""What the tests of the objectives share: seeds, statistics that hold for any seed, documents of numbered tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import torch
 
-FALSE_ALARM = 1e-8  # chance that a right programme fails one statistical test; all of them together stay below 1e-6
+FALSE_ALARM = 1e-8  # chance that a correct program fails one statistical test; for all tests together it is below 1e-6
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -17,12 +17,12 @@ def assert_plausible(count: int, trials: int, probability: float, checks: int = 
     """Fail if `count` successes in `trials` independent trials are too far from `probability`.
 
     Chernoff: a share at least as far off on that side has a chance of at most exp(-trials * KL(share, probability)),
-    for any number of trials. So a right programme fails here with a chance below FALSE_ALARM / checks.
+    for any number of trials. So a correct program fails here with a chance below FALSE_ALARM / checks.
     """
     share = count / trials
     outcomes = ((share, probability), (1 - share, 1 - probability))
     divergence = sum(seen * math.log(seen / expected) for seen, expected in outcomes if seen > 0)
-    allowed = FALSE_ALARM / (2 * checks)  # by two, for too many and too few
+    allowed = FALSE_ALARM / (2 * checks)  # halved, for too many and too few
     assert math.exp(-trials * divergence) > allowed, f"share {share:.5f}, expected {probability:.5f}"
 
 

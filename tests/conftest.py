@@ -1,6 +1,6 @@
 """A browser for the tests that look at pages.
 
-It must be a Chromium that is on the machine: CHROMIUM names it, else the usual names are tried. Without one these tests
+It must be a Chromium on this machine: CHROMIUM names it, otherwise the usual names are tried. Without one these tests
 are skipped, or fail when REQUIRE_BROWSER=1. No page may ask another host for anything, and none may write an error to
 its console: both fail the test that opened the page.
 """
@@ -22,7 +22,7 @@ from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-# The tensors of tests are tiny: a second thread adds nothing but waiting, much of it where other programs run.
+# The tensors of tests are tiny: a second thread adds nothing but waiting, especially when other programs are running.
 torch.set_num_threads(1)
 # Workers side by side share the cores; the kernels of the notebooks, which they start, must keep to their share.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -33,8 +33,8 @@ if WORKERS > 1:
 settings.register_profile("book", deadline=None)
 settings.load_profile("book")
 
-# Files that take long, the longest first: so no worker is left alone with one of them at the end. (pytest-xdist would
-# begin with those of most tests; `make test` says --no-loadscope-reorder.)
+# Files that take long, the longest first, so that no worker is left alone with one at the end. (pytest-xdist would
+# begin with the files that have most tests; `make test` therefore says --no-loadscope-reorder.)
 LONGEST = [
     "test_site.py",
     "bert.ipynb",
@@ -84,7 +84,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Tab:
-    """A page with watches on it, and the problems that they saw since it was handed out."""
+    """A page that is watched, and the problems that were seen since it was handed out."""
 
     def __init__(self, browser: Browser, **options: Any) -> None:
         self.page = browser.new_context(**options).new_page()
@@ -104,7 +104,7 @@ class Tab:
             route.abort()
 
     def clear(self) -> None:
-        """Makes it as good as new: an empty page, nothing stored, the pointer in the corner, colours as they were."""
+        """Make it as good as new: an empty page, nothing stored, the pointer in the corner, colours as they were."""
         page = self.page
         if page.url.startswith("http"):
             page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
@@ -115,7 +115,7 @@ class Tab:
 
 
 class Tabs:
-    """Tabs for one test after the other: to open a new one takes several times as long as to load a small page."""
+    """Tabs for one test after the other: opening a new one takes several times as long as loading a small page."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
@@ -123,7 +123,7 @@ class Tabs:
 
     @contextmanager
     def watched(self) -> Iterator[Callable[..., Page]]:
-        """Gives what opens pages; at the end, fails for a request to another host and for an error on a console."""
+        """Yield a function that opens pages; at the end, fail for a request to another host and for a console error."""
         taken: list[tuple[str, Tab]] = []
 
         def open_one(url: str, width: int = 1000, height: int = 900, **options: Any) -> Page:
@@ -159,8 +159,7 @@ def tabs(browser: Browser) -> Tabs:
 def open_page(tabs: Tabs) -> Iterator[Callable[..., Page]]:
     """Opens addresses: `open_page(url, width=1000, height=900, **context_options)` gives a loaded page.
 
-    Its widgets are live. After the test, a request that would have left this machine and an error on a console are
-    failures.
+    Its widgets are live. After the test, a request to another machine or an error on the console is a failure.
     """
     with tabs.watched() as open_one:
         yield open_one
@@ -168,14 +167,14 @@ def open_page(tabs: Tabs) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="module")
 def open_shared_page(tabs: Tabs) -> Iterator[Callable[..., Page]]:
-    """As `open_page`, for pages that the tests of a module share because loading takes longer than what they do."""
+    """Like `open_page`, for pages that the tests of a module share because loading takes longer than testing."""
     with tabs.watched() as open_one:
         yield open_one
 
 
 @pytest.fixture(scope="session")
 def book_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the built book, served on this machine; it is built first where it is missing or out of date."""
+    """The address of the built book, served on this machine; it is built first if it is missing or out of date."""
     with FileLock(tmp_path_factory.getbasetemp().parent / "book.lock"):  # one worker builds, the others wait for it
         if not build_book.is_fresh():
             build_book.build()

@@ -41,7 +41,7 @@ def train(family: str, accumulation_steps: int) -> tuple[Any, list[dict[str, flo
         model = BertForPreTraining(BertConfig(**SHAPE))
         batches = bert_batches(texts, tokenizer, max_length=32, batch_size=8)
     log = pretrain(
-        model.double(),  # bfloat16, which float32 becomes on some machines, would hide small mistakes
+        model.double(),  # some machines compute float32 in bfloat16, which would hide small mistakes
         batches,
         steps=STEPS,
         learning_rate=1e-3,

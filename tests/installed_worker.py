@@ -1,4 +1,4 @@
-"""Runs the set-up cell of a notebook and what stands up to the end of its first section, as a reader in Colab would.
+"""Runs the set-up cell of a notebook and all code up to the end of its first section, as a reader in Colab would.
 
 `test_installed.py` starts it with the Python of an environment in which the package is installed.
 """
@@ -14,7 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 
 def first_section(path: Path) -> list[str]:
-    """The source of its code cells."""
+    """Return the source of the code cells of a notebook's first section."""
     sources, headings = [], 0
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])

@@ -1,7 +1,7 @@
 """How models are compared with those of `transformers` that have the same weights: outputs, losses and gradients.
 
-In float32 within 1e-5, and in float64 within 1e-10, which only the same mathematics can do. Hypothesis draws the
-configurations and the inputs.
+They agree within 1e-5 in float32, and within 1e-10 in float64, which only the same mathematics can do. Hypothesis draws
+the configurations and the inputs.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ transformers.utils.logging.disable_progress_bar()
 
 BOUND = {torch.float32: 1e-5, torch.float64: 1e-10}
 
-# A failing example is small as it is: making it smaller would take minutes.
+# A failing example is already small: making it smaller would take minutes.
 thorough = settings(deadline=None, max_examples=20, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 
 @st.composite
 def batches(draw: st.DrawFn, config: Any, class_name: str, longest: int) -> dict[str, Tensor]:
-    """Arguments for an encoder: ids, perhaps segments, perhaps padding (in front, behind or anywhere), labels.
+    """Arguments for an encoder: ids, perhaps segments, perhaps padding (on the left, right or anywhere), labels.
 
-    What labels there are follows from the end of the class's name: "ForMaskedLM" and so on.
+    Which labels there are follows from the end of the class's name: "ForMaskedLM" and so on.
     """
     rows, length = draw(st.integers(1, 4)), draw(st.integers(2, longest))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32 - 1)))
@@ -71,7 +71,7 @@ def batches(draw: st.DrawFn, config: Any, class_name: str, longest: int) -> dict
 
 
 def randomise(model: nn.Module, seed: int) -> None:
-    """So large that a term left out would be seen, and not so large that the network blows up rounding errors."""
+    """Draw weights so large that a missing term would show, but not so large that rounding errors blow up."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -141,7 +141,7 @@ def gradients_of(model: Any, result: Any, names: Any = str) -> dict[str, Tensor]
 
 
 def assert_equal(ours: dict[str, Tensor], theirs: dict[str, Tensor], bound: float, scale: float = 1.0) -> None:
-    """All of their names are among ours, and no number is further apart than `bound * scale`."""
+    """Check that we have all of their names, and that no two numbers differ by more than `bound * scale`."""
     assert ours.keys() >= theirs.keys()
     for name in theirs:
         assert ours[name].shape == theirs[name].shape, name

@@ -1,8 +1,9 @@
-"""How it is written down what is refused; the tables are in the modules `refused_...`, and `test_bad_input` reads them.
+"""How refusals are written down; the tables are in the modules `refused_...`, and `test_bad_input` reads them.
 
-A `Part` is something that can be called, arguments that it takes, and for each of its arguments values that it must
-refuse while the others stay as they are. A refusal is a `ValueError`, if no other error stands beside the value. Its
-message has the argument's name, the value (of a number or a text), and what else stands there, mostly what is allowed.
+A `Part` is a callable, arguments that it accepts, and, for each of its arguments, values that it must refuse while the
+others stay as they are. A refusal is a `ValueError`, unless another error is given beside the value. Its message has
+the argument's name, the value (if it is a number or a text), and the texts given beside the value, mostly what is
+allowed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from plm_lessons.tokenization import load_tokenizer
 
 Values = list[tuple[Any, ...]]
 """Values that are refused, each with what the message says."""
-INSIDE = object()  # among what is said: the message names not the argument, but what is wrong in it
+INSIDE = object()  # given beside a value: the message does not name the argument, but what is wrong in it
 NAN, INF = float("nan"), float("inf")
 COUNTS: Values = [(value, "whole number") for value in (0, 1.5, "8", NAN, None)]
-CAPS = COUNTS[:-1]  # where None means that there is none
+CAPS = COUNTS[:-1]  # for limits, where None means that there is no limit
 WHOLE = [(-1, "whole number"), *COUNTS[1:]]
 SHARES: Values = [(value, "0", "1") for value in (-0.1, 1.1, NAN, "0.5", None)]
 TEXT: Values = [(value, "text") for value in (None, 3, b"text")]
@@ -36,10 +37,10 @@ TEXTS: Values = [
 
 
 class Part(NamedTuple):
-    """Something that can be called, what it takes, and what it refuses."""
+    """A callable, arguments that it accepts, and values that it refuses."""
 
     call: Callable[..., object]
-    good: Callable[[], dict[str, Any]] | None  # None: what is right takes too much to be made here
+    good: Callable[[], dict[str, Any]] | None  # None: valid arguments would take too much work to make here
     bad: dict[str, Values]
 
 
@@ -48,7 +49,7 @@ def part(call: Callable[..., object], good: Callable[[], dict[str, Any]] | None,
 
 
 def positional(function: Callable[..., object]) -> Callable[..., object]:
-    """Of what takes any number of things: gives them one by one in place of their common name."""
+    """Return a version of a variadic function that takes its positional arguments by name."""
 
     @functools.wraps(function)
     def call(**arguments: Any) -> object:
@@ -58,7 +59,7 @@ def positional(function: Callable[..., object]) -> Callable[..., object]:
 
 
 def first(function: Callable[..., Iterator[Any]]) -> Callable[..., object]:
-    """Of what gives things one by one: asks for the first."""
+    """Return a version of a generator function that asks for the first item only."""
 
     @functools.wraps(function)
     def ask(**arguments: Any) -> object:
@@ -85,7 +86,7 @@ def ids(*rows: list[int]) -> Tensor:
 
 
 def fault(call: Callable[..., object], arguments: dict[str, Any], argument: str, value: Any, told: list[Any]) -> str:
-    """Call with the value in the argument's place; what is wrong with the refusal, nothing if it is as it should be."""
+    """Call with the value as the argument; return what is wrong with the refusal, "" if it is as it should be."""
     error = next((item for item in told if isinstance(item, type)), ValueError)
     says = [text for text in told if isinstance(text, str)]
     if error is not FileNotFoundError and INSIDE not in told:

@@ -28,7 +28,7 @@ SIZES: dict[str, Any] = {
 }
 CONFIGS: dict[str, Any] = {
     "Bert": BertConfig(**SIZES),
-    "Roberta": RobertaConfig(**SIZES),  # its positions begin behind those of padding, so it reads 7 tokens
+    "Roberta": RobertaConfig(**SIZES),  # its positions begin after those of padding, so it reads 7 tokens
     "Albert": AlbertConfig(**SIZES, embedding_size=4),
     "T5": T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2),
 }
@@ -88,7 +88,7 @@ BAD_SEGMENTS = [
 
 
 def bad_labels(good: Tensor, classes: int) -> Values:
-    """Labels that are none where `good` would be some of `classes`."""
+    """Return values that are not labels, where `good` would be labels of so many `classes`."""
     return [
         (good.tolist(), "list", "tensor"),
         (good.double(), "float64"),
@@ -115,7 +115,7 @@ MASKED_POSITIONS: dict[str, Values] = {
 }
 MASKED = WORD_LABELS | MASKED_POSITIONS
 SPAN = {name: bad_labels(PAIR_LABELS, 4) for name in ("start_positions", "end_positions")}
-# The kind of a class: what it is given besides the ids, and what of that it refuses.
+# For each kind of class: what it is given besides the ids, and which values of that it refuses.
 HEADS: dict[str, tuple[dict[str, Any], dict[str, Values]]] = {
     "Model": ({}, MASKED_POSITIONS),
     "ForMaskedLM": ({}, MASKED),

@@ -18,10 +18,10 @@ CANDIDATES = torch.tensor([[0, 1, 1, 0], [0, 1, 0, 0]]).bool()
 DOCUMENTS = [[[1, 2, 3], [4, 5], [6]], [[7, 8], [9, 1]]]
 PAIR = objectives.SentencePair((1, 2), (3,), 0, 0, 0)
 ROW = objectives.PackedRow((1, 2), (0,))
-HALF: Any = 1.5  # no id
+HALF: Any = 1.5  # not an id
 EXAMPLE = objectives.TextToText([1, 2], [3])
 
-# No tensor; not two dimensions; no whole numbers.
+# Not a tensor; not two dimensions; not whole numbers.
 TENSORS: Values = [([[1, 2]], "tensor"), (None, "tensor"), ("ids", "tensor")]
 BAD_IDS = [*TENSORS, (IDS[0], "[4]"), (IDS.float(), "float32"), (IDS.int(), "int32")]
 BAD_CANDIDATES = [*TENSORS, (CANDIDATES[:1], "[1, 4]", "[2, 4]")]

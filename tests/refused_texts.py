@@ -14,7 +14,7 @@ from plm_lessons.tokenization import load_tokenizer
 
 HUG = {"hug": 10, "pug": 5}
 SPLIT: Values = [("test", "'validation'"), (None, "'held_out'"), ("all", "'train'")]
-# As GPT-4's: words are parted by a pattern of its own, and then written in bytes.
+# Like GPT-4's: a pattern of its own splits the text into words, which are then written as bytes.
 TWO_CUTS = Tokenizer(models.BPE())
 TWO_CUTS.pre_tokenizer = pre_tokenizers.Sequence(
     [pre_tokenizers.Split(" ", "isolated"), pre_tokenizers.ByteLevel(use_regex=False)]

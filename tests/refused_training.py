@@ -76,7 +76,7 @@ TOO_MANY_WORDS: Values = [*TOKENIZERS, (load_tokenizer("wordpiece"), "8192 words
 
 @functools.cache
 def tiny_tokenizer() -> Tokenizer:
-    """One with as few words as the small models have."""
+    """Return a tokenizer with as few words as the small models have."""
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmno"]
     tokenizer = Tokenizer(WordPiece({piece: place for place, piece in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.add_special_tokens(pieces[:5])
@@ -97,7 +97,7 @@ def spans_of(**arguments: Any) -> object:
 
 
 def fresh(name: str) -> Any:
-    """A model that may be trained."""
+    """Return a model that may be trained."""
     return copy.deepcopy(model(name))
 
 
@@ -159,14 +159,14 @@ SCHEDULE: dict[str, Values] = {
 
 
 def padding(name: str) -> Tokenizer:
-    """A tokenizer of the book that fills up each batch."""
+    """Return a tokenizer of the book that pads each batch."""
     made = load_tokenizer(name)
     made.enable_padding()
     return made
 
 
 def endless(name: str) -> Tokenizer:
-    """A tokenizer of the book that puts nothing around a text."""
+    """Return a tokenizer of the book that adds no special tokens to a text."""
     made = load_tokenizer(name)
     made.post_processor = None
     return made

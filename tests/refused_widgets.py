@@ -9,14 +9,14 @@ from plm_lessons.widgets.base import LessonWidget, WidgetValueError
 
 SENTENCE = {"tokens": ["a", "b"], "attentions": [[[[0.5, 0.5], [1.0, 0.0]]]]}
 GAME = {"task": "nsp", "first": "A.", "second": "B.", "label": 0}
-HALF = "a\ud800"  # half of a pair that would be a character
-BIG, HUGE = 10**400, 10**5000  # no float is as large; of as many digits Python makes no text
+HALF = "a\ud800"  # half of a surrogate pair that would be a character
+BIG, HUGE = 10**400, 10**5000  # larger than any float; with more digits than Python turns into text
 
 
 def widget(kind: type[LessonWidget], /, **bad: Values) -> Part:
-    """What a trait refuses; the message begins with the names of the widget and the trait.
+    """Return what the traits of a widget refuse; the message begins with the names of the widget and the trait.
 
-    Which of two traits is named that do not go together follows from no order: there INSIDE stands.
+    If two traits do not fit together, either may be named: such values are marked with INSIDE.
     """
     named = {
         trait: [

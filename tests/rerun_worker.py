@@ -1,7 +1,7 @@
-"""All that must come out the same in every process, which `test_reruns.py` lets two of them do.
+"""Everything that must come out the same in every process; `test_reruns.py` runs it in two of them.
 
-A line for each thing, its name and a hash of its content; and the files of a pre-training, whose folder is the only
-argument.
+It prints a line for each thing, its name and a hash of its content, and leaves the files of a pre-training in the
+folder that is its only argument.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SHAPE = ["hidden_size=16", "num_hidden_layers=1", "num_attention_heads=2", "inte
 
 
 def plain(thing: Any) -> Any:
-    """As nested lists and dictionaries of texts, which say the same in every process."""
+    """Return a thing as nested lists and dictionaries of texts, which print the same in every process."""
     if isinstance(thing, torch.Tensor):
         return [str(thing.dtype), list(thing.shape), hashlib.sha256(thing.detach().numpy().tobytes()).hexdigest()]
     if isinstance(thing, dict):
@@ -51,7 +51,7 @@ def plain(thing: Any) -> Any:
 
 
 def made() -> Iterator[tuple[str, Any]]:
-    """Name and content of each thing."""
+    """Yield the name and the content of each thing."""
     for name in widgets.__all__:
         widget = getattr(widgets, name)()
         yield name, [widget.html(), repr(widget)]
@@ -83,7 +83,7 @@ def made() -> Iterator[tuple[str, Any]]:
 
 
 def commands(folder: Path) -> Iterator[tuple[str, str]]:
-    """What commands print; the first of them also leaves a model in the folder."""
+    """Yield what commands print; the first of them also leaves a model in the folder."""
     text = folder / "text.txt"
     sentences = [sentence for document in TEXT for sentence in document.sentences]
     blocks = ["\n".join(sentences[start : start + 5]) for start in range(0, len(sentences), 5)]

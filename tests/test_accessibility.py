@@ -14,8 +14,8 @@ from widget_page import STOP_TRANSITIONS, bare, set_theme
 from plm_lessons import widgets
 
 GRAVE = ("serious", "critical")
-# test_site.py measures the contrast of every text of a page in both themes. In the dark, where the colours are the
-# book's own, axe-core measures it again, but for these: each word of them is an element, which takes most of a minute.
+# test_site.py measures the contrast of every text of a page in both themes. In the dark one, where the colours are the
+# book's own, axe-core measures it again, except in these: each word there is an element; that takes most of a minute.
 NO_CODE = """axe.configure({ rules: [
   { id: 'color-contrast', selector: '*:not(.highlight *, .sig *, .katex *)' },
 ] })"""
@@ -24,7 +24,7 @@ VIEWS = """() => [...document.querySelectorAll('.plm-widget input[type=radio]')]
 
 
 def assert_nothing_grave(page: Page, where: str, configure: str = "") -> None:
-    """The rules of axe-core whose breach it calls serious or critical."""
+    """Check that no rule of axe-core is violated whose violation it calls serious or critical."""
     page.evaluate(Axe().axe_script)
     page.evaluate(configure)
     options = {"resultTypes": ["violations"], "preload": False}

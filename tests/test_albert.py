@@ -1,4 +1,4 @@
-"""ALBERT by itself: what it does otherwise than BERT, and that its files are those of `transformers`.
+"""ALBERT by itself: what it does differently from BERT, and that its files are those of `transformers`.
 
 That it computes what `transformers` computes is in `test_albert_parity.py`; what BERT does too, in `test_bert.py`.
 """
@@ -57,7 +57,7 @@ def tokens(rows: int = 2, length: int = 10, seed: int = 0) -> Tensor:
 
 
 def lively(model_class: Any = AlbertModel, **fields: Any) -> Any:
-    """A model in evaluation mode, its weights, biases and gains so large that everything has an effect."""
+    """A model in evaluation mode whose weights, biases and gains are so large that everything has an effect."""
     model = model_class(dataclasses.replace(TINY, **fields)).double().eval()
     randomise(model, seed=0)
     return model
@@ -112,7 +112,7 @@ def test_what_is_shared_gives_the_counts_of_the_papers_table(embedding_size: int
         model = AlbertModel(dataclasses.replace(base, embedding_mapping="when_sizes_differ", **sizes))
         mapped = AlbertModel(dataclasses.replace(base, **sizes))
     assert model.num_parameters() == count
-    extra = 768 * 768 + 768 if embedding_size == 768 else 0  # the map that transformers has also then
+    extra = 768 * 768 + 768 if embedding_size == 768 else 0  # the map, which transformers has even then
     assert mapped.num_parameters() == count + extra
 
 
@@ -121,7 +121,7 @@ def test_what_is_shared_gives_the_counts_of_the_papers_table(embedding_size: int
 
 @st.composite
 def configs(draw: st.DrawFn) -> AlbertConfig:
-    """Those that `transformers` has too."""
+    """Configurations that `transformers` has too."""
     heads, layers, share = draw(st.integers(1, 20)), draw(st.integers(1, 30)), st.floats(0, 1, exclude_max=True)
     return AlbertConfig(
         vocab_size=draw(st.integers(1, 10**6)),
@@ -257,7 +257,7 @@ def test_words_are_scored_from_the_narrow_vector() -> None:
 @pytest.mark.parametrize("shared", SHARED)
 @pytest.mark.parametrize(("groups", "inner"), [(1, 1), (2, 1), (2, 2)])
 def test_sharing_is_to_have_equal_layers_whose_gradients_add_up(shared: str, groups: int, inner: int) -> None:
-    """Against a model without sharing whose layers were set to the same numbers."""
+    """Compared with a model without sharing whose layers were set to the same numbers."""
     fields: dict[str, Any] = {"num_hidden_groups": groups, "inner_group_num": inner}
     model = lively(shared_parameters=shared, **fields)
     apart = lively(shared_parameters="none", **fields)
@@ -354,7 +354,7 @@ def test_classifiers_have_the_dropout_of_their_own_field(model_class: Any) -> No
     def noisy(rate: float) -> bool:
         model = lively(model_class, classifier_dropout_prob=rate)
         expected, name = model(tokens()), "sop_logits" if model_class is AlbertForPreTraining else "logits"
-        torch.manual_seed(0)  # dropout knows no other generator
+        torch.manual_seed(0)  # dropout uses no other generator
         return not torch.allclose(getattr(model.train()(tokens()), name), getattr(expected, name))
 
     assert noisy(0.5) and not noisy(0.0)

@@ -1,4 +1,4 @@
-"""Batches for ALBERT's pre-training: what is asked about the pairs, which words are masked, and that they train."""
+"""Batches for ALBERT's pre-training: what is asked about the pairs, which words are masked, and that a model learns."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_whole_words_are_masked_and_several_in_a_row(pairs: SentencePairBatch, t
         assert chosen.sum() / pairs.attention_mask.sum() == pytest.approx(0.15, abs=0.015)
         tokens = [[str(tokenizer.id_to_token(i)) for i in row] for row in pairs.input_ids.tolist()]
         continued = torch.tensor([[token.isascii() and token.isalpha() for token in row] for row in tokens])
-        # A piece of plain letters goes on with the word before it, except at the start of a segment.
+        # A piece of plain letters continues the word before it, except at the start of a segment.
         inside = continued[:, 1:] & ~torch.isin(pairs.input_ids[:, :-1], special)
         assert torch.equal((chosen[:, 1:] & inside), (chosen[:, :-1] & inside))
         runs[longest] = chosen.sum().item() / (chosen[:, 1:] & ~chosen[:, :-1]).sum().item()  # tokens in a run

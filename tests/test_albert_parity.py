@@ -28,7 +28,7 @@ CLASSES = [
 @st.composite
 def configs(draw: st.DrawFn) -> AlbertConfig:
     heads = draw(st.integers(1, 4))
-    # From 8 numbers a vector on: the norm of two or three would blow up every rounding error.
+    # Vectors of 8 numbers or more: the norm of two or three would blow up every rounding error.
     hidden_size = heads * draw(st.integers(-(-8 // heads), 9))
     vocab_size, layers = draw(st.integers(8, 60)), draw(st.integers(1, 4))
     return AlbertConfig(
@@ -75,7 +75,7 @@ def test_outputs_losses_and_gradients_are_those_of_transformers(class_name: str)
 
 @pytest.mark.parametrize(("layers", "groups"), [(18, 14), (22, 22), (44, 22), (12, 1), (12, 12)])
 def test_rounding_puts_a_layer_into_the_group_of_transformers(layers: int, groups: int) -> None:
-    """18 / 14 and 44 / 22 tell the order of the operations: see `AlbertConfig.group_of_layer`."""
+    """18 / 14 and 44 / 22 reveal the order of the operations: see `AlbertConfig.group_of_layer`."""
     config = AlbertConfig(
         vocab_size=9,
         embedding_size=8,

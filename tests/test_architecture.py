@@ -1,4 +1,4 @@
-"""The package is built in floors, documented throughout, and does nothing when imported."""
+"""The package is built in layers, documented throughout, and does nothing when imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import plm_lessons
 
 ROOT = Path(plm_lessons.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-LONGEST = 330  # lines: what can be read at one sitting
+LONGEST = 330  # lines that can be read at one sitting
 
 # What each part may import besides itself; a new part must be entered here.
 FLOORS: dict[str, set[str]] = {
@@ -77,7 +77,7 @@ def part_of(name: str) -> str:
 
 
 def imports(module: str, only_at_the_top: bool = False) -> Iterator[str]:
-    """All modules that one names, also inside its functions, with names of the package in full."""
+    """All modules that a module imports, also inside its functions, with names of the package in full."""
     nodes = TREES[module].body if only_at_the_top else ast.walk(TREES[module])
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -93,7 +93,7 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def public_definitions(module: str) -> Iterator[tuple[str, Definition]]:
-    """Public classes and functions, and the public methods of the former."""
+    """Public classes and functions, and the public methods of the classes."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for node in TREES[module].body:
         if isinstance(node, kinds) and not node.name.startswith("_"):
@@ -155,14 +155,14 @@ def test_a_module_can_be_read_at_one_sitting(path: Path) -> None:
 def test_everything_public_says_what_it_does(module: str) -> None:
     assert ast.get_docstring(TREES[module]), "the module"
     silent = [name for name, node in public_definitions(module) if not ast.get_docstring(node)]
-    if part_of(module) == "widgets":  # where a method may be a hook of traitlets, told there
+    if part_of(module) == "widgets":  # where a method may be a hook of traitlets, documented there
         silent = [name for name in silent if "." not in name]
     assert not silent
 
 
 @pytest.mark.parametrize("module", TREES)
 def test_the_letters_of_shapes_are_explained(module: str) -> None:
-    """Where docstrings speak of [B, S, H], the module's own, or that of a class, says what H is."""
+    """If docstrings mention [B, S, H], that of the module or of a class says what H is."""
     texts = [ast.get_docstring(TREES[module]) or ""]
     texts += [ast.get_docstring(node) or "" for _, node in public_definitions(module)]
     shapes = [shape for text in texts for shape in re.findall(r"\[([A-Z](?:(?:, | or )[A-Z])+)\]", text)]

@@ -1,4 +1,4 @@
-"""The attention viewer: weights packed and measured as torch says, and every control by keyboard and by pointer."""
+"""The attention viewer: weights packed and measured as in torch, and every control by keyboard and by pointer."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_page_names_the_habit_of_a_head(open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     page.evaluate(IMPORT, AttentionViewer()._esm)
     even = [page.evaluate(f"lib.evenSpread({kind!r}, 5, 7)") for kind in ("encoder", "cross", "decoder")]
-    assert even == [7, 7, pytest.approx(math.factorial(5) ** (1 / 5))]  # each query of a decoder sees one key more
+    assert even == [7, 7, pytest.approx(math.factorial(5) ** (1 / 5))]  # in a decoder each query sees one key more
     none = dict.fromkeys(SHARES, 0.1)
     for more, wanted in (
         ({"next": 0.5, "spread": 9}, {"best": "next", "kind": "mostly"}),
@@ -116,7 +116,7 @@ def test_page_names_the_habit_of_a_head(open_page: Callable[..., Page]) -> None:
 
 
 def test_packing_errs_no_more_than_it_says() -> None:
-    """Rows of many kinds; and the worst there is: one large weight among small ones that are all rounded alike."""
+    """Rows of many kinds, and the worst case: one large weight among small ones that are all rounded alike."""
     for length in (2, 20, 64):
         for temperature in (0.5, 1, 3, 6):
             scores = temperature * np.random.default_rng(length).normal(size=(1, 1, 60, length))
@@ -343,7 +343,7 @@ class Viewer:
         self.page.mouse.move(box["x"] + x, box["y"] + y)
 
     def assert_shows(self, over: tuple[int, ...] = (), **changed: Any) -> None:
-        """All that is read and drawn is what the weights say: the start with some changes, and what is pointed at."""
+        """All texts and drawings follow from the weights: the start with some changes, and what is pointed at."""
         state = {**START, **changed}
         kind, layer, head = state["kind"], state["layer"], state["head"]
         one = AttentionViewer(self.sentences, **state)
@@ -486,7 +486,7 @@ def test_sentence_and_kind(viewer: Viewer) -> None:
     viewer.assert_shows(sentence=1, layer=1, head=1)  # another sentence has other tokens: all of them are shown
     viewer.query.press("End")
     viewer.root.locator("label", has_text="decoder").get_by_text("decoder", exact=True).click()
-    viewer.assert_shows(sentence=1, kind="decoder", layer=1, head=1)  # another kind has layers and heads, too
+    viewer.assert_shows(sentence=1, kind="decoder", layer=1, head=1)  # the other kind has this layer and head, too
     viewer.head(2, 1).check()
     viewer.query.press("End")
     viewer.assert_shows(sentence=1, kind="decoder", layer=2, head=1, query=3)
@@ -574,7 +574,7 @@ def test_maps_follow_the_theme(viewer: Viewer) -> None:
 
 
 def test_example_answers_its_question(tmp_path: Path, open_page: Callable[..., Page]) -> None:
-    """Heads for the token before, for the next, for [SEP], and for all alike; and it says that they are made."""
+    """Heads for the token before, the next, [SEP], and all alike; and the widget says that they are made up."""
     viewer = Viewer(open_page(bare(tmp_path, AttentionViewer())))
     assert "made by rules, not by a model" in viewer.root.locator("option").inner_text()
     for layer, head, said in (
@@ -585,7 +585,7 @@ def test_example_answers_its_question(tmp_path: Path, open_page: Callable[..., P
     ):
         viewer.head(layer, head).check()
         expect(viewer.root.get_by_text(said)).to_be_visible()
-    assert viewer.root.locator("fieldset").is_hidden()  # there is one kind
+    assert viewer.root.locator("fieldset").is_hidden()  # there is only one kind
     for name, count in (("previous", 0), ("next", 1), ("special", 2)):
         viewer.root.get_by_role("radio", name=TEXT["measures"][name], exact=True).check()
         assert viewer.root.evaluate(READ)["best"] == [n == count for n in range(4)]
@@ -704,7 +704,7 @@ def test_senseless_sentences_of_a_kernel_leave_the_view(open_page: Callable[...,
         expect(viewer.message).to_contain_text(f"{name} must be")
         viewer.assert_shows(query=2, layer=1)
         page.evaluate("([name, value]) => fake.fromKernel(name, value)", [name, before])
-    # Values that no longer fit give way, with a message.
+    # Values that no longer fit are replaced, with a message.
     page.evaluate("(all) => fake.fromKernel('sentences', [all[1]])", good)
     viewer.sentences = SENTENCES[1:]
     viewer.assert_shows(query=2, layer=1)
@@ -745,7 +745,7 @@ SENTINELS = [f"<extra_id_{n}>" if n % 3 else f"\u2581word{n}" for n in range(21)
 def test_tokens_can_be_told_apart_however_narrow_the_page(
     width: int, count: int, tmp_path: Path, open_page: Callable[..., Page]
 ) -> None:
-    """What is shortened keeps its end, where sentinels differ; in the map, names of columns stand side by side."""
+    """A shortened token keeps its end, where sentinels differ; in the map, names of columns are side by side."""
     tokens = (SENTINELS * 4)[:count]
     one = {
         "tokens": tokens,

@@ -1,4 +1,4 @@
-"""What is refused, and with what message: for every public function, configuration field, trait and file."""
+"""What is refused, and with which message: for every public function, configuration field, trait and file."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ PARTS = [
 ]
 
 
-# What everyone may call: what the parts of the package name in their `__all__`, and what the chapters import.
+# What everyone may call: the names in `__all__` of the parts of the package, and what the chapters import.
 ROOT = Path(plm_lessons.__file__).parent
 BOOK = sorted((ROOT.parent / "book").glob("*.ipynb"))
 SHOWN = re.compile(r"^from (plm_lessons[\w.]*) import (?:\(([^)]*)\)|(.+))$", re.MULTILINE)
-# An argument of these names may be anything: it has a truth value, names what is in a message, or is a thing with
-# methods of the caller's own.
+# An argument with one of these names may be anything: only its truth value counts, it names what is in a message,
+# or it is an object with methods of the caller's own.
 FREE = {
     *("add_pooling_layer", "bidirectional", "do_sample", "final_sentinel", "progress"),
     *("output_attentions", "output_hidden_states", "output_logits", "use_cache", "with_key", "name", "self", "masking"),
@@ -75,7 +75,7 @@ UNCHECKED = {
 
 
 def is_record(thing: Any) -> bool:
-    """A result of the package's own: a tuple with names, or a dataclass that checks nothing."""
+    """Whether a class holds results of the package: a tuple with names, or a dataclass that checks nothing."""
     return isinstance(thing, type) and (
         issubclass(thing, tuple) or (dataclasses.is_dataclass(thing) and not hasattr(thing, "__post_init__"))
     )
@@ -149,7 +149,7 @@ def test_a_trait_refuses_what_is_senseless_and_keeps_what_it_had(name: str, trai
 
 
 def edit_config(**entries: Any) -> Callable[[Path], object]:
-    """Other entries for `config.json`; None takes one out."""
+    """Change entries of `config.json`; None removes one."""
 
     def spoil(folder: Path) -> None:
         file = folder / "config.json"
@@ -159,7 +159,7 @@ def edit_config(**entries: Any) -> Callable[[Path], object]:
 
 
 def edit_weights(change: Callable[[dict[str, Tensor], str], object]) -> Callable[[Path], object]:
-    """Other tensors; the change is told the name of one matrix of a layer."""
+    """Change the tensors; `change` is given the name of one matrix of a layer."""
 
     def spoil(folder: Path) -> None:
         tensors = load_file(folder / "model.safetensors")
@@ -183,7 +183,7 @@ def write(name: str, content: bytes) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_bytes(content)
 
 
-# What befalls the folder of a saved model: (what is done, what the message says besides the folder).
+# What happens to the folder of a saved model: (what is done, what the message says besides the folder).
 SPOILED: dict[str, tuple[Any, ...]] = {
     "no config": (lambda folder: (folder / "config.json").unlink(), "config.json", FileNotFoundError),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors", FileNotFoundError),

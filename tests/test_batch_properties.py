@@ -30,7 +30,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 def rows(family: str, documents: list[list[list[int]]], batch_size: int, epoch: int) -> list[dict[str, Any]]:
-    """The rows of an epoch, without what fills them up."""
+    """The rows of an epoch, without their padding."""
     recipe = Recipe(family, TOKENIZERS[family], SHAPES[family], batch_size=batch_size, max_length=20, seed=3)
     found = []
     for batch in FAMILIES[family].batches(documents, cached(recipe.tokenizer), recipe, epoch):
@@ -52,7 +52,7 @@ def rows(family: str, documents: list[list[list[int]]], batch_size: int, epoch: 
 def test_an_epoch_holds_the_same_rows_in_batches_of_any_size(
     family: str, documents: list[list[list[int]]], sizes: tuple[int, int], epoch: int
 ) -> None:
-    if family == "t5":  # whose epochs are whole batches, so that only the first begins with the same row
+    if family == "t5":  # its epochs are whole batches, so only the first begins with the same row
         one, other = (rows(family, documents, size, 0) for size in sizes)
         one, other = one[: len(other)], other[: len(one)]
     else:
@@ -75,4 +75,4 @@ def test_the_model_takes_every_batch_and_has_something_to_learn(
         assert batch["input_ids"].shape[1] <= recipe.max_length
         assert torch.isfinite(model(**batch).loss)
         asked = (batch["labels"] != -100).sum()
-        assert family == "roberta" or asked >= len(batch["labels"])  # its count is rounded by chance, perhaps to none
+        assert family == "roberta" or asked >= len(batch["labels"])  # its count is rounded at random, perhaps to 0

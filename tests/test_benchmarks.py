@@ -1,4 +1,4 @@
-"""The benchmark runs, in sizes that say nothing of speed, and both sides do the same work."""
+"""The benchmark runs, with sizes that say nothing about speed, and both sides do the same work."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """BERT by itself: its size, what each part of its input does, its objective, its first weights, and what it refuses.
 
-That it computes what `transformers` computes is in `test_bert_parity.py`.
+That it computes what `transformers` computes is tested in `test_bert_parity.py`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def tokens(rows: int = 2, length: int = 10, seed: int = 0) -> Tensor:
 
 
 def lively(class_name: str = "BertModel", seed: int = 0, **fields: Any) -> Any:
-    """A model in evaluation mode, its weights, biases and gains so large that everything has an effect."""
+    """A model in evaluation mode whose weights, biases and gains are so large that everything has an effect."""
     model = getattr(plm_lessons, class_name)(dataclasses.replace(TINY, **fields)).double().eval()
     generator = seeded(seed)
     with torch.no_grad():
@@ -61,7 +61,7 @@ def lively(class_name: str = "BertModel", seed: int = 0, **fields: Any) -> Any:
 
 # --- size ---
 
-# Layers, hidden size, vocabulary; parameters of the encoder, of it without pooler, with the masked-LM head, with both
+# Layers, hidden size, vocabulary; parameters of the encoder, without its pooler, with the masked-LM head, with both
 # heads of pre-training. Computed from the architecture; those of `transformers` are compared below.
 COUNTS = {
     "bert-base-uncased": (12, 768, 30522, 109_482_240, 108_891_648, 109_514_298, 110_106_428),
@@ -276,7 +276,7 @@ def test_each_dropout_rate_rules_its_own_places(place: str, count: int) -> None:
     for module in active:
         module.register_forward_hook(counted)
     model(tokens())
-    assert calls == count  # once on the embeddings and after each of 4 sub-layers; or once in each attention
+    assert calls == count  # once after the embeddings and after each of 4 sub-layers; or once in each attention
 
 
 @pytest.mark.parametrize("class_name", ["BertForSequenceClassification", "BertForTokenClassification"])
@@ -290,7 +290,7 @@ def test_a_classifier_has_a_dropout_rate_of_its_own_or_that_of_the_encoder(class
         model, ids = lively(class_name, **rates), tokens()
         with torch.no_grad():
             for layer in (model.encoder.embeddings, *model.encoder.layers):
-                layer.dropout.p = 0.0  # leaves the classifier's
+                layer.dropout.p = 0.0  # only the classifier's is left
         expected = model(ids).logits
         torch.manual_seed(0)  # dropout knows no other generator
         return not torch.allclose(model.train()(ids).logits, expected)
@@ -317,7 +317,7 @@ def test_pre_training_reaches_every_parameter() -> None:
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         if name.endswith("attention.key.bias"):
-            # It adds the same to all scores of a query, which softmax does not see: a parameter without effect.
+            # It adds the same to all scores of a query, which softmax ignores: a parameter without effect.
             assert parameter.grad.abs().max() < 1e-12, name
         else:
             assert parameter.grad.abs().max() > 1e-6, name
@@ -383,7 +383,7 @@ def test_losses_of_half_precision_are_those_of_the_same_numbers_in_float32(dtype
 def test_scoring_masked_positions_only_gives_the_same_loss_and_gradients() -> None:
     model, ids = lively("BertForPreTraining"), tokens(2, 10)
     places = torch.tensor([[1, 4, 7, 0], [3, 2, 9, 5]])
-    chosen = torch.tensor([[31, 6, 0, -100], [17, -100, 8, 8]])  # padding of the places has no label
+    chosen = torch.tensor([[31, 6, 0, -100], [17, -100, 8, 8]])  # positions that are padding have no label
     labels = torch.full_like(ids, -100).scatter(1, places, chosen)
 
     losses, gradients = [], []
@@ -506,7 +506,7 @@ def test_matrices_start_normal_with_standard_deviation_002_cut_at_two(seed: int)
                 values = values[1:]
             units = values.flatten().double().numpy() / 0.02
             assert abs(units).max() <= 2 + 1e-6, name
-            # A right programme fails one of some 15 such tests an example with a chance of 15e-12.
+            # A correct program fails one of the 15 or so such tests of an example with a chance of 15e-12.
             assert scipy.stats.kstest(units, scipy.stats.truncnorm(-2, 2).cdf).pvalue > 1e-12, name
 
 
@@ -525,7 +525,7 @@ def test_the_first_weights_are_the_same_in_every_floating_point_type(dtype: torc
 
 
 def test_the_first_weights_are_the_same_with_every_version_of_torch() -> None:
-    """`trunc_normal_` makes others of the same seed since 2.12. The eighth is drawn anew: it was beyond 0.04."""
+    """Since 2.12 `trunc_normal_` gives others for the same seed. The eighth is drawn anew: it was beyond 0.04."""
     model = BertForPreTraining(TINY)
     drawn = model.draw_matrix("any", torch.Size((100, 20)), torch.Generator().manual_seed(0))
     expected = [-0.0225168, -0.0230472, -0.0050116, -0.0086776, 0.0169742, 0.0138402]
@@ -621,7 +621,7 @@ WRONG_CALLS: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("class_name", "wrong", "message"), WRONG_CALLS)
 def test_a_wrong_argument_is_refused_by_name(class_name: str, wrong: dict[str, Any], message: str) -> None:
     model = getattr(plm_lessons, class_name)(TINY)
-    model(IDS)  # the call without the wrong argument is right
+    model(IDS)  # without the wrong argument the call is right
     with pytest.raises(ValueError, match=message):
         model(**{"input_ids": IDS} | wrong)
 

@@ -36,7 +36,7 @@ CLASSES = [
 @st.composite
 def configs(draw: st.DrawFn) -> BertConfig:
     heads = draw(st.integers(1, 4))
-    # From 8 numbers a vector on: the norm of two or three would blow up every rounding error.
+    # Vectors of 8 numbers or more: the norm of two or three would blow up every rounding error.
     head_size = draw(st.integers(-(-8 // heads), 9))
     vocab_size = draw(st.integers(8, 60))
     return BertConfig(
@@ -85,7 +85,7 @@ def test_a_mask_for_each_query_is_that_of_transformers(data: st.DataObject, conf
     rows, length = batch["input_ids"].shape
     mask = torch.rand(rows, length, length, generator=torch.Generator().manual_seed(seed)) < 0.6
     mask |= torch.eye(length, dtype=torch.bool)
-    # transformers wants what is added to the scores
+    # transformers expects what is added to the scores
     added = torch.zeros(rows, 1, length, length).masked_fill(~mask[:, None], torch.finfo(torch.float32).min)
     assert_parity(ours, theirs, batch | {"attention_mask": mask.long()}, batch | {"attention_mask": added})
 

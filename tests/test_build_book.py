@@ -17,7 +17,7 @@ CONFIG = "title: A book\nonly_build_toc_files: true\nexecute:\n  execute_noteboo
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book of one page, in the place of this one."""
+    """A book of one page, in place of this one."""
     for name, text in {
         "_config.yml": CONFIG,
         "_toc.yml": "format: jb-book\nroot: book/index\n",
@@ -113,7 +113,7 @@ def test_a_port_that_cannot_be_is_refused(
     with pytest.raises(SystemExit) as ended:
         build_book.main()
     assert ended.value.code == 2
-    assert f"'{port}' is no port: must be a whole number from 0 to 65535" in capsys.readouterr().err
+    assert f"'{port}' is not a port: must be a whole number from 0 to 65535" in capsys.readouterr().err
 
 
 def test_a_formula_with_a_mistake_is_a_warning_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def test_every_claim_has_one_verdict_in_the_text_and_one_in_the_table(chapter: s
 
 @pytest.mark.parametrize("notebook", sorted(BOOK.rglob("*.ipynb")), ids=lambda path: path.stem)
 def test_no_line_of_prose_begins_with_a_percent_sign(notebook: Path) -> None:
-    """MyST takes it for a comment, and leaves it out."""
+    """MyST takes such a line for a comment, and leaves it out."""
     cells = nbformat.read(notebook, as_version=4).cells
     assert not [cell.source for cell in cells if cell.cell_type == "markdown" and re.search(r"(?m)^\s*%", cell.source)]
 
@@ -59,7 +59,7 @@ def test_no_line_of_prose_begins_with_a_percent_sign(notebook: Path) -> None:
 def ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[str, Any, str, dict[str, Any]], list[str]]:
-    """Saves a model and a tokenizer, runs a chapter's optional cell on that folder, and returns the lines it prints."""
+    """Save a model and a tokenizer, run a chapter's optional cell on that folder, and return the lines it prints."""
 
     def run(chapter: str, model: Any, tokenizer: str, names: dict[str, Any]) -> list[str]:
         model.save_pretrained(tmp_path)

@@ -1,4 +1,4 @@
-"""The small models that ship: complete, as their cards say, and the same in transformers."""
+"""The models that ship: complete, as their cards say, and the same in transformers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def card_of(folder: Path) -> str:
 
 @cache
 def some_held_out(name: str) -> list[Batch]:
-    """Those that the card has figures for."""
+    """The held-out batches for which the card has figures."""
     recipe = SHIPPED[name]
     batches = held_out_batches(CorpusText("wikipedia"), load_tokenizer(recipe.tokenizer), recipe)
     return list(islice(batches, train_checkpoints.CHECKED))
@@ -103,7 +103,7 @@ def test_the_card_says_what_it_is(folder: Path) -> None:
 
 @each_folder
 def test_its_figures_are_those_of_the_weights(folder: Path) -> None:
-    """On the part that the card names; of the whole, that it beats counting."""
+    """On the part that the card names; for the whole, only that the model beats counting."""
     card = card_of(folder)
     found = FAMILIES[SHIPPED[folder.name].family].evaluate(load(folder), some_held_out(folder.name))
     [said] = re.findall(r"\nTo check, .*: (.*)\.\n", card)
@@ -155,7 +155,7 @@ def test_what_is_finished_is_published_and_other_work_is_not_taken_for_it(
     assert train_checkpoints.main(command) == 0
     assert {path.name: path.read_bytes() for path in (tmp_path / "out" / "albert").iterdir()} == made
     monkeypatch.setitem(train_checkpoints.SHIPPED, "albert", dataclasses.replace(recipe, seed=1))
-    with pytest.raises(ValueError, match="made by another recipe"):
+    with pytest.raises(ValueError, match="made with another recipe"):
         train_checkpoints.main(command)
 
 
@@ -176,13 +176,13 @@ def test_t5_writes_what_transformers_writes(t5: T5ForConditionalGeneration) -> N
     asked: dict[str, Any] = {name: batch[name] for name in ("input_ids", "attention_mask")} | {"max_new_tokens": 12}
     ways: list[dict[str, Any]] = [{"num_beams": 1}, {"num_beams": 3, "length_penalty": 0.6}]
     for settings in ways:
-        # As text: behind the end of a beam transformers writes more end tokens where the padding token is 0.
+        # As text: after the end of a beam transformers writes more end tokens if the padding token is 0.
         written, other = (model.generate(**asked, **settings).tolist() for model in (t5, theirs))
         assert tokenizer.decode_batch(written) == tokenizer.decode_batch(other)
 
 
 def test_t5_has_learnt_its_tasks(t5: T5ForConditionalGeneration) -> None:
-    """Far from well, but well above what an answer without reading could be."""
+    """Far from perfectly, but well above what an answer without reading could reach."""
     least = {"topic": 0.45, "sentiment": 0.55}
     for name, accuracy in least.items():
         pairs = TASKS[name].examples("held_out")[:300]

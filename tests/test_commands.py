@@ -93,7 +93,7 @@ def recipe_of(folder: Path) -> Recipe:
 
 
 def test_what_is_not_said_is_as_in_the_book(models: Path, text: Path) -> None:
-    """But for what counts in passes over the book's text, or in its tasks."""
+    """Except for settings that count passes over the book's text or belong to its tasks."""
     for family, shape in SHAPES.items():
         found, book = recipe_of(models / family), SHIPPED[family]
         for name in ("tokenizer", "learning_rate", "schedule", "weight_decay", "max_gradient_norm", "seed"):
@@ -233,7 +233,7 @@ def test_evaluate_prints_the_figures(family: str, models: Path, text: Path, caps
     assert rows["model"][0] == pytest.approx(loss, abs=6e-4)
     assert rows["model"][1] == pytest.approx(2.718281828**loss, rel=1e-3)
     assert rows["model"][2] == pytest.approx(100 * accuracy, abs=0.06)
-    assert rows["trigram"][0] < rows["unigram"][0] < rows["model"][0]  # it has hardly begun to learn
+    assert rows["trigram"][0] < rows["unigram"][0] < rows["model"][0]  # the model has hardly begun to learn
     words = logged.get("masked_words", logged.get("tokens"))
     assert f"{words:,.0f} " in told and f"trained on files {text}" in told and f"\nfiles {text}" in told
     for task in ("next_sentence", "sentence_order"):
@@ -248,7 +248,7 @@ def test_evaluation_needs_no_recipe_and_may_look_at_less(
     """A folder from elsewhere: its rows are as long as its position table allows."""
     shutil.copytree(models / "roberta", tmp_path / "a")
     (tmp_path / "a" / "recipe.json").unlink()
-    longer = tmp_path / "longer.txt"  # of which more than a batch is held out
+    longer = tmp_path / "longer.txt"  # more than a batch of it is held out
     longer.write_text(
         "\n\n".join(" ".join(one.sentences) for one in documents("wikipedia", "all")[:400]), encoding="utf8"
     )
@@ -267,7 +267,7 @@ def test_a_loss_whose_perplexity_is_beyond_all_numbers_is_told(
     model = RobertaForMaskedLM.from_pretrained(models / "roberta")
     biases = [weight for weight in model.parameters() if weight.shape == (model.config.vocab_size,)]
     for bias in biases:
-        bias.data[0] = 1e5  # <s>, which no word is
+        bias.data[0] = 1e5  # <s>, which is never the right word
     model.save_pretrained(tmp_path)
     shutil.copyfile(models / "roberta" / "tokenizer.json", tmp_path / "tokenizer.json")
     assert main(["evaluate", str(tmp_path), "--text", str(text)]) == 0
@@ -277,7 +277,7 @@ def test_a_loss_whose_perplexity_is_beyond_all_numbers_is_told(
 def test_a_model_without_a_head_for_words_is_not_asked_for_any(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It would be drawn anew: random words, with probabilities."""
+    """Such a head would be drawn anew: random words, with probabilities."""
     with pytest.warns(UserWarning, match="drawn anew|not used"):
         BertForSequenceClassification.from_pretrained(models / "bert").save_pretrained(tmp_path / "a")
     shutil.copy(models / "bert" / "tokenizer.json", tmp_path / "a")
@@ -301,7 +301,7 @@ def test_fill_mask_prints_words_and_probabilities(models: Path, capsys: pytest.C
 def test_a_word_that_the_output_cannot_spell_is_written_with_its_number(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file on Windows is of 256 characters."""
+    """On Windows, a file may know only 256 characters."""
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
     monkeypatch.setattr(sys, "argv", ["plm_lessons", "fill-mask", str(models / "albert"), "A [MASK].", "--top", "8192"])
@@ -353,14 +353,14 @@ def test_finetune_saves_a_model_that_reaches_the_figures_it_prints(
 
 
 def short(examples: list[Any]) -> list[Any]:
-    """Those that a row of 32 tokens holds, mostly, which a tiny model reads."""
+    """The examples that mostly fit into a row of 32 tokens, as a tiny model reads it."""
     return [one for one in examples if len(getattr(one, "text", getattr(one, "second", ""))) < 110]
 
 
 def test_finetune_teaches_a_t5_a_task_as_text(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One whose answer is always the same is soon learnt."""
+    """A task whose answer is always the same is soon learnt."""
     pairs = [TextPair(f"number {number}", "positive") for number in range(40)]
     monkeypatch.setitem(text_to_text.TASKS, "sentiment", dataclasses.replace(
         text_to_text.TASKS["sentiment"], make=lambda split: iter(pairs)))  # fmt: skip
@@ -434,7 +434,7 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("plm_lessons.commands.finetune.fine_tune", None)  # would be an error
-    # Of a run that can go on, of a model of other files, of whoever trained it.
+    # The file of a run that can be resumed, of a model in other files, of somebody else's tokenizer.
     for name in ("state.safetensors", "config.json", "tokenizer.json"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).write_bytes(b"")
@@ -443,7 +443,7 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
     (tmp_path / "file").touch()
     command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
     assert_refused([*command, "--max-length", "32"], "file/a", capsys)
-    if Path("/proc").is_dir():  # which not even root can write to
+    if Path("/proc").is_dir():  # not even root can write there
         assert_refused([*command[:-1], "/proc"], "^error: /proc: ", capsys)
     monkeypatch.undo()
     for folder in ("a", "made/for/it"):

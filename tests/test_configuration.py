@@ -108,7 +108,7 @@ def test_a_configuration_stays_as_it_is_and_gives_changed_copies() -> None:
 def test_the_defaults_are_those_of_transformers_and_of_bert_base() -> None:
     reference = transformers.BertConfig()
     for field in dataclasses.fields(BertConfig):
-        if field.name not in ("position_embedding_type", "label_names"):  # version 5 has absolute positions only
+        if field.name not in ("position_embedding_type", "label_names"):  # version 5 has only absolute positions
             assert getattr(BertConfig(), field.name) == getattr(reference, field.name), field.name
     assert BertConfig().position_embedding_type == "absolute"
     assert BertConfig.published("bert-base-uncased") == BertConfig()

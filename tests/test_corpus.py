@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from plm_lessons import corpus
 from plm_lessons.corpus import DATA, SENTIMENTS, SOURCES, SPLITS, TOPICS, documents, split_sentences
 
-# A bar stands where a sentence ends; everything else must stay together.
+# A bar marks the end of a sentence; everything else must stay together.
 HARD_CASES = """
 Dr. King spoke in Washington. | He had a dream.
 The book by Mr. Smith and Mrs. Jones sold well. | Prof. Lee reviewed it.

@@ -1,4 +1,4 @@
-"""The rules of C4: which lines and pages stay, why the others go, and what counts as a repetition."""
+"""The rules of C4: which lines and pages stay, why others are dropped, and what counts as a repetition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The formulas of `costs` give what the built models have, do and keep, for any configuration."""
+"""The formulas of `costs` say what the built models have, do and keep, for any configuration."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def build(config: BertConfig, head: str) -> Any:
 
 
 def batch_for(config: BertConfig, head: str, rows: int, length: int, predicted: int | None) -> dict[str, Tensor]:
-    """A step of training; token 5 everywhere, for only the sizes matter."""
+    """The batch of a training step, with token 5 everywhere, because only the sizes matter."""
     ids = torch.full((rows, length), 5)
     batch = {"input_ids": ids, "token_type_ids": ids * 0, "attention_mask": ids // 5}
     if head != "none":
@@ -74,7 +74,7 @@ def batch_for(config: BertConfig, head: str, rows: int, length: int, predicted: 
     return batch
 
 
-PARTS = {  # by what the names of their parameters contain; the first that fits
+PARTS = {  # by what the names of their parameters contain; the first match counts
     "masked-LM head": ("masked_lm_head",),
     "pair head": ("next_sentence_head", "sentence_order_head"),
     "word embeddings": ("word_embeddings",),
@@ -134,9 +134,9 @@ def test_multiply_adds_are_those_that_torch_counts(data: Any, config: BertConfig
 
 
 def kept(model: Any, batch: dict[str, Tensor], run: Callable[..., Any] | None = None) -> tuple[int, int]:
-    """Numbers, and bytes, in all storages that a forward pass, or `run`, keeps.
+    """Count the numbers, and the bytes, in all storages that a forward pass, or `run`, keeps.
 
-    But for parameters, the batch, ids and scalars: floats, and the masks of dropout.
+    Parameters, the batch, ids and scalars do not count: only floats, and the masks of dropout.
     """
     known = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *batch.values())}
     found: dict[int, tuple[int, int]] = {}
@@ -149,7 +149,7 @@ def kept(model: Any, batch: dict[str, Tensor], run: Callable[..., Any] | None = 
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = (run or model)(**batch)
-    del result  # alive until here, or a storage could take the place of another
+    del result  # alive until here, otherwise a storage could take the place of another
     return sum(numbers for numbers, _ in found.values()), sum(size for _, size in found.values())
 
 
@@ -195,12 +195,12 @@ def t5_batch(rows: int, source: int, target: int, masks: bool = True) -> dict[st
 
 
 def stacks_part(counted: dict[str, int], stack: str) -> int:
-    """What belongs to the encoder, or to the decoder, of all that is counted."""
+    """The sum of all counted parts that belong to the encoder, or to the decoder."""
     own = {"encoder": ("encoder ",), "decoder": ("decoder ", "cross-")}[stack]
     return sum(number for part, number in counted.items() if part.startswith(own))
 
 
-T5_PARTS = {  # as PARTS; those of a stack stand under its name
+T5_PARTS = {  # like PARTS; the parts of a stack come under its name
     "word embeddings": ("shared",),
     "output matrix": ("lm_head",),
     "norms": ("norm",),
@@ -240,7 +240,7 @@ def test_multiply_adds_of_a_t5_are_those_that_torch_counts(
     found = forward.get_flop_counts()
 
     def flops(stack: str, module: str, *operations: Any) -> int:
-        """Of all modules of this name in the stack; of these operations, or of all."""
+        """Those of all modules with this name in the stack, in these operations or in all."""
         names = [name for name in found if f".{stack}" in name and name.endswith(f".{module}")]
         counts = [found[name] for name in names]
         return sum(by[operation] for by in counts for operation in by if operation in (operations or by))
@@ -251,7 +251,7 @@ def test_multiply_adds_of_a_t5_are_those_that_torch_counts(
         assert flops(stack, stack) == 2 * rows * stacks_part(counted, stack)
         assert flops(stack, "feed_forward") == 2 * rows * counted[f"{stack} feed-forward"]
         assert flops(stack, "attention", bmm) == 2 * rows * counted[f"{stack} attention scores"]
-        # Two of four maps, for keys and values are made before the module is called.
+        # Two of four maps, because keys and values are computed before the module is called.
         assert 2 * flops(stack, "attention", mm) == 2 * rows * counted[f"{stack} attention"]
     assert flops("decoder", "cross_attention", bmm) == 2 * rows * counted["cross-attention scores"]
 
@@ -270,7 +270,7 @@ def test_activations_of_a_t5_are_what_autograd_keeps(
     torch.manual_seed(0)  # dropout knows no other generator
     in_bytes = training_bytes(config, batch_size=rows, sequence_length=source, target_length=target)["activations"]
     assert kept(model, batch) == (sum(counted.values()), in_bytes)
-    # The encoder by itself keeps the same, but for its output, which the decoder looks at.
+    # The encoder by itself keeps the same, except for its output, which the decoder reads.
     of_encoder = stacks_part(counted, "encoder") - counted["encoder output"]
     assert kept(model, {"input_ids": batch["input_ids"]}, model.encode)[0] == of_encoder
 
@@ -312,7 +312,7 @@ def test_bytes_are_those_of_weights_gradients_and_adams_state(config: BertConfig
 
 # --- published sizes ---
 
-# Million multiply-adds a token at length 128: layers and map, without pooler and heads.
+# Million multiply-adds per token at length 128: layers and map, without pooler and heads.
 WORK = {
     "bert-base-uncased": 87,
     "bert-large-uncased": 308,
@@ -337,7 +337,7 @@ def test_published_sizes_have_the_parameters_of_the_formula(config: BertConfig) 
             assert sum(count_parameters(config, head).values()) == build(config, head).num_parameters()
 
 
-# Raffel et al. count 60M, 220M, 770M (an output matrix of its own included, which the released model has not), 3B, 11B.
+# Raffel et al. count 60M, 220M, 770M (with a separate output matrix, which the released model lacks), 3B, 11B.
 T5_SIZES = {
     "t5-small": 60_506_624,
     "t5-base": 222_903_552,

@@ -1,4 +1,4 @@
-"""The downstream tasks: whose texts are where, what the labels say, and the tool that measures models on them."""
+"""The downstream tasks: which texts are in which split, what the labels say, and the tool that measures models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def examples(task: str, split: str) -> list[Any]:
 
 @cache
 def by_first_sentence(split: str) -> dict[str, dict[str, Document]]:
-    """The articles of a split that have a topic, by their first sentence; and these by their first ten characters."""
+    """The articles of a split that have a topic, by ten characters of the first sentence, then by all of it."""
     found: dict[str, dict[str, Document]] = defaultdict(dict)
     for one in articles(split):
         if one.topic:
@@ -52,7 +52,7 @@ def by_first_sentence(split: str) -> dict[str, dict[str, Document]]:
 
 
 def articles_of(context: str, split: str) -> list[Document]:
-    """Those of whose first sentences a context consists."""
+    """The articles whose first sentences make up a context."""
     found = []
     while context:
         known = by_first_sentence(split)[context[:10]]
@@ -82,7 +82,7 @@ def test_each_article_is_in_one_split_and_what_the_corpus_holds_out_stays_there(
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_text_of_a_task_is_on_two_sides(name: str) -> None:
-    """Traced back to the articles: whatever is read stands in an article (or is a review) of its own split."""
+    """Traced back to the articles: every text that is read comes from an article (or is a review) of its own split."""
     sides: dict[str, set[str]] = {}
     for split in SPLITS:
         if TASKS[name].kind == "question":
@@ -186,7 +186,7 @@ def test_similarity_is_the_cosine_of_weighted_words() -> None:
         {"red": (1 + math.log(2)) * math.log(2)},
         {"cat": math.log(2)},
         {},
-    ]  # "the" is everywhere and weighs nothing; "dog" and "blue" are in one text only
+    ]  # "the" is everywhere and has weight 0; "dog" and "blue" are in one text only
 
     def cosine(one: dict[str, float], other: dict[str, float]) -> float:
         sizes = math.hypot(*one.values()) * math.hypot(*other.values())
@@ -197,7 +197,7 @@ def test_similarity_is_the_cosine_of_weighted_words() -> None:
 
 
 def restored(text: str, labels: Sequence[int]) -> str:
-    """The text in the case that the labels say, in capitals throughout for `"other"`."""
+    """The text in the case that the labels say, with all capitals for `"other"`."""
     forms = (str, capitalised, str.upper)
     return " ".join(forms[label](word) for word, label in zip(text.split(), labels, strict=True))
 
@@ -269,8 +269,8 @@ def test_baselines_learn_from_the_examples(name: str) -> None:
 
 @pytest.fixture
 def checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small BERT, and settings for which it is quick."""
-    few = cache(lambda task, split: examples(task, split)[-400:][::10])  # some of both classes, which lie in two blocks
+    """A small BERT, and settings with which it is quick."""
+    few = cache(lambda task, split: examples(task, split)[-400:][::10])  # some of each class: they come in two blocks
     monkeypatch.setattr(measure_downstream, "examples", few)
     steps = {"pre-trained": 2, "from scratch": 2, "from scratch, longer": 5}
     monkeypatch.setattr(measure_downstream, "LEAST_STEPS", steps)

@@ -1,4 +1,4 @@
-"""Dropout: its rate, its mean, its gradient, and what fixes its places; switched off it is PyTorch's."""
+"""Dropout: its rate, its mean, its gradient, and what determines its places; switched off it is PyTorch's."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def exact() -> Iterator[None]:
 
 
 def dropped(rate: float, tensor: Tensor, seed: int = 0) -> Tensor:
-    torch.manual_seed(seed)  # dropout knows no other generator
+    torch.manual_seed(seed)  # dropout uses no other generator
     return Dropout(rate)(tensor)
 
 
 def halves(rate: float, size: int = 1_000_003) -> tuple[int, int]:
-    """How many of the places at even and at odd positions are zero."""
+    """How many numbers at even and at odd positions are zero."""
     zero = dropped(rate, torch.ones(size)) == 0
     return int(zero[::2].sum()), int(zero[1::2].sum())
 
@@ -49,13 +49,13 @@ def test_each_place_is_dropped_with_the_rate_whatever_draws_it(
 
 @pytest.mark.parametrize("steps", [1, 2, 65_535])
 def test_the_rate_is_met_to_one_step_of_its_grid(steps: int) -> None:
-    """At the ends of the grid, where a step more or less is twice or half of what is rare."""
+    """At the ends of the grid, where one step changes what is rare by a factor of two or more."""
     zeros = dropped(steps / 2**16, torch.ones(2**24)) == 0
     assert_plausible(int(zeros.sum()), 2**24, steps / 2**16, checks=3)
 
 
 def test_neighbours_are_dropped_independently_and_so_is_the_next_call() -> None:
-    """Four places share 64 random bits, so look at pairs up to four apart; and at two calls."""
+    """Four places share 64 random bits, so pairs up to four apart are compared, and two calls."""
     torch.manual_seed(0)
     first, second = (Dropout(0.5)(torch.ones(1_000_000)) == 0 for _ in range(2))
     for distance in range(1, 5):
@@ -122,7 +122,7 @@ def test_nothing_is_drawn_or_changed_in_evaluation_and_for_rate_0(monkeypatch: p
     for module in (Dropout(0.5).eval(), Dropout(0.0)):
         assert torch.equal(module(tensor), tensor)
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.equal(Dropout(1.0)(tensor), torch.zeros(8))  # of probability 1 there is no choice to draw
+    assert torch.equal(Dropout(1.0)(tensor), torch.zeros(8))  # with probability 1 there is nothing to draw
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])

@@ -34,7 +34,7 @@ METHODS: list[dict[str, Any]] = [
 
 
 def mask(ids: torch.Tensor, indices: list[int], epoch: int = 0, seed: int = 0, **masking: Any) -> MaskedBatch:
-    """Rows without special tokens, padded with 0 on the right."""
+    """Mask rows without special tokens, padded with 0 on the right."""
     attention_mask = ids != 0
     if masking.pop("word_ids", False):  # words of two tokens
         numbers = torch.arange(ids.shape[1]).expand_as(ids) // 2
@@ -87,7 +87,7 @@ def test_neighbours_have_nothing_in_common(seed: int, epoch: int, shift: int) ->
     assert_plausible(int(both.sum()), rows * length, rate**2, checks=4)
     same = one.input_ids[both] == other.input_ids[both]
     assert_plausible(int(same.sum()), len(same), 1 / VOCAB_SIZE, checks=4)
-    # Nor are they the same numbers a few positions on.
+    # Nor are they the same numbers a few positions further on.
     for places in (1, 2):
         moved = chosen[:, places:] & chosen_again[:, :-places]
         assert_plausible(int(moved.sum()), moved.numel(), rate**2, checks=4)
@@ -126,7 +126,7 @@ def test_masks_met_in_forty_epochs() -> None:
 
 @pytest.mark.parametrize("copies", [1, 8, 10, 40])
 def test_seeds_that_are_far_apart_give_other_copies_too(copies: int) -> None:
-    """torch's generator looks at the last 32 bits of its seed only."""
+    """torch's generator uses only the last 32 bits of its seed."""
     ids = torch.randint(5, VOCAB_SIZE, (8, 128), generator=seeded())
     arguments: dict[str, Any] = {"attention_mask": None, "mask_token_id": MASK, "vocab_size": VOCAB_SIZE}
     seeds = (0, 2**29, 2**30, 2**31, 2**32 - 1)
@@ -139,7 +139,7 @@ def test_seeds_that_are_far_apart_give_other_copies_too(copies: int) -> None:
 
 
 def test_the_masks_are_the_same_everywhere() -> None:
-    """On every machine and in every process; a change here changes every run that is made again."""
+    """On every machine and in every process; a change here would change every run that is repeated."""
     numbers = RowGenerators(1, 2, [3]).uniform((1, 4))
     torch.testing.assert_close(numbers, torch.tensor([GOLDEN_NUMBERS], dtype=torch.float64), rtol=0, atol=1e-12)
     labels = mask(torch.arange(5, 37)[None], [3], epoch=2, seed=1).labels[0]

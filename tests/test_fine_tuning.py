@@ -1,4 +1,4 @@
-"""Fine-tuning: what a model reads of labelled examples, the loop for every kind of them, answers and figures."""
+"""Fine-tuning: what a model reads of labelled examples, the loop for every kind of example, answers and figures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tokenizer(name: str = "wordpiece") -> Tokenizer:
 
 
 def small_model(kind: str, family: str = "Bert", dropout: float = 0.0, **fields: Any) -> Any:
-    """With weights that are drawn: for this the learning has to come from the examples alone."""
+    """Return a model with random weights: here, everything has to be learnt from the examples alone."""
     model_class = getattr(plm_lessons, f"{family}For{kind}")
     if family == "Roberta":
         fields |= {"pad_token_id": 1, "type_vocab_size": 1}
@@ -99,7 +99,7 @@ def test_labels_of_words_stand_on_their_first_pieces(name: str) -> None:
         pieces = [tokenizer(name).id_to_token(int(piece)) for piece in ids[found != -100]]
         words = [f" {word}" if place and name == "byte_level_bpe" else word for place, word in enumerate(text.split())]
         alone = [tokenizer(name).encode(word, add_special_tokens=False).tokens for word in words]
-        alone = [word[1:] if word[0] == "Ġ" else word for word in alone]  # a piece that is but the blank is of no word
+        alone = [word[1:] if word[0] == "Ġ" else word for word in alone]  # a piece that is just a blank has no word
         assert pieces == [word[0] for word in alone]
 
 
@@ -118,7 +118,7 @@ def test_a_text_without_words_has_no_labels() -> None:
 
 
 def exact_scores(windows: QuestionWindows) -> tuple[Tensor, Tensor]:
-    """Of a model that knows every answer and is as sure where there is none: 1 at the right places, 0 elsewhere."""
+    """The scores of a model that always knows the answer, or that there is none: 1 at the right places, 0 elsewhere."""
     length = windows.inputs["input_ids"].shape[1]
     return tuple(  # type: ignore[return-value]
         torch.nn.functional.one_hot(windows.labels[name], length).float()
@@ -183,7 +183,7 @@ def test_a_window_without_the_whole_answer_points_to_its_beginning() -> None:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_what_tokens_leave_out_at_the_ends_of_an_answer_does_not_count(name: str) -> None:
-    """An accent that is a character of its own, white space, a character without width."""
+    """An accent that is a separate character, white space, a character without width."""
     text = unicodedata.normalize("NFD", "It is Le Café. \u200bZoé ran it in Orléans, à Zoé")
 
     def answer_read(answer: str) -> str:
@@ -197,7 +197,7 @@ def test_what_tokens_leave_out_at_the_ends_of_an_answer_does_not_count(name: str
         read = unicodedata.normalize("NFD", answer_read(answer))
         letters = [character for character in unicodedata.normalize("NFD", answer) if character.isalpha()]
         assert [character for character in read if character.isalpha()] == letters
-    if name != "byte_level_bpe":  # which leaves nothing out
+    if name != "byte_level_bpe":  # this one leaves nothing out
         assert answer_read("\u0301") == ""
 
 
@@ -244,7 +244,7 @@ def test_batches_hold_examples_that_are_about_as_long_in_an_order_of_the_epochs_
 
 def test_selected_rows_lose_only_padding() -> None:
     inputs = encode_texts(tokenizer(), ["a cat", "the cat sat on the mat"], max_length=12)
-    classes = torch.rand(2, inputs["input_ids"].shape[1])  # as many as tokens, and yet not one for each
+    classes = torch.rand(2, inputs["input_ids"].shape[1])  # as many as there are tokens, and yet not one for each
     targets = torch.arange(16).view(2, 8)
     short = select_rows({**inputs, "labels": targets, "classes": classes}, torch.tensor([0]), CPU)
     assert short["input_ids"].tolist() == [tokenizer().encode("a cat").ids]
@@ -258,7 +258,7 @@ ORDERS = [list(order) for order in itertools.permutations(ANIMALS, 3)]
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_fine_tuning_learns_a_class_for_each_text(device: str) -> None:
-    """Wherever the model and the examples are."""
+    """On whatever device the model and the examples are."""
     texts = [f"{animal} {verb}" for animal, verb in itertools.product(ANIMALS, VERBS)] * 8
     labels = torch.tensor([int("sleeps" in text) for text in texts])
     inputs = {name: value.to(device) for name, value in encode_texts(tokenizer(), texts, max_length=12).items()}
@@ -271,7 +271,7 @@ def test_fine_tuning_learns_a_class_for_each_text(device: str) -> None:
 
 @pytest.mark.parametrize(("family", "name"), FAMILIES)
 def test_fine_tuning_learns_a_class_for_each_pair(family: str, name: str) -> None:
-    """Whether the second animal is the first: neither of them alone tells."""
+    """Whether the second animal is the same as the first: neither of them alone tells."""
     pairs = list(itertools.product(ANIMALS[:2], ANIMALS[:2])) * 16
     labels = torch.tensor([int(first == second) for first, second in pairs])
     inputs = encode_pairs(
@@ -283,7 +283,7 @@ def test_fine_tuning_learns_a_class_for_each_pair(family: str, name: str) -> Non
 
 
 def test_fine_tuning_learns_a_class_for_each_word() -> None:
-    """Whether an animal comes last: the word alone does not tell."""
+    """Whether an animal comes last, which the word alone does not tell."""
     texts, labels = [" ".join(order) for order in ORDERS], [[0, 0, 1] for _ in ORDERS]
     inputs, targets = encode_words(tokenizer(), texts, labels, max_length=12)
     model = small_model("TokenClassification")
@@ -293,7 +293,7 @@ def test_fine_tuning_learns_a_class_for_each_word() -> None:
 
 
 def test_fine_tuning_learns_to_find_answers() -> None:
-    """The animal that the question names."""
+    """The answer is the animal that the question names."""
     questions = [
         Question(f"where is the {animal}?", " and ".join(order), animal, " and ".join(order).index(animal))
         for order in ORDERS for animal in order
@@ -323,9 +323,9 @@ def test_training_follows_its_seed_and_not_global_state() -> None:
 
 @pytest.mark.parametrize("decay", [None, 0.5])
 def test_the_loop_keeps_to_its_recipe(decay: float | None) -> None:
-    """AdamW, a tenth of the steps of warm-up, gradients no longer than 1; and dropout, with which no checkpoint comes.
+    """AdamW, warm-up for a tenth of the steps, gradients no longer than 1; and dropout, which no checkpoint has.
 
-    A decay of 0.01 where nothing else is said.
+    The decay is 0.01 unless another is given.
     """
     texts = [f"{animal} {verb}" for animal, verb in itertools.product(ANIMALS, VERBS)] * 2
     inputs, labels = encode_texts(tokenizer(), texts, max_length=12), torch.arange(16) % 2
@@ -372,7 +372,7 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
 
 
 def test_an_answer_behind_its_row_is_refused_whatever_the_batch() -> None:
-    """There is padding in a batch with a longer row, and nothing in a batch without."""
+    """At that place there is padding in a batch with a longer row, and nothing in a batch without one."""
     inputs = encode_texts(tokenizer(), ["a", "the cat sat on the mat"], max_length=12)
     model = small_model("QuestionAnswering")
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
@@ -399,7 +399,7 @@ def test_a_gradient_without_end_is_found_before_it_spoils_the_weights() -> None:
 
 
 def test_gradients_from_before_count_for_nothing() -> None:
-    """Of a call that was refused or interrupted, or of the caller's own."""
+    """They may be left from a call that was refused or interrupted, or be the caller's own."""
     inputs, labels = encode_texts(tokenizer(), ["a cat", "a dog"], max_length=12), torch.tensor([0, 1])
     losses = []
     for left_over in (None, float("nan"), 100.0):

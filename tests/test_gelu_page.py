@@ -1,4 +1,4 @@
-"""The GELU widget in readers' hands, in a page, without a kernel, other hosts blocked.
+"""The GELU widget in readers' hands: in a page, without a kernel, with other hosts blocked.
 
 Every control is moved by keyboard and by pointer, and what is shown is compared with torch in double precision. What
 any widget must do is in test_widget_standard.py, and what it does in its chapter in test_site.py.
@@ -33,7 +33,7 @@ COLUMNS = ("function", "derivative", "difference")
 
 
 def true_value(column: str, name: str, x: float) -> float:
-    """What torch says of a curve at x."""
+    """The value of a curve at x, by torch."""
     (value,), (slope,) = gelu_at(name, [x])
     if column == "derivative":
         return slope
@@ -103,7 +103,7 @@ class Widget:
         self.number.fill(str(x))
 
     def read(self) -> dict[str, Any]:
-        """All that is shown, in one go."""
+        """Return everything that is shown, in one go."""
         return self.root.evaluate(READ)
 
     def ticked(self) -> list[str]:
@@ -113,7 +113,7 @@ class Widget:
         return self.read()["rows"][NAMES.index(name)]["values"]
 
     def points(self, name: str) -> np.ndarray:
-        """The drawn curve in data coordinates, one row a point."""
+        """The drawn curve in data coordinates, one row per point."""
         shown = self.read()
         across, up = path_of(shown["paths"][name])
         scales = Scales(shown["labels"])
@@ -130,7 +130,7 @@ class Widget:
         return Scales(self.read()["labels"])
 
     def assert_reads(self, x: float) -> None:
-        """All that is read out at x is what torch says, to the last digit shown, and the marks stand there."""
+        """All values shown at x are those of torch, to the last digit shown, and the marks are at them."""
         shown = self.read()
         assert float(shown["slider"]) == pytest.approx(x, abs=0.0051)
         assert float(shown["number"]) == x
@@ -155,7 +155,7 @@ class Widget:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with the widget alone, where all that it does is quick. tests/test_site.py meets it in the chapter."""
+    """A page with the widget alone, where everything is quick. tests/test_site.py has it in its chapter."""
     return bare(tmp_path_factory.mktemp("page"), GeluWidget())
 
 
@@ -176,7 +176,7 @@ def widget(shared_page: Page) -> Iterator[Widget]:
     found.tick("exact", "tanh", "bracket")
     found.set_x(-0.75)
     yield found
-    # Nothing is animated, so that a wish for reduced motion is granted to everyone.
+    # Nothing is animated: everyone gets what a wish for reduced motion asks for.
     assert found.root.evaluate("root => root.getAnimations({ subtree: true }).length") == 0
 
 
@@ -216,7 +216,7 @@ def test_slider_and_plot_by_pointer(widget: Widget, view: str) -> None:
     assert -2.6 < x < -2.2
     widget.assert_reads(x)
 
-    # On the plot itself: x goes where the pointer is, also beyond the plot's edge, and stays when the button is up.
+    # On the plot itself: x follows the pointer, even beyond the plot's edge, and stays when the button is released.
     widget.plot.scroll_into_view_if_needed()
     plot = widget.plot.bounding_box()
     assert plot is not None
@@ -240,7 +240,7 @@ def test_x_typed_as_a_number(widget: Widget) -> None:
         widget.number.fill("")
         widget.number.press_sequentially(text)
         widget.assert_reads(x)
-    # The misprint of the notes, in the reader's sight.
+    # The misprint of the notes, in plain sight.
     widget.set_x(-3)
     assert widget.values("bracket")[0] == "2.74860" and widget.values("exact")[0] == "\u22120.00405"
 
@@ -400,7 +400,7 @@ def test_masks_follow_x_and_seed(widget: Widget) -> None:
 
 @pytest.mark.parametrize("x", (-3, -0.75, 2.5))
 def test_the_band_of_the_masks_is_seen_at_every_x(widget: Widget, x: float) -> None:
-    """It is a good part of the plot, and where one kind of mask is rare, the reader is told how rare."""
+    """It fills a good part of the plot, and where one kind of mask is rare, the reader is told how rare."""
     widget.show("masks")
     widget.set_x(x)
     for draws in (0, 1000):
@@ -474,7 +474,7 @@ def test_a_host_that_says_a_theme_is_followed(
 
 
 def test_rows_of_a_table_that_become_blocks_are_still_rows(address: str, open_page: Callable[..., Page]) -> None:
-    """On a phone, where they are no longer laid out as a table, which some browsers then do not tell of either."""
+    """On a phone, where they are no longer laid out as a table, and some browsers then no longer report one."""
     parts = open_page(address, width=320).locator(":is(table, thead, tbody, tr, th, td):is(.plm-values, .plm-values *)")
     roles = parts.evaluate_all("parts => parts.map((part) => part.getAttribute('role'))")
     counts = {"table": 1, "rowgroup": 2, "row": 7, "columnheader": 4, "rowheader": 6, "cell": 18}
@@ -571,7 +571,7 @@ def test_state_given_in_python_is_where_the_page_starts(tmp_path: Path, open_pag
 
 
 def test_script_run_again_changes_nothing(widget: Widget) -> None:
-    """Notebook front ends put outputs, scripts and all, into pages that hold earlier ones."""
+    """Notebook front ends put outputs, with their scripts, into pages that contain earlier ones."""
     widget.set_x(1.25)
     widget.page.evaluate("""async () => {
       const old = document.querySelector('[data-plm-widget="gelu"] script[type="module"]');
@@ -586,7 +586,7 @@ def test_script_run_again_changes_nothing(widget: Widget) -> None:
 
 
 def test_output_inserted_later_comes_alive(tmp_path: Path, open_page: Callable[..., Page]) -> None:
-    """As JupyterLab shows stored outputs: markup set as HTML, its scripts made again so that they run."""
+    """As JupyterLab shows stored outputs: the markup is set as HTML, and its scripts are recreated so that they run."""
     page = open_page(bare(tmp_path))
     page.evaluate("""(html) => {
       const host = document.createElement('div');

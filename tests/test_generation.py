@@ -23,7 +23,7 @@ from plm_lessons.models.generation import CachedNextToken
 from plm_lessons.models.t5 import T5Config, T5ForConditionalGeneration
 
 SEEDS = st.integers(0, 2**32 - 1)
-PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # a failing example is small as it is
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # a failing example is already small
 PAD, EOS, START = 2, 1, 3
 CONFIG: dict[str, Any] = {
     "vocab_size": 14,
@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
 
 
 def model(seed: int = 0, **fields: Any) -> T5ForConditionalGeneration:
-    """Weights that let what comes next depend on what went before, and let about half of the texts end early."""
+    """A model in which each token depends on the ones before it, and about half of the texts end early."""
     made = T5ForConditionalGeneration(T5Config(**CONFIG | fields), seeded(seed)).double().eval()
     with torch.no_grad():
         for name, parameter in made.decoder.named_parameters():
@@ -64,7 +64,7 @@ def as_transformers(ours: T5ForConditionalGeneration) -> Any:
 
 
 def batch(seed: int, rows: int, length: int) -> dict[str, Any]:
-    """Sources of various lengths, padded in front or behind."""
+    """Sources of various lengths, padded on the left or on the right."""
     generator = seeded(seed)
     ids = torch.randint(14, (rows, length), generator=generator)
     kept = torch.arange(length) < torch.randint(1, length + 1, (rows, 1), generator=generator)
@@ -97,7 +97,7 @@ def test_greedy_texts_are_those_of_transformers(seed: int, rows: int, length: in
     st.sampled_from([-1.0, 0.0, 0.6, 1.0, 2.0]),
     st.booleans(),
 )
-# In these the text found depends on when a row is done, in one way or another.
+# In these examples the text found depends, in one way or another, on when a row is done.
 @example(4, 2, 6, 14, 4, 2.0, True)
 @example(14, 2, 6, 14, 3, 2.0, True)
 @example(15, 2, 6, 14, 5, 1.0, True)
@@ -116,7 +116,7 @@ def test_beam_search_finds_the_texts_of_transformers(
 
 
 def test_the_texts_compared_are_of_all_lengths() -> None:
-    """Else the comparison would say little of how texts end."""
+    """Otherwise the comparison would say little about how texts end."""
     lengths = [len(text) for seed in range(40) for text in texts(model(seed).generate(**batch(seed, 4, 6)))]
     assert sum(length < 21 for length in lengths) > 40 and len(set(lengths)) > 6
 
@@ -141,7 +141,7 @@ def test_with_a_cache_each_step_reads_one_token_and_costs_a_constant_more_than_t
 
     grown = [later - sooner for sooner, later in itertools.pairwise(costs[True][1:])]  # the first reads the source too
     layers, heads, width = 2, 3, 4
-    # one key more to multiply with the query, and one value more to add up, each 2 operations a number
+    # one more key to multiply with the query, and one more value to add up, each 2 operations per number
     assert set(grown) == {rows * layers * heads * width * 2 * 2}
     assert costs[True][-1] < 1.2 * costs[True][1] and costs[False][-1] > 5 * costs[True][-1]
 
@@ -149,7 +149,7 @@ def test_with_a_cache_each_step_reads_one_token_and_costs_a_constant_more_than_t
 @given(SEEDS, st.integers(2, 4), st.integers(2, 8))
 @settings(deadline=None, phases=PHASES, max_examples=15)
 def test_a_text_does_not_depend_on_the_rest_of_the_batch_or_on_padding(seed: int, rows: int, length: int) -> None:
-    ours, inputs = model(seed), batch(2 * seed, rows, length)  # padded behind
+    ours, inputs = model(seed), batch(2 * seed, rows, length)  # padded on the right
     together = texts(ours.generate(**inputs, num_beams=2, max_new_tokens=8))
     for row, kept in enumerate(inputs["attention_mask"].sum(1).tolist()):
         alone = ours.generate(inputs["input_ids"][row : row + 1, :kept], num_beams=2, max_new_tokens=8)
@@ -172,10 +172,10 @@ class Table:
         return self.logits[before, tokens[:, -1]]
 
     def reorder(self, rows: Tensor) -> None:
-        """It remembers nothing."""
+        """Do nothing: a table remembers nothing."""
 
     def score(self, text: tuple[int, ...], length_penalty: float) -> float:
-        """Of a text without its start token."""
+        """Return the score of a text, given without its start token."""
         tokens = torch.tensor([[0, *text]])
         total = sum(
             self(tokens[:, :place]).log_softmax(-1)[0, int(tokens[0, place])].item()
@@ -253,7 +253,7 @@ def test_the_nucleus_is_the_fewest_tokens_that_reach_the_share() -> None:
     logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
     for top_p, kept in ((0.4, [0]), (0.5, [0]), (0.51, [0, 1]), (0.75, [0, 1]), (1.0, [0, 1, 2, 3])):
         assert keep_top_p(logits, top_p).isfinite().nonzero().flatten().tolist() == kept
-    many = torch.cat([torch.zeros(32_000), torch.tensor([-18.0])])  # whose rounded probabilities sum to more than 1
+    many = torch.cat([torch.zeros(32_000), torch.tensor([-18.0])])  # the rounded probabilities sum to more than 1
     assert torch.equal(keep_top_p(many, 1.0), many)
 
 

@@ -1,4 +1,4 @@
-"""One address, exact pins for the book and low bounds for the package, commands, floors, the notebooks' form."""
+"""One address, exact pins for the book and lower bounds for the package, commands, the notebooks' form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URL, BRANCH = make_notebooks.repository()
 NOTEBOOKS = make_notebooks.notebooks()
-# Every address of the repository, whoever's it is: github.com/OWNER/plm-lessons and what stands behind it.
+# Every address of the repository, whoever owns it: github.com/OWNER/plm-lessons and what follows.
 ADDRESS = re.compile(r"https://(?:github\.com|colab\.research\.google\.com/github)/[\w.-]+/plm-lessons(?:/[\w./-]*)?")
 
 
@@ -141,7 +141,7 @@ def test_no_package_is_pinned_twice_for_one_python(python: str) -> None:
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run make in `folder` and return what came of it."""
+    """Run make in `folder` and return the result."""
     return subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
 
 
@@ -229,7 +229,7 @@ def test_the_stored_notebook_is_as_the_tool_writes_it(path: Path) -> None:
 
 
 def run_setup_cell(monkeypatch: pytest.MonkeyPatch, in_colab: bool) -> list[tuple[str, str]]:
-    """Run the set-up cell with a recorder in the place of IPython; return the magics it called."""
+    """Run the set-up cell with a recorder in place of IPython; return the magics it called."""
     called: list[tuple[str, str]] = []
 
     class Recorder:
@@ -265,7 +265,7 @@ def a_notebook(*sources: str) -> nbformat.NotebookNode:
 def test_running_a_notebook_stores_the_same_file_twice(tmp_path: Path) -> None:
     path = tmp_path / "a.ipynb"
     widget = "import ipywidgets\n\nipywidgets.IntSlider(value=3, description='n')"
-    keeps = f"import os\n\nprint(os.environ.get({KEEP!r}))"  # what experiments come to: each at once
+    keeps = f"import os\n\nprint(os.environ.get({KEEP!r}))"  # prints whether results of experiments are kept
     nbformat.write(a_notebook("print('one')\nprint('two')", widget, "6 * 7", keeps), path)
     assert make_notebooks.main([str(path)]) == 0
     first = path.read_bytes()
@@ -361,7 +361,7 @@ def test_a_stored_widget_gets_the_present_script_and_style_and_keeps_its_state(t
 
 
 def test_a_run_that_did_experiments_tells_no_run_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers find their records, and do not wait so long."""
+    """Readers get the records, and do not wait that long."""
     for name, path in {"BOOK": "", "RUN_TIMES": "run_times.json", "RECORDS": "records"}.items():
         monkeypatch.setattr(make_notebooks, name, tmp_path / path)
     (tmp_path / "records").mkdir()

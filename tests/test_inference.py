@@ -39,7 +39,7 @@ def t5() -> T5ForConditionalGeneration:
 
 
 def assert_are(found: list[Any], wanted: tuple[torch.Tensor, ...]) -> None:
-    """Plain nested lists, [L][A][T][S], that say what `transformers` says in tensors [1, A, T, S]."""
+    """Check that plain nested lists, [L][A][T][S], hold what `transformers` has in tensors [1, A, T, S]."""
     assert type(found) is list and type(found[0][0][0][0]) is float
     torch.testing.assert_close(torch.tensor(found), torch.cat(wanted), rtol=0, atol=1e-5)
 
@@ -48,7 +48,7 @@ def test_weights_of_an_encoder_are_those_of_transformers(wordpiece: Tokenizer, t
     model = BertForMaskedLM(BertConfig(vocab_size=wordpiece.get_vocab_size(), **SHAPE)).train()  # dropout must not act
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(8)  # else all heads are nearly even
+            parameter.mul_(8)  # otherwise all heads are nearly even
     model.save_pretrained(tmp_path)
     theirs: Any = transformers.BertForMaskedLM.from_pretrained(tmp_path, attn_implementation="eager")
     found = attention_maps(model, wordpiece, TEXT)

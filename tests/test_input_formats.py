@@ -1,7 +1,7 @@
-"""RoBERTa's four input formats: what may share a row, what may cross the border of a document, that nothing is lost.
+"""RoBERTa's four input formats: what may share a row or cross the border of a document, and that nothing is lost.
 
-Most documents here number their tokens: every token of the collection is a different id, so that a row tells where its
-text was taken from. The statistical tests hold for any seed: see `assert_plausible`.
+In most documents here the tokens are numbered: every token of the collection has a different id, so a row shows where
+its text comes from. The statistical tests hold for any seed: see `assert_plausible`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ shapes_of_documents = st.lists(st.lists(st.integers(1, 12), min_size=1, max_size
 def test_packed_rows_hold_every_token_once(shapes: list[list[int]], max_length: int) -> None:
     documents, room = numbered(shapes), max_length - 2
     source = {token: index for index, document in enumerate(documents) for sentence in document for token in sentence}
-    # Where a row may begin: at a sentence, and within one that is longer than a row after each full row of it.
+    # Where a row may begin: at a sentence, and, in one that is longer than a row, after each full row of it.
     starts = {
         token: sentence[place : place + room]
         for document in documents

@@ -1,4 +1,4 @@
-"""The package as pip installs it, beside the oldest versions that it asks for: what a reader in Google Colab has.
+"""The package as pip installs it, with the oldest versions that it allows: what a reader in Google Colab has.
 
 The environment has those versions of all packages but torch, which is that of the tests, as is everything else. Without
 a package registry these tests are skipped, or fail when REQUIRE_NETWORK=1. Python 3.12 is too new for them: the oldest
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ASKED_FOR = map(Requirement, [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["hub"]])
 OLDEST = [f"{one.name}=={next(iter(one.specifier)).version}" for one in ASKED_FOR if one.name != "torch"]
-# What they need besides, of their time.
+# What they need in addition, in versions of that time.
 WITH_THEM = [
     "contourpy<1.3",
     "ipython<8.24",
@@ -42,14 +42,14 @@ PIP: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-che
 
 
 def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """A command, in a folder from which no package can be imported."""
+    """Run a command in a folder from which no package can be imported."""
     settings: dict[str, Any] = {"env": {**os.environ, "MPLBACKEND": "agg"}, "cwd": Path(command[0]).parent}
     return subprocess.run([*map(str, command)], **settings, capture_output=True, text=True, check=check, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the oldest versions, without the package."""
+    """The Python of an environment with the oldest versions and without the package."""
     if sys.version_info >= (3, 12) and os.environ.get("REQUIRE_NETWORK") != "1":
         pytest.skip("the oldest versions have no wheels for this Python")
     folder = tmp_path_factory.mktemp("environment")
@@ -69,7 +69,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pip makes of the repository."""
+    """The wheel that pip builds from the repository."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(
         ROOT / "plm_lessons", folder / "source" / "plm_lessons", ignore=shutil.ignore_patterns("__pycache__")
@@ -105,7 +105,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_it_runs_beside_the_oldest_versions_that_it_asks_for(installed: Path) -> None:
-    checked = run(*PIP, "--python", installed, "check", check=False)  # of the others some may miss something
+    checked = run(*PIP, "--python", installed, "check", check=False)  # some of the others may lack something
     assert checked.returncode in (0, 1) and "plm-lessons" not in checked.stdout
     code = "import plm_lessons; from importlib.metadata import version; print(plm_lessons.__file__, *map(version, {}))"
     where, *found = run(installed, "-c", code.format([one.split("==")[0] for one in OLDEST])).stdout.split()
@@ -115,7 +115,7 @@ def test_it_runs_beside_the_oldest_versions_that_it_asks_for(installed: Path) ->
 
 
 def test_no_window_of_a_long_text_is_lost(installed: Path, tmp_path: Path) -> None:
-    """With tokenizers 0.23.2, too, which loses the last ones itself (huggingface/tokenizers#2091)."""
+    """Even with tokenizers 0.23.2, which itself loses the last ones (huggingface/tokenizers#2091)."""
     lossy = "tokenizers==0.23.2"
     done = run(*PIP, "install", "--quiet", "--no-deps", "--target", tmp_path, lossy, check=False)
     if done.returncode and os.environ.get("REQUIRE_NETWORK") != "1":

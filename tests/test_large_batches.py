@@ -30,7 +30,7 @@ def a_model(family: str) -> Any:
 
 
 def a_batch(family: str, rows: int, seed: int) -> Batch:
-    """Rows with very different numbers of labels, and for BERT a pair of segments in each."""
+    """Rows with very different numbers of labels, and, for BERT, a pair of segments in each."""
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(4, 30, (rows, 12), generator=generator)
     asked = torch.rand(rows, 12, generator=generator) < torch.rand(rows, 1, generator=generator)
@@ -68,7 +68,7 @@ def test_accumulated_gradients_are_those_of_one_batch(family: str, sizes: list[i
 
 
 def test_the_mean_of_the_parts_means_is_another_gradient() -> None:
-    """What a loop without weights computes, when the parts have 1 and 11 words to predict."""
+    """This is what a loop without weights computes, here from parts with 1 and 11 words to predict."""
     ids = torch.arange(4, 28).reshape(2, 12)
     labels = ids.clone()
     labels[0, 1:], labels[1, 0] = -100, -100
@@ -116,7 +116,7 @@ def test_an_update_takes_so_many_batches_and_says_when_there_are_too_few() -> No
 
 @pytest.mark.parametrize("family", ["roberta", "bert"])
 def test_two_processes_train_as_one(family: str, tmp_path: Path) -> None:
-    """Two processes with two batches a step each, under torchrun, against one process with four."""
+    """Two processes with two batches per step each, under torchrun, compared with one process with four."""
     worker = Path(__file__).parent / "data_parallel_worker.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(worker)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

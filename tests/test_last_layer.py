@@ -21,7 +21,7 @@ PADDING = (torch.arange(LENGTH) < torch.tensor([[8], [10], [7]])).long()
 
 
 def a_model(class_name: str, **fields: Any) -> Any:
-    """Small, without dropout, in double precision, its weights so large that everything has an effect."""
+    """A small model in double precision, without dropout, with weights so large that everything has an effect."""
     model_class = getattr(plm_lessons, class_name)
     config = model_class.config_class(
         vocab_size=40, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=50,
@@ -37,14 +37,14 @@ def a_model(class_name: str, **fields: Any) -> Any:
 
 
 def asked(class_name: str) -> dict[str, Tensor]:
-    """What a batch of pre-training asks."""
+    """What a batch of pre-training asks a model to predict."""
     pair = {"BertForPreTraining": "next_sentence_label", "AlbertForPreTraining": "sentence_order_label"}
     labels = {pair[class_name]: torch.tensor([1, 0, 1])} if class_name in pair else {}
     return {"labels": LABELS, "masked_positions": PLACES, **labels}
 
 
 def found(model: Any, **arguments: Any) -> list[Tensor]:
-    """The loss, the scores and all gradients."""
+    """Return the loss, the scores and all gradients."""
     model.zero_grad()
     output = model(IDS, **arguments)
     output.loss.backward()
@@ -83,8 +83,8 @@ def test_training_spares_the_other_positions_and_nothing_else_does(class_name: s
     assert set(seen) == {LENGTH}
     seen.clear()
     accumulate_gradients(model, [batch])
-    # ALBERT applies its one layer three times, and only the last time spares. Where a pair is asked about, the first
-    # token goes along.
+    # ALBERT applies its one layer three times, and saves work only the last time. If the batch asks about pairs, the
+    # first token is kept as well.
     assert seen[-1] == 4 + ("PreTraining" in class_name) and set(seen[:-1]) <= {LENGTH}
 
 

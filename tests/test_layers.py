@@ -1,4 +1,4 @@
-"""The building blocks, against torch, against their formulas written out, and against loops too plain to be wrong.
+"""The building blocks, compared with torch, with their formulas written out, and with loops too plain to be wrong.
 
 Letters: B batch, S sequence length, H hidden size, A heads, D head size, T query positions, P the longest sequence.
 """
@@ -34,7 +34,7 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
 
 
 def randomise(module: nn.Module, seed: int = 0) -> None:
-    """Weights and biases of size 1, so that no term hides."""
+    """Draw weights and biases of size 1, so that no term is too small to matter."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -102,7 +102,7 @@ def attention(heads: int = 3, head_size: int = 4, seed: int = 0, dropout: float 
 
 
 def loop_attention(module: MultiHeadAttention, hidden: Tensor, mask: Tensor) -> Tensor:
-    """One query, one key, one head at a time. `mask` [B, S, S]: whether query t may look at key s."""
+    """Attention for one query, one key, one head at a time. `mask` [B, S, S]: whether query t may look at key s."""
     batch, length, size = hidden.shape
     heads = module.num_attention_heads
     width = size // heads
@@ -211,10 +211,10 @@ def test_dropout_falls_on_the_weights_in_training_only() -> None:
     expected, before = module(hidden)
     assert torch.equal(module(hidden)[0], expected)
     module.train()
-    torch.manual_seed(0)  # dropout knows no other generator
+    torch.manual_seed(0)  # dropout uses no other generator
     first, weights = module(hidden)
     assert not torch.allclose(first, expected)
-    torch.testing.assert_close(weights, before)  # what is returned has not been dropped from
+    torch.testing.assert_close(weights, before)  # the returned weights are those before dropout
 
 
 def test_attention_alone_does_not_see_order() -> None:
@@ -248,7 +248,7 @@ def test_feed_forward_is_two_linear_maps_with_the_activation_between() -> None:
 @pytest.mark.parametrize("padding_idx", [None, 1])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_a_product_with_one_hot_vectors_looks_up_rows(dtype: torch.dtype, padding_idx: int | None, device: str) -> None:
-    """Also where other products are in half precision."""
+    """Even where other products are in half precision."""
     table = normal(5, 7).to(device, dtype).requires_grad_()
     rows = torch.randint(0, 5, (3, 4), device=device)
     with torch.autocast(device, dtype=torch.bfloat16):
@@ -330,7 +330,7 @@ def test_rms_norm_is_its_formula_and_needs_no_mean() -> None:
     torch.testing.assert_close(norm(hidden), expected, rtol=0, atol=1e-14)
     torch.testing.assert_close(norm(hidden), F.rms_norm(hidden, (6,), norm.weight, 1e-3), rtol=0, atol=1e-14)
     assert [tuple(parameter.shape) for parameter in norm.parameters()] == [(6,)]
-    assert not torch.allclose(norm(hidden + 1), norm(hidden))  # a layer norm would not see it
+    assert not torch.allclose(norm(hidden + 1), norm(hidden))  # a layer norm would ignore it
     torch.testing.assert_close(RMSNorm(6, eps=0.0).double()(hidden).pow(2).mean(-1), torch.ones(2, 4).double())
 
 
@@ -447,7 +447,7 @@ def test_a_cache_of_a_long_text_moves_what_it_holds_a_few_times_only_and_never_w
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_in_one_step_is_attention(masked: bool) -> None:
-    """Where no gradient and no weights are wanted the scores are not stored, which changes the last digits only."""
+    """If neither gradients nor weights are wanted, the scores are not stored; only the last digits change."""
     bert, t5, hidden = attention(dropout=0.5), unscaled(), normal(2, 5, 12)
     mask = torch.ones(2, 5)
     mask[0, 3:] = 0

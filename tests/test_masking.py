@@ -38,11 +38,11 @@ def text_batch(rows: int, length: int, vocab_size: int, seed: int = 0) -> torch.
 
 @st.composite
 def padded_batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Rows [CLS] words [SEP] and padding of any lengths (also none at all), their attention mask, the vocabulary."""
+    """Rows [CLS] words [SEP] and padding, of any lengths (or no rows at all), their attention mask, the vocabulary."""
     vocab_size = draw(st.integers(6, 40))
     lengths = draw(st.lists(st.integers(0, 30), max_size=6))
     width = max(lengths, default=0) + draw(st.integers(0, 3))
-    word = st.integers(1, vocab_size - 1)  # [UNK], [MASK] and the rest may stand in a text
+    word = st.integers(1, vocab_size - 1)  # [UNK], [MASK] and the rest may occur in a text
     rows = []
     for length in lengths:
         tokens = draw(st.lists(word, min_size=length, max_size=length))
@@ -148,7 +148,7 @@ def test_eighty_ten_ten() -> None:
     chosen = masked.labels != IGNORE_INDEX
     trials = int(chosen.sum())
     assert trials == 19 * rows
-    # The random token is [MASK] or the original once in `vocab_size` draws each.
+    # The random token is [MASK] once in `vocab_size` draws, and the original token just as often.
     is_mask = int((masked.input_ids[chosen] == MASK).sum())
     is_same = int((masked.input_ids[chosen] == ids[chosen]).sum())
     assert_plausible(is_mask, trials, 0.8 + 0.1 / vocab_size, checks=3)
@@ -266,7 +266,7 @@ def test_the_loss_on_gathered_positions_is_the_loss_on_all() -> None:
     logits = torch.randn(4, 32, 50, generator=seeded(7))
     positions, masked_labels = gather_masked(labels)
     gathered = logits.gather(1, positions[:, :, None].expand(-1, -1, 50))
-    loss = torch.nn.functional.cross_entropy  # leaves out -100 of its own accord
+    loss = torch.nn.functional.cross_entropy  # ignores -100 by default
     torch.testing.assert_close(loss(gathered.flatten(0, 1), masked_labels.flatten()), loss(logits.mT, labels))
 
 

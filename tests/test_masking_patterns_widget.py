@@ -1,4 +1,4 @@
-"""The masking widget: its rules against those of the package, its random numbers, and what a reader's moves show."""
+"""The masking widget: its rules compared with the package's, its random numbers, and what a reader's moves show."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WORDS = ["the", "war", "of", "Philadelphia", "unimaginable,", "Halévy", "a", "1
 
 @pytest.fixture(scope="module")
 def lib(open_shared_page: Callable[..., Page]) -> Page:
-    """A page in which `lib` is the module and `settings` makes its settings from the state of a widget."""
+    """A page in which `lib` is the module and `settings` turns the state of a widget into settings of the module."""
     page = open_shared_page("about:blank")
     page.evaluate(IMPORT, MaskingPatternsWidget()._esm)
     page.evaluate(f"() => {{ window.settings = {SETTINGS}; }}")
@@ -147,7 +147,7 @@ OWN = """(w) => Array.from({ length: 40 }, (_, seed) => lib.history(settings({ .
 
 
 def trials_of_torch(widget: MaskingPatternsWidget, trials: int) -> torch.Tensor:
-    """[trials, S] masks by the functions of the package."""
+    """Masks made by the functions of the package, [trials, S]."""
     numbers = torch.tensor([[number for _, number in widget.sentence]])
     if widget.unit == "spans":
         length = int((numbers >= 0).sum())
@@ -163,7 +163,7 @@ def trials_of_torch(widget: MaskingPatternsWidget, trials: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_masks_are_as_likely_as_those_of_the_package(lib: Page, unit: str) -> None:
-    """Each position over 20,000 masks by torch, over 16,000 of the page, and by the line that the page expects."""
+    """Each position, in 20,000 masks by torch, in 16,000 by the page, and as the page's line expects it."""
     widget = MaskingPatternsWidget(MIXED, unit=unit, masking_rate=0.3, epochs=400)
     trials = 20_000
     by_torch = trials_of_torch(widget, trials).sum(dim=0).tolist()
@@ -181,11 +181,11 @@ def test_masks_are_as_likely_as_those_of_the_package(lib: Page, unit: str) -> No
 
 
 def test_ngrams_are_as_long_as_those_of_the_package(lib: Page) -> None:
-    """By the lengths of unbroken runs, which is all that a mask of the package tells."""
+    """Judged by the lengths of unbroken runs, which is all that a mask of the package shows."""
     widget = MaskingPatternsWidget("a b c d e f g h i j k l m n o p", unit="ngrams", masking_rate=0.25)
 
     def runs(masks: torch.Tensor) -> torch.Tensor:
-        """[trials, 5] how many runs of 1, 2, ... positions each mask has."""
+        """How many runs of 1, 2, ... positions each mask has, [trials, 5]."""
         lengths = [[len(run) for run in "".join("01"[bit] for bit in row).split("0")] for row in masks.int().tolist()]
         return torch.tensor([[row.count(n) for n in range(1, 6)] for row in lengths], dtype=torch.float64)
 
@@ -234,7 +234,7 @@ def test_shares_must_fit_together() -> None:
     with pytest.raises(ValueError, match="mask_share must be at most 1 with random_share = 0.1, got 0.95"):
         widget.mask_share = 0.95
     assert (widget.mask_share, widget.random_share) == (0.8, 0.1)
-    widget.set_state({"mask_share": 0.3, "random_share": 0.7})  # together they pass, as the page sends them
+    widget.set_state({"mask_share": 0.3, "random_share": 0.7})  # together they are valid, as the page sends them
     assert (widget.mask_share, widget.random_share) == (0.3, 0.7)
 
 
@@ -250,7 +250,7 @@ def test_senseless_text_is_refused_by_name(wrong: Any) -> None:
 
 
 def test_a_text_must_suit_a_new_tokenizer() -> None:
-    """WordPiece has one token for a word that it does not know; bytes are many."""
+    """WordPiece has one token for a word that it does not know; as bytes it is many."""
     widget = MaskingPatternsWidget("\U0001f600" * 60)
     assert [token for token, _ in widget.sentence] == ["[CLS]", "[UNK]", "[SEP]"]
     with pytest.raises(ValueError, match=r"MaskingPatternsWidget\.text must be a text of at most 600 characters"):
@@ -316,7 +316,7 @@ class Widget:
         return self.root.get_by_role("button", name=name, exact=True)
 
     def assert_shows(self, **changes: Any) -> None:
-        """All that is read on the page is what Python says of the state with these changes."""
+        """Everything on the page is what Python computes for the state with these changes."""
         for name, value in changes.items():
             setattr(self.python, name, value)
         widget, shown = self.python, self.root.evaluate(READ)
@@ -463,7 +463,7 @@ def test_what_must_be_answered_is_read_aloud_too(widget: Widget) -> None:
 
 
 def test_where_no_token_may_be_chosen_none_is_promised(widget: Widget) -> None:
-    """A word that does not fit into the share is left out; a single token, or a span, is always chosen."""
+    """A word that does not fit into the share is left out; but a single token, or a span, is always chosen."""
     widget.python.text = "Unbelievableness antidisestablishmentarianism"
     widget.root.locator("textarea").fill(widget.python.text)
     widget.slider("masking rate").press("Home")
@@ -533,7 +533,7 @@ def test_tokens_that_come_with_the_text_are_those_that_the_page_cuts(lib: Page, 
 
 
 def test_the_line_of_the_ngrams_fits_each_kind_of_mask(widget: Widget) -> None:
-    """Each half of a pair of bars has its own: as many n-grams as this kind has, in the shares that are drawn."""
+    """Each bar of a pair has a line of its own: as many n-grams as this kind has, in the shares that are drawn."""
     widget.root.locator("label", has_text="n-grams").click()
     widget.python.unit = "ngrams"
     shown = widget.root.evaluate(READ)

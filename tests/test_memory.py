@@ -1,4 +1,4 @@
-"""Memory that is kept is not asked for again."""
+"""Memory that is kept is not requested again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ print(page_faults())
 def test_tensors_of_a_size_are_made_again_without_new_pages() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
-    assert before > 100 and after < before / 20  # where pages are huge, there are few of them
+    assert before > 100 and after < before / 20  # if pages are huge, there are few of them
 
 
 def test_elsewhere_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The widget of model sizes: its counts against those of the package, and what a reader's moves show."""
+"""The widget of model sizes: its counts compared with the package's, and what a reader's moves show."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RELEASED = {
 
 
 def config_of(state: dict[str, Any]) -> AlbertConfig:
-    """The model of the package that has the sizes of a widget's state."""
+    """Return the package's configuration that has the sizes of a widget's state."""
     rate = 0.1 if state["dropout"] else 0.0
     left = {name: state[name] for name in (*Sizes._fields, "intermediate_size") if name != "dropout"}
     return AlbertConfig(
@@ -134,7 +134,7 @@ LOOKS = """root => [...root.querySelectorAll('tbody .plm-key')].filter((key) => 
 
 @pytest.mark.parametrize("theme", ("light", "dark"))
 def test_no_two_parts_look_alike(theme: str, address: str, open_page: Callable[..., Page]) -> None:
-    """By colour and strength, and by a letter which the bar has below every part that can be seen."""
+    """They differ in colour and strength, and in a letter that the bar has below every visible part."""
     page = open_page(address, color_scheme=theme)
     for view in ("parts", "memory"):
         page.locator(f"input[type=radio][value={view}]").check()
@@ -227,7 +227,7 @@ class Widget:
         self.python.view = view
 
     def assert_shows(self, **changes: Any) -> None:
-        """The table, the bar and the plot are those of the state with these changes, by the counts of the package."""
+        """The table, the bar and the plot show the package's counts for the state with these changes."""
         with self.python.hold_trait_notifications():
             for name, value in changes.items():
                 setattr(self.python, name, value)
@@ -324,7 +324,7 @@ def test_hidden_size_takes_heads_and_inner_size_along(widget: Widget) -> None:
 
 
 def test_hidden_size_there_and_back_again(widget: Widget, open_page: Callable[..., Page]) -> None:
-    """Not even where H passes a size that E has, or one that the heads do not divide, is anything lost."""
+    """Nothing is lost, even if H passes the size of E, or a size that the heads do not divide."""
     hidden = widget.slider("hidden size, H")
     before = hidden.input_value()
     hidden.press("Home")
@@ -354,7 +354,7 @@ def test_heads_that_cannot_stay_are_said(open_page: Callable[..., Page]) -> None
 @pytest.mark.parametrize("by", ("keyboard", "pointer"))
 def test_published_models_are_chosen(widget: Widget, by: str) -> None:
     widget.slider("sequence length, S").press("ArrowLeft")
-    widget.assert_shows(sequence_length=384)  # and so it stays
+    widget.assert_shows(sequence_length=384)  # and it stays so
     select = widget.root.get_by_role("combobox", name="published model", exact=True)
     expect(select).to_have_value("ALBERT xxlarge")
     for name in ("ALBERT xlarge", "ALBERT large", "ALBERT base", "RoBERTa large", "RoBERTa base", "BERT large"):
@@ -399,7 +399,7 @@ def test_positions_and_segments_are_typed(widget: Widget) -> None:
 
 
 def test_curve_of_the_embedding_size(widget: Widget) -> None:
-    """Each point is what the package counts; the curve meets the line of BERT's way where V*E + E*H = V*H, nearly."""
+    """Each point is the package's count; the curve meets the line for BERT's way near V*E + E*H = V*H."""
     widget.show("embedding")
     shown = widget.root.evaluate(READ)
     across = [(x, float(text)) for anchor, x, _, text in shown["labels"][:-2] if anchor == "middle"]

@@ -1,4 +1,4 @@
-"""The counted baselines against the same formulas in a few lines of plain Python."""
+"""The counted baselines compared with the same formulas in a few lines of plain Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ V = 9
 
 
 def some_rows(seed: int, count: int = 60) -> list[list[int]]:
-    """Words that mostly follow from the one before."""
+    """Rows in which most words follow from the word before."""
     generator = torch.Generator().manual_seed(seed)
     rows = []
     for length in torch.randint(1, 12, (count,), generator=generator).tolist():
@@ -32,7 +32,7 @@ def some_rows(seed: int, count: int = 60) -> list[list[int]]:
 
 
 class Counting:
-    """p(w | u, v) as the module's text says it."""
+    """p(w | u, v) as the module's docstring defines it."""
 
     def __init__(self, rows: list[list[int]], weights: list[np.ndarray]) -> None:
         self.counts: Counter[tuple[int, ...]] = Counter()
@@ -87,7 +87,7 @@ def test_the_weights_are_the_likeliest_on_the_rows_that_were_not_counted() -> No
                 counting.weights = [each.copy() for each in weights]
                 moved = counting.weights[length - 2][level] + change
                 counting.weights[length - 2][level] = min(max(moved, 0.0), 0.9999)
-                assert loss(length) >= best - 3e-4  # as near as fifty rounds of fitting come
+                assert loss(length) >= best - 3e-4  # as near as fifty rounds of fitting get
     assert all(each[0] == 0 for each in weights) and weights[0][8] > 0.8
 
 

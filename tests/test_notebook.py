@@ -69,7 +69,7 @@ class Named(ValueError):
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What is displayed, as tokens of Markdown."""
+    """Return what is displayed, as tokens of Markdown."""
     found: list[Any] = []
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     monkeypatch.setattr(notebook, "display", lambda markdown: found.extend(reader.parse(markdown.data)))

@@ -1,4 +1,4 @@
-"""The tokenizers of the page against the library `tokenizers`, token for token, in a browser."""
+"""The tokenizers of the page compared with the library `tokenizers`, token for token, in a browser."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_strange_texts(page: Page, name: str) -> None:
 
 @every_tokenizer
 def test_every_character_of_unicode_3_2(page: Page, name: str) -> None:
-    """Each alone and between letters, of Chinese and Korean ones every 50th; and 300 texts of any forty."""
+    """Each alone and between letters (of Chinese and Korean ones every 50th), and 300 texts of any forty of them."""
     tested = [c for i, c in enumerate(OLD) if not BULK.match(c) or i % 50 == 0]
     texts = [" ".join(f"a{c}b {c}" for c in tested[i : i + 40]) for i in range(0, len(tested), 40)]
     rng = random.Random(7)
@@ -140,7 +140,7 @@ def test_random_texts(page: Page, texts: list[str]) -> None:
 
 @every_tokenizer
 def test_tokens_and_words_are_those_of_the_package(name: str) -> None:
-    """`tokenize` in Python, too, against `load_tokenizer` and `number_words`."""
+    """`tokenize` in Python is also compared with `load_tokenizer` and `number_words`."""
     tokenizer = load_tokenizer(name)
     vocabulary = [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())]
     added = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.content not in ("[UNK]", "<unk>")}

@@ -66,7 +66,7 @@ def test_pairs_of_the_corpus_are_what_their_labels_say() -> None:
 def test_labels_come_in_no_order_and_hang_on_the_seed_alone() -> None:
     held_out = documents("wikipedia", "held_out")
     pairs = draw_pair_examples(held_out, 20, seeded(1))
-    torch.rand(7)  # nothing hangs on the global state
+    torch.rand(7)  # nothing depends on the global state
     assert draw_pair_examples(held_out, 20, seeded(1)) == pairs
     others = draw_pair_examples(held_out, 20, seeded(2))
     assert [pair.first for pair in others] != [pair.first for pair in pairs]
@@ -75,7 +75,7 @@ def test_labels_come_in_no_order_and_hang_on_the_seed_alone() -> None:
 
 
 def test_neighbours_are_drawn_evenly_within_the_limits_and_a_paragraph() -> None:
-    """Documents of four fitting sentences, then one too short, one too long, and another paragraph."""
+    """Documents of four fitting sentences, then one that is too short, one that is too long, and another paragraph."""
     texts = []
     for i in range(40):
         title = f"t{i}"
@@ -144,7 +144,7 @@ def models() -> list[tuple[BertForPreTraining | AlbertForPreTraining, Tokenizer,
 
 @pytest.mark.parametrize("which", (0, 1), ids=("BERT", "ALBERT"))
 def test_probability_is_that_of_label_0_for_each_pair_alone(which: int, pairs: list[PairExample]) -> None:
-    """Against rows of one pair without padding, written out by hand; dropout is off, and batches change nothing."""
+    """Compared with rows of one pair without padding, written by hand; dropout is off, and batches change nothing."""
     model, tokenizer, scores = models()[which]
     model.train()
     found = pair_probabilities(model, tokenizer, pairs, batch_size=5)

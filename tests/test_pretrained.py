@@ -1,4 +1,4 @@
-"""Loading and saving: both ways with `transformers`, what is refused or warned of, and what an interruption leaves."""
+"""Loading and saving: both ways with `transformers`, refusals and warnings, and what an interruption leaves."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ FIRST_QUERY = "bert.encoder.layer.0.attention.self.query.weight"
 
 @pytest.fixture(autouse=True)
 def no_unexpected_warning() -> Any:
-    """A warning that a test does not await is an error."""
+    """A warning that a test does not expect is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
 
 
 def fill(model: torch.nn.Module, seed: int = 0) -> None:
-    """Biases and gains too get numbers of their own, so that two that were mixed up are seen."""
+    """Draw biases and gains too, so that it shows if two of them are mixed up."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -143,7 +143,7 @@ def test_a_saved_model_comes_back_ready_for_use(model_class: Any, tmp_path: Path
 
 
 def test_the_file_says_whose_tensors_it_holds(saved: Path) -> None:
-    """Or version 4 of transformers refuses it."""
+    """Otherwise version 4 of transformers refuses it."""
     with safe_open(saved / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
 
@@ -248,7 +248,7 @@ def test_heads_of_other_tasks_are_left_aside_and_named(saved: Path) -> None:
 def test_the_classifier_of_another_task_is_left_aside_in_every_family(
     family: str, task: str, other: str, tmp_path: Path
 ) -> None:
-    """Also where it would fit: only `architectures` tells BERT's two apart."""
+    """Even if it would fit: only `architectures` tells BERT's two apart."""
     saved, wanted = (getattr(plm_lessons, f"{family}For{name}Classification") for name in (task, other))
     model = saved(saved.config_class(**{name: getattr(TINY, name) for name in SIZES}))
     fill(model)
@@ -266,7 +266,7 @@ def test_the_classifier_of_another_task_is_left_aside_in_every_family(
     )
     assert same(saved.from_pretrained(tmp_path), model)
     config = json.loads((tmp_path / "config.json").read_text())
-    for told_so in (None, [f"{family}Model"]):  # a class of one's own, which is not known here
+    for told_so in (None, [f"{family}Model"]):  # no class, and one that says nothing about heads
         (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": told_so}))
         assert same(saved.from_pretrained(tmp_path), model)
 
@@ -343,7 +343,7 @@ def test_the_configuration_of_another_family_is_refused(saved: Path) -> None:
 
 
 class Trap:
-    """Unpickling it makes a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

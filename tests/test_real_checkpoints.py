@@ -67,12 +67,12 @@ def real_text() -> list[str]:
 
 
 def largest_difference(ours: Tensor, theirs: Tensor, mask: Tensor) -> float:
-    """Over what is no padding."""
+    """Return the largest difference at places that are not padding."""
     return (ours - theirs)[mask.bool()].abs().max().item()
 
 
 def load(model_class: Any, folder: Path) -> Any:
-    """Without a warning: nothing is missing, nothing left aside."""
+    """Load without a warning: nothing is missing, nothing is ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return model_class.from_pretrained(folder)
@@ -89,7 +89,7 @@ def test_bert_tiny_gives_the_hidden_states_and_logits_of_transformers_on_real_te
     result, expected = model(**batch, output_hidden_states=True), reference(**batch, output_hidden_states=True)
     for ours, theirs in zip(result.hidden_states, expected.hidden_states, strict=True):
         assert largest_difference(ours, theirs, mask) <= 1e-5  # seen: 3e-6, with numbers up to 5
-    # Logits are sums of 128 products, and larger.
+    # Logits are sums of 128 products, and so larger.
     assert expected.logits.abs().max() > 10
     assert largest_difference(result.logits, expected.logits, mask) <= 5e-5  # seen: 2e-5, with numbers up to 25
 

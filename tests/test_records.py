@@ -1,4 +1,4 @@
-"""Records of long experiments: what is known is not done again, and is of the code that the chapters show."""
+"""Records of long experiments: what is known is not run again, and belongs to the code that the chapters show."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def changed() -> Callable[..., Any]:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Records of the test's own, and nothing done yet."""
+    """A folder for the test's own records, with nothing in it yet."""
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     monkeypatch.setenv(KEEP, "1")
     done.clear()
@@ -118,7 +118,7 @@ def test_a_damaged_line_is_named(folder: Path, line: str) -> None:
 
 
 def shown_functions() -> dict[str, list[str]]:
-    """By name, the source of each function that a chapter defines."""
+    """Return the source of each function that a chapter defines, by name."""
     found: dict[str, list[str]] = {}
     for path in sorted(BOOK.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
@@ -135,7 +135,7 @@ def test_some_chapters_have_records() -> None:
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_record_is_of_the_code_that_a_chapter_shows(path: Path) -> None:
-    """Otherwise the chapter trains for minutes, and its reader too."""
+    """Otherwise the chapter would train for minutes, and so would its reader."""
     [code] = shown_functions()[path.stem]
     kept = entries(path)
     assert kept and {entry["source"] for entry in kept} == {fingerprint(code)}

@@ -1,4 +1,4 @@
-"""The attention-bias widget: its buckets against the package's, and every control by keyboard and by pointer."""
+"""The attention-bias widget: its buckets compared with the package's, and every control by keyboard and by pointer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VALUES = [[round(math.sin(7 * head + b * b), 4) for b in range(8)] for head in r
 
 
 def true_bucket(state: dict[str, Any], distance: int) -> int:
-    """What the package's layer says."""
+    """Return the bucket that the package's layer gives."""
     both = state["direction"] == "bidirectional"
     return int(relative_position_bucket(torch.tensor(distance), both, state["num_buckets"], state["max_distance"]))
 
@@ -46,7 +46,7 @@ def true_bucket(state: dict[str, Any], distance: int) -> int:
 
 
 def test_page_buckets_are_those_of_the_layer_wherever_the_sliders_reach(open_page: Callable[..., Page]) -> None:
-    """All 7,200 settings at all distances, so also wherever a border of two buckets hangs on rounding."""
+    """All 7,200 settings at all distances, and so every border of two buckets that depends on rounding."""
     page = open_page("about:blank")
     page.evaluate(IMPORT, RelativeBiasWidget()._esm)
     code = """([both, count]) => Array.from({ length: 240 }, (_, i) => i + 17).map((most) =>
@@ -91,7 +91,7 @@ def test_page_and_python_agree_on_every_score(open_page: Callable[..., Page]) ->
 
 
 def test_each_design_depends_on_what_it_says() -> None:
-    """T5 on the distance, relative_key on the query's word too, the table on the positions themselves."""
+    """T5 on the distance, relative_key also on the query's word, the table on the positions themselves."""
     for shift in (1, 20):
         for mode in ("t5", "relative_key"):
             assert scores_of(mode=mode, shift=shift) == scores_of(mode=mode)
@@ -119,7 +119,7 @@ START: dict[str, Any] = {
     "absolute_scores": (),
 }
 
-# The colours of a canvas of one pixel a cell, each as [red, green, blue, opacity].
+# The colours of a canvas with one pixel per cell, each as [red, green, blue, opacity].
 PIXELS = """canvas => {
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   return Array.from({ length: data.length / 4 }, (_, n) => [...data.slice(4 * n, 4 * n + 4)]);
@@ -180,13 +180,13 @@ class Widget:
         self.page.mouse.move(box["x"] + (j + 0.5) * box["width"] / 12, box["y"] + (i + 0.5) * box["height"] / 12)
 
     def assert_shows(self, **changed: Any) -> None:
-        """All that is read and drawn is what the package says of the state: the start with some changes."""
+        """All texts and drawings are what the package computes for the state: the start with some changes."""
         state = {**START, **changed}
         shown, scores = self.root.evaluate(READ), scores_of(**state)
         t5, i, r, k = state["mode"] == "t5", state["query"], state["distance"], state["shift"]
         masked = {(a, b) for a in SENTENCE for b in SENTENCE if t5 and state["direction"] == "one-sided" and b > a}
         most = max(abs(scores[a][b]) for a in SENTENCE for b in SENTENCE if (a, b) not in masked)
-        # The map: strength and bar say the score, the number its bucket.
+        # The map: strength and bar show the score, the number its bucket.
         pixels = self.canvas.evaluate(PIXELS)
         shades = [[int(part) for part in re.findall(r"\d+", shade)[:3]] for shade in self.canvas.evaluate(SHADES)]
         assert len(pixels) == 144
@@ -195,7 +195,7 @@ class Widget:
             a, b = divmod(n, 12)
             score = 0.0 if (a, b) in masked else scores[a][b]
             assert opacity / 255 == pytest.approx(0.45 * abs(score) / most, abs=2.1e-3)
-            if opacity > 20:  # else too pale for its colour to be told exactly
+            if opacity > 20:  # otherwise too pale for its colour to be known exactly
                 assert colour == pytest.approx(shades[score < 0], abs=8)
             if t5:
                 assert shown["inCells"][a][b] == ("×" if (a, b) in masked else str(true_bucket(state, b - a)))
@@ -225,7 +225,7 @@ class Widget:
         corner = lambda a, b: pytest.approx((62 + b * shown["cell"], 62 + a * shown["cell"]), abs=0.01)  # noqa: E731
         assert shown["diagonal"] == [corner(a, a + r) for a in SENTENCE if a + r in SENTENCE]
         assert shown["pair"] == ([corner(i, j)] if j in SENTENCE else [])
-        # The lines: a score for each distance, one line a query.
+        # The lines: a score for each distance, one line per query.
         scales = Scales(shown["lineLabels"])
         for a, d in enumerate(shown["lines"]):
             across, up = path_of(d)
@@ -383,7 +383,7 @@ def test_hover_reads_out_the_pair_and_the_distance(widget: Widget, width: int) -
     widget.page.wait_for_timeout(150)
 
 
-# The least contrast of a number with its cell.
+# The lowest contrast of a number with its cell.
 IN_CELLS = """root => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const light = (rgb) => {
@@ -402,7 +402,7 @@ IN_CELLS = """root => {
 }"""
 
 
-# By how many pixels each number reaches out of its cell, sideways and up or down; below 0 it does not.
+# By how many pixels each number extends beyond its cell, sideways and up or down; below 0 it does not.
 OUT_OF_CELLS = """root => {
   const text = root.querySelector('.plm-in-cells').firstChild, map = root.querySelector('.plm-map canvas');
   const { left, top, width } = map.getBoundingClientRect(), size = width / 12, range = document.createRange();
@@ -431,7 +431,7 @@ def test_numbers_stand_in_their_cells(widget: Widget, width: int) -> None:
     widget.page.wait_for_timeout(150)
 
 
-# By how many pixels the middle of each word at the map lies beside the middle of its row or column.
+# How many pixels the middle of each word beside the map is from the middle of its row or column.
 BESIDE_ROWS = """root => {
   const { left, top, width } = root.querySelector('.plm-map canvas').getBoundingClientRect(), size = width / 12;
   return ['.plm-map-queries', '.plm-map-keys'].flatMap((side, across) => {
@@ -475,7 +475,7 @@ def test_arrow_keys_move_from_cell_to_cell(widget: Widget) -> None:
         query, key = min(11, max(0, query + down)), min(11, max(0, key + right))
         widget.assert_shows(query=query, distance=key - query)
     assert (query, key) == (11, 11)
-    # From a distance that leaves the sentence the keys lead back into it.
+    # From a distance that leads out of the sentence, the keys lead back into it.
     widget.slider("distance").fill("-40")
     grid.press("ArrowRight")
     widget.assert_shows(query=11, distance=-10)
@@ -489,7 +489,7 @@ def test_numbers_stand_out_from_their_cells(widget: Widget) -> None:
 
 
 def test_forced_colours_leave_the_map_to_be_seen(tmp_path: Path, open_page: Callable[..., Page]) -> None:
-    """A browser puts a ground below each text then, unless it is told not to: it would hide the cells."""
+    """A browser then puts a background behind each text, unless it is told not to; that would hide the cells."""
     for scheme in ("dark", "light"):
         page = open_page(bare(tmp_path, RelativeBiasWidget()), color_scheme=scheme)
         widget = Widget(page)
@@ -608,7 +608,7 @@ def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[.
         page.evaluate("([name, value]) => fake.fromKernel(name, value)", [name, good])
         expect(widget.message).to_have_text("")
     widget.assert_shows(**state)
-    # Fewer heads than the chosen one: it is said, and the first is shown.
+    # Fewer heads than the chosen one needs: a message says so, and the first is shown.
     page.evaluate("([values]) => { fake.fromKernel('head', 1); fake.fromKernel('values', values); }", [VALUES[:1]])
     expect(widget.message).to_contain_text("head must be a whole number below the number of heads")
     widget.assert_shows(**{**state, "values": VALUES[:1], "head": 0})
@@ -635,7 +635,7 @@ WRONG_VALUES: tuple[Any, ...] = (
     ],
 )
 def test_wrong_value_is_refused_by_name_and_changes_nothing(trait: str, wrong: Any) -> None:
-    got = re.escape(f"{wrong!r:.300}")  # a long value is cut: it would fill the page
+    got = re.escape(f"{wrong!r:.300}")  # a long value is cut: otherwise it would fill the page
     with pytest.raises(ValueError, match=rf"RelativeBiasWidget\.{trait} must be .+, got {got}$"):
         RelativeBiasWidget(**{trait: wrong})
     widget = RelativeBiasWidget()

@@ -18,7 +18,7 @@ WORKER = Path(__file__).with_name("rerun_worker.py")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, str], Path]]:
-    """What two processes that hash strings differently have made, and the folders of their files."""
+    """What two processes that hash strings differently print, and the folders of their files."""
     processes = []
     for seed in ("1", "2"):
         folder = tmp_path_factory.mktemp(f"run{seed}")

@@ -1,4 +1,4 @@
-"""The RMSNorm widget: its mathematics against torch, and every control by keyboard and by pointer."""
+"""The RMSNorm widget: its mathematics compared with torch, and every control by keyboard and by pointer."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Widget:
             button.click()
 
     def verdict(self) -> re.Match[str] | None:
-        """What is said of the last button."""
+        """What is said about the last button."""
         return VERDICT.search(self.root.locator(".plm-verdict").inner_text())
 
     def columns(self) -> list[list[str]]:
@@ -90,7 +90,7 @@ class Widget:
         return as_number(text.removesuffix(" %"))
 
     def assert_shows(self, **changed: Any) -> None:
-        """All that is read and drawn is what torch says of the state, which is the start with some changes."""
+        """All texts and drawings are what torch computes for the state, which is the start with some changes."""
         state = {**START, **changed}
         vector = [component * 10.0 ** state["log10_scale"] for component in state["components"]]
         wanted = normalised(vector, 10.0 ** state["log10_eps"], state["gain"])
@@ -202,7 +202,7 @@ def test_buttons_show_what_each_norm_forgets(widget: Widget, by: str) -> None:
     assert said is not None and said[1] == "less than" and said[3] == "up to"
     change = max(abs(as_number(a) - as_number(b)) for a, b in zip(after[2], before[2], strict=True))
     assert float(said[4]) == pytest.approx(change, abs=2e-5)
-    # The thin lines stand where the bars ended before.
+    # The thin lines are where the bars ended before.
     ghosts = widget.root.locator(".plm-ghost").evaluate_all(
         "all => all.map((line) => parseFloat(line.style.left) - 50)"
     )
@@ -216,10 +216,10 @@ def test_buttons_show_what_each_norm_forgets(widget: Widget, by: str) -> None:
         widget.press(name, by)
         widget.assert_shows(log10_scale=power)
         said = widget.verdict()
-        assert said is not None and said[3] == ("less than" if power >= 0 else "up to")  # at 0.1 eps is felt
+        assert said is not None and said[3] == ("less than" if power >= 0 else "up to")  # at 0.1 eps has an effect
         if power >= 0:
             assert said[1] == "less than" and widget.columns()[1:] == before[1:]
-    # What the buttons did is no longer said once something else moves.
+    # The effect of the buttons is no longer shown once something else moves.
     widget.slider("gain").press("ArrowLeft")
     expect(widget.root.locator(".plm-verdict")).to_have_text("Press a button to see here what it changes.")
     assert widget.root.locator(".plm-ghost:visible").count() == 0
@@ -244,7 +244,7 @@ def test_limits_are_said_and_nothing_moves(widget: Widget) -> None:
         widget.press("Shift all by +1")
     widget.assert_shows(components=[x + 6 for x in START["components"]])
     widget.press("Shift all by +1")
-    expect(widget.message).to_contain_text("Components stay within \u221210 to 10")
+    expect(widget.message).to_contain_text("Components must be from \u221210 to 10")
     widget.assert_shows(components=[x + 6 for x in START["components"]])
     widget.press("Start again")
     expect(widget.message).to_have_text("")
@@ -253,7 +253,7 @@ def test_limits_are_said_and_nothing_moves(widget: Widget) -> None:
             widget.press(name)
         expect(widget.message).to_have_text("")
         widget.press(name)
-        expect(widget.message).to_contain_text("The scale stays from")
+        expect(widget.message).to_contain_text("The scale must be from")
         widget.assert_shows(log10_scale=power)
 
 

@@ -82,7 +82,7 @@ def reference_config(config: RobertaConfig) -> transformers.RobertaConfig:
 
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_outputs_losses_and_gradients_are_those_of_transformers(class_name: str) -> None:
-    """With ids of padding in front, behind and between, which the random ids contain, and masks that hide any place."""
+    """The random ids contain padding on the left, on the right and in between, and masks hide any place."""
 
     @given(st.data(), configs(), st.integers(0, 2**32 - 1), st.booleans())
     @thorough
@@ -115,7 +115,7 @@ def test_checkpoints_go_both_ways_with_no_key_missing_or_left_over(class_name: s
 
 
 def test_a_checkpoint_that_repeats_the_tied_output_is_the_same_model(tmp_path: Path) -> None:
-    """Released files store the embedding and the bias again, as the output layer, and the numbers of positions."""
+    """Released files store the embedding and the bias again, as the output layer, and the position numbers too."""
     model = lively("RobertaForMaskedLM")
     model.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
@@ -158,7 +158,7 @@ def test_the_vocabulary_is_what_makes_it_larger_than_bert() -> None:
 
 
 def test_the_defaults_are_those_of_transformers() -> None:
-    """`transformers` leaves a field that has its default out of config.json."""
+    """`transformers` leaves a field out of config.json if it has its default."""
     reference = transformers.RobertaConfig()
     for field in dataclasses.fields(RobertaConfig):
         if field.name not in ("position_embedding_type", "label_names"):
@@ -222,7 +222,7 @@ def test_512_tokens_need_514_rows_of_which_two_are_never_a_tokens() -> None:
     config = dataclasses.replace(TINY, max_position_embeddings=514)
     model = lively(config=config)
     ids = torch.full((1, 520), PAD)
-    ids[0, 8:] = 5  # 512 tokens behind 8 paddings
+    ids[0, 8:] = 5  # 512 tokens after 8 tokens of padding
     model(ids, attention_mask=(ids != PAD).long()).last_hidden_state[0, 8:].sum().backward()
     gradient = model.embeddings.position_embeddings.weight.grad
     assert gradient.abs().sum(1).nonzero().flatten().tolist() == list(range(2, 514))

@@ -38,7 +38,7 @@ def rows(tokenizer: Tokenizer) -> PackedBatch:
 
 
 def epochs(rows: PackedBatch, tokenizer: Tokenizer, count: int, *, batch_size: int = ROWS, **more: int | None) -> list:
-    """For each epoch, the input and the labels of each row, told by its place in the data set."""
+    """For each epoch, the input and the labels of each row, by its place in the data set."""
     stream = roberta_batches(rows, tokenizer, batch_size=batch_size, **more)  # type: ignore[arg-type]
     found = []
     for _ in range(count):
@@ -74,7 +74,7 @@ def test_dynamic_masks_differ_from_epoch_to_epoch_and_static_ones_come_round(
     dynamic, static = epochs(rows, tokenizer, 4), epochs(rows, tokenizer, 4, copies=2)
     long = [place for place in range(ROWS) if rows.attention_mask[place].sum() > LENGTH // 2]
     assert len(long) > ROWS / 2
-    for place in long:  # a short row, with one place to mask, may draw the same twice
+    for place in long:  # a short row, with one place to mask, may draw the same place twice
         assert len({tuple(epoch[place][1]) for epoch in dynamic}) == 4
         assert static[0][place][1] != static[1][place][1]
     assert static[0] == static[2] and static[1] == static[3]
@@ -86,7 +86,7 @@ def test_a_rows_mask_depends_on_neither_batch_nor_order(rows: PackedBatch, token
 
 
 def test_special_tokens_are_neither_asked_for_nor_put_in() -> None:
-    """Of so few pieces one in 65 is special: were they put in, there would be dozens of them."""
+    """With so few pieces, one in 65 is special: if they were put in, there would be dozens of them."""
     bytes_alone = train_byte_level_bpe(["a"], vocab_size=261)
     rows = roberta_rows([[list(range(5, 261))]] * 80, bytes_alone, max_length=64)
     special = torch.tensor([bytes_alone.token_to_id(token) for token in ("<s>", "<pad>", "</s>", "<unk>")])
@@ -150,7 +150,7 @@ def test_texts_are_framed_and_padded_as_the_tokenizer_does(tokenizer: Tokenizer)
 
 
 def test_a_seed_of_numpy_is_the_same_seed(rows: PackedBatch, tokenizer: Tokenizer) -> None:
-    """Also the largest, to which the number of the epoch is added."""
+    """Even the largest, to which the number of the epoch is added."""
     seeds: list[Any] = [2**32 - 1, np.uint32(2**32 - 1)]
     ours, numpys = (
         next(roberta_batches(rows, tokenizer, batch_size=ROWS, seed=seed, epochs=range(1, 2))) for seed in seeds

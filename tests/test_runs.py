@@ -1,4 +1,4 @@
-"""The training engine through its command line: killed, stopped, shared, out of disk, it comes to the same model."""
+"""The training engine through its command line: killed, stopped, shared or out of disk, it makes the same model."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def arguments(family: str, folder: Path, text: Path, *more: str) -> list[str]:
 
 
 def log_of(folder: Path, name: str = "log.jsonl") -> list[dict[str, Any]]:
-    """The entries, without what depends on the machine's speed."""
+    """Return the entries, without what depends on the machine's speed."""
     entries = [json.loads(line) for line in (folder / name).read_text(encoding="utf8").splitlines()]
     assert all(entry.pop("tokens_per_second") > 0 for entry in entries)
     return entries
@@ -85,7 +85,7 @@ def start(command: list[str], **more: Any) -> subprocess.Popen[str]:
 
 
 def wait_for_steps(folder: Path, more: int) -> None:
-    """Until the log has so many more lines."""
+    """Wait until the log has so many more lines."""
 
     def lines() -> int:
         return (folder / "log.jsonl").read_bytes().count(b"\n") if (folder / "log.jsonl").exists() else 0
@@ -100,7 +100,7 @@ def wait_for_steps(folder: Path, more: int) -> None:
 
 
 def test_killed_at_any_moment_it_comes_to_the_same_model(text: Path, tmp_path: Path) -> None:
-    """Three times killed while it saves after every step, with dropout, over several epochs."""
+    """Killed three times while it saves after every step, with dropout, over several epochs."""
     settings = ["--steps", "60", "--save-minutes", "0", "--evaluate-every", "25"]
     dropout = ["hidden_dropout_prob=0.1", "attention_probs_dropout_prob=0.1"]
     whole, killed = (arguments("bert", tmp_path / name, text, *dropout, *settings) for name in ("whole", "killed"))
@@ -151,7 +151,7 @@ def stopped(text: Path, tmp_path: Path) -> list[str]:
 def test_a_request_to_stop_is_met_when_all_is_saved(
     number: signal.Signals, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the middle of an entry of the log, whose mean must be that of an unbroken run."""
+    """It comes in the middle of an entry of the log, whose mean must be that of an uninterrupted run."""
     settings = ["--steps", "60", "--log-every", "2"]
     whole, parts = (arguments("bert", tmp_path / name, text, *settings) for name in ("whole", "parts"))
     stop_after_some_steps(parts, tmp_path / "parts", number)
@@ -238,7 +238,7 @@ def test_a_run_that_was_killed_before_it_saved_anything_leaves_the_logs_of_other
     log = tmp_path / "logs" / "a.jsonl"
     assert main([*first, "--log", str(log)]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr("plm_lessons.training.runs.training_steps", {}.__getitem__)  # dies before the first step
+        patch.setattr("plm_lessons.training.runs.training_steps", {}.__getitem__)  # fails before the first step
         with pytest.raises(TypeError):
             main([*other, "--log", str(tmp_path / "b.jsonl")])
     before = log.read_bytes()
@@ -314,7 +314,7 @@ def test_the_log_is_none_of_the_files_that_the_run_writes_itself(tmp_path: Path)
 
 
 def test_the_log_may_be_on_another_drive(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of Windows, where no path leads from one to the other."""
+    """On Windows no relative path leads from one drive to another."""
 
     def fail(path: Path, start: Path) -> str:
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
@@ -331,7 +331,7 @@ def test_the_log_may_be_on_another_drive(text: Path, tmp_path: Path, monkeypatch
 def test_a_step_may_be_shorter_than_the_tick_of_a_clock(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On Windows that of `time.monotonic` is 15.6 milliseconds."""
+    """On Windows, the tick of `time.monotonic` is 15.6 milliseconds."""
     monkeypatch.setattr(time, "monotonic", lambda: 3.0)
     Run(ROBERTA, tmp_path, FileText((text,)), save_minutes=0).execute(progress=False)
     assert len(log_of(tmp_path)) == 6
@@ -340,7 +340,7 @@ def test_a_step_may_be_shorter_than_the_tick_of_a_clock(
 def test_a_run_that_goes_on_does_not_hold_the_file_of_its_state(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows replaces none that is mapped into memory."""
+    """Windows does not replace a file that is mapped into memory."""
     if not hasattr(psutil.Process, "memory_maps"):
         pytest.skip("the system does not tell which files are mapped")
     source, state = FileText((text,)), tmp_path / "state.safetensors"
@@ -358,7 +358,7 @@ def test_a_run_that_goes_on_does_not_hold_the_file_of_its_state(
 def test_a_text_is_known_by_what_it_was_when_the_run_began(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that grows in the meantime is another; one that is taken away is in memory."""
+    """A text that grows in the meantime is another text; one that is removed is still in memory."""
     source = FileText((Path(shutil.copy(text, tmp_path / "a.txt")),))
 
     def grow(*_: object) -> int:
@@ -400,7 +400,7 @@ def test_what_fails_after_the_last_step_loses_none_and_is_done_again(
 def test_two_processes_do_not_train_in_one_folder(
     text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once the first was killed, another may: see above."""
+    """Once the first has been killed, another may train there: see above."""
     command = arguments("bert", tmp_path / "a", text, "--steps", "3000")
     with start(["plm_lessons", *command]) as process:
         try:
@@ -426,7 +426,7 @@ def test_a_state_that_is_not_whole_is_refused(
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_every_family_trains_in_parts_as_in_one(family: str, text: Path, tmp_path: Path) -> None:
-    """Asked to stop after each step, through several epochs and their last, smaller batches."""
+    """The run is asked to stop after each step, through several epochs and their last, smaller batches."""
     shapes = {"albert": TINY | {"embedding_size": 8}, "t5": {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1}}
     tokenizer = SHIPPED[family].tokenizer
     recipe = Recipe(family, tokenizer, shapes.get(family, TINY), steps=3, batch_size=150, max_length=32, warmup_steps=1)
@@ -449,7 +449,7 @@ def test_every_family_trains_in_parts_as_in_one(family: str, text: Path, tmp_pat
 def test_in_float32_it_is_the_plain_loop_bit_for_bit(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing between the model and PyTorch's own AdamW: no autocast, whatever the machine can do."""
+    """There is nothing between the model and PyTorch's own AdamW: no autocast, whatever the machine can do."""
 
     entered = []
 
@@ -571,7 +571,7 @@ def test_more_processes_than_gpus_are_refused(
 
 
 def test_two_processes_stop_together_and_go_on(text: Path, tmp_path: Path) -> None:
-    """Also if the signal reaches one alone, which is not the one that saves; the state is saved at the stop only."""
+    """Even if the signal reaches only the one that does not save; the state is saved only when they stop."""
     settings = ["--precision", "float32", "--steps", "150", "--save-minutes", "60"]
     alone, shared = (arguments("roberta", tmp_path / name, text, *settings) for name in ("alone", "shared"))
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "plm_lessons"]

@@ -1,6 +1,6 @@
-"""Sentence-order pairs: both segments of one place, swapped half of the time.
+"""Sentence-order pairs: both segments from one place, swapped half of the time.
 
-Most documents here number their tokens, so that a segment tells where it was taken from. The statistical tests hold for
+In most documents here the tokens are numbered, so a segment shows where it comes from. The statistical tests hold for
 any seed: see `assert_plausible`.
 """
 
@@ -47,7 +47,7 @@ def test_whatever_is_drawn(shapes: list[list[int]], max_length: int, short: floa
             assert segment and list(segment) == list(range(segment[0], segment[-1] + 1)), "one unbroken stretch"
         assert pair.second_document == pair.document and begin <= before[0] and after[-1] <= end
         assert len(pair.first) + len(pair.second) <= room
-        # The segments meet at the border of two sentences, and pairs follow each other, save where some had to be cut.
+        # The segments meet between two sentences, and pairs follow each other, except where some had to be cut.
         assert (after[0] == before[-1] + 1 and after[0] in starts) or (after[0] > before[-1] and full)
         assert before[0] == expected or (before[0] > expected and (full or cut_before))
         expected, cut_before = after[-1] + 1, full

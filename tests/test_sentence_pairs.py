@@ -1,7 +1,7 @@
 """Next-sentence pairs: what is next, what is random, what is cut, and that nothing is lost.
 
-Most documents here number their tokens: every token of the collection is a different id, so that a segment tells
-where it was taken from. The statistical tests hold for any seed: see `assert_plausible`.
+In most documents here the tokens are numbered: every token of the collection has a different id, so a segment shows
+where it comes from. The statistical tests hold for any seed: see `assert_plausible`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_whatever_is_drawn(shapes: list[list[int]], max_length: int, short: floa
         if pair.label == IS_NEXT:
             assert pair.second_document == pair.document
             assert pair.second[0] > pair.first[-1]
-            # Tokens may be missing between the two only where the pair had to be cut to fit.
+            # Tokens may be missing between the two only if the pair had to be cut to fit.
             assert pair.second[0] == pair.first[-1] + 1 or length == room
         else:
             assert pair.label == IS_RANDOM
@@ -80,7 +80,7 @@ def test_where_nothing_is_cut_every_sentence_is_used_once(shapes: list[list[int]
     documents = numbered(shapes)
     starts = {sentence[0] for document in documents for sentence in document}
     ends = {sentence[-1] for document in documents for sentence in document}
-    room = 2 * 8 * 12  # holds any two documents
+    room = 2 * 8 * 12  # room for any two documents
     pairs = next_sentence_pairs(
         documents, max_length=room + 3, generator=seeded(seed), short_sequence_probability=short
     )
@@ -97,7 +97,7 @@ def test_labels_follow_the_reference_code() -> None:
 
 
 def test_a_document_of_two_sentences() -> None:
-    # Half of the time the two sentences are a pair. Else the second is put back, and being alone gets a random pair.
+    # Half of the time the two sentences are a pair. Otherwise the second goes back and, being alone, gets a random one.
     count = 20_000
     pairs = next_sentence_pairs(
         numbered([[4, 4]] * count), max_length=64, generator=seeded(1), short_sequence_probability=0
@@ -133,7 +133,7 @@ def test_random_segments_come_evenly_from_the_other_documents_and_their_sentence
     for seed in range(5000):
         pairs = next_sentence_pairs(documents, max_length=64, generator=seeded(seed), short_sequence_probability=0)
         found = [pair for pair in pairs if pair.document == here and pair.label == IS_RANDOM]
-        if found:  # one a seed, so that the trials are independent
+        if found:  # one per seed, so that the trials are independent
             trials += 1
             sources[found[0].second_document] += 1
             starts[found[0].second[0] % sentences] += 1
@@ -146,7 +146,7 @@ def test_random_segments_come_evenly_from_the_other_documents_and_their_sentence
 @pytest.mark.parametrize("short", [0.1, 1.0])
 def test_some_documents_are_cut_short(short: float) -> None:
     count, room = 20_000, 20
-    documents = numbered([[1] * 30] * count)  # one token a sentence, so a chunk has the target length exactly
+    documents = numbered([[1] * 30] * count)  # one token per sentence, so a chunk has exactly the target length
     pairs = next_sentence_pairs(documents, max_length=room + 3, generator=seeded(4), short_sequence_probability=short)
     first_pairs = [group[0] for group in by_document(pairs, count)]
     targets = Counter(len(p.first) + len(p.second) for p in first_pairs if p.label == IS_NEXT)
@@ -173,7 +173,7 @@ def test_the_longer_segment_is_cut_at_both_ends(lengths: tuple[int, int], room: 
 
 
 def naive_pairs(documents: list[list[list[int]]], max_length: int, short: float, rng: random.Random) -> list[Outcome]:
-    """The rule again, written from its description, token by token, with Python's random numbers."""
+    """The rule once more, written from its description, token by token, with Python's random numbers."""
     pairs: list[Outcome] = []
     for here in range(len(documents)):
         limit = max_length - 3

@@ -1,4 +1,4 @@
-"""The sentence-pair game: its counting in page and Python, and a game played by keyboard and by pointer."""
+"""The sentence-pair game: its counts in the page and in Python, and a game played by keyboard and by pointer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pair(task: str, first: str, second: str, label: int, **more: Any) -> dict[st
     return {"task": task, "first": first, "second": second, "label": label, **more}
 
 
-# The rule is wrong about the second, and, being next without a shared word, about the fourth.
+# The rule is wrong about the second, and about the fourth, which is next but shares no word.
 PAIRS = [
     pair("nsp", "The cats sleep.", "A cat is awake.", 0, probabilities={"BERT": 0.9, "bag": 0.2}, sources=("Cat",) * 2),
     pair(
@@ -60,14 +60,14 @@ STRANGE = (
     ("first", "second", "wanted"),
     [
         ("The cats sleep.", "A cat is awake.", ["cats"]),
-        ("The glass of the classes", "glasses, class", []),  # "glasse" is no "glass": only an -s is left off
+        ("The glass of the classes", "glasses, class", []),  # "glasse" is not "glass": only an -s is left off
         ("Buses and buse", "buse", ["buses"]),
         ("gas", "gases ga", []),  # three letters are too short, and -ss stays
         ("He was with them, and they were with her.", "And he was with them.", []),
         ("Snow in Paris, PARIS!", "paris-snow", ["snow", "paris"]),
         ("born in 1900", "since 1900", ["1900"]),
         ("snake_case", "snake case", ["snake", "case"]),
-        ("naïve", "nai\u0308ve", []),  # as they are written
+        ("naïve", "nai\u0308ve", []),  # they are compared as they are written
         ("हिन्दी", "हिन्दी भाषा", ["हिन्दी"]),  # its vowels are marks
         ("🎉", "🎉", []),
     ],
@@ -75,7 +75,7 @@ STRANGE = (
 def test_shared_words(first: str, second: str, wanted: list[str]) -> None:
     assert shared_words(first, second) == wanted
     assert overlap_guess(pair("nsp", first, second, 0)) == int(not wanted)
-    assert len(shared_words(second, first)) == len(wanted)  # so order cannot be told by it
+    assert len(shared_words(second, first)) == len(wanted)  # so it cannot tell the order
 
 
 WORD = st.text("aAsSéλΣ1- _'’ا\u0301猫🎉<", max_size=12)
@@ -127,7 +127,7 @@ def test_order_is_a_shuffle_that_opens_with_a_tempting_pair() -> None:
 
 def test_scores_by_hand() -> None:
     guessed = [(PAIRS[0], 0), (PAIRS[1], 0), (PAIRS[3], 0), (PAIRS[4], 1)]
-    # 0.5 says "next", wrongly of the second pair; 0.49 "random", wrongly of the fourth. "bag" is silent about that.
+    # 0.5 says "next", wrong for the second pair; 0.49 "random", wrong for the fourth. "bag" is silent about the fourth.
     assert scores(guessed, "nsp") == {READER: (2, 3), RULE: (1, 3), "BERT": (1, 3), "bag": (1, 2)}
     assert scores(guessed, "sop") == {READER: (1, 1), RULE: (1, 1), "BERT": (0, 1)}
     assert scores([(PAIRS[0], None)], "nsp") == {RULE: (1, 1), "BERT": (1, 1), "bag": (0, 1)}
@@ -138,7 +138,7 @@ def test_scores_by_hand() -> None:
 
 
 def wilson(right: int, asked: int) -> tuple[float, float]:
-    """The 95 % interval for the chance to be right of someone who was right so often, as `scipy` has it."""
+    """The 95 % interval for the chance of being right, of someone who was right this often, by `scipy`."""
     if not asked:
         return 0.0, 1.0
     low, high = binomtest(right, asked).proportion_ci(method="wilson")
@@ -198,7 +198,7 @@ class Game:
     def assert_shows(
         self, pairs: list[dict[str, Any]], task: str, seed: int, guesses: dict[int, int], current: int
     ) -> None:
-        """All that is read is what Python says of the pair on show, guessed or not, and of the pairs guessed so far."""
+        """All texts are what Python computes for the pair on show, guessed or not, and the pairs guessed so far."""
         shown, now = self.read(), pairs[current]
         order, revealed = playing_order(pairs, task, seed), current in guesses
         done = [i for i in order if i in guesses]
@@ -219,7 +219,7 @@ class Game:
             assert count in self.root.inner_text()
         else:
             assert shown["answer"] == "" and "content word in both" not in self.root.inner_text()
-        # The table: what each says of this pair, and how often each was right.
+        # The table: what each says about this pair, and how often each was right.
         says = TEXT["says"][task]
         probabilities = now.get("probabilities", {})
         guessed = [({"probabilities": {}, **pairs[i]}, guess) for i, guess in guesses.items()]
@@ -281,7 +281,7 @@ def test_a_whole_game_of_both_tasks(game: Game, by: str) -> None:
             last = number == len(order) - 1
             assert game.read()["focus"] == (game.read()["answer"] if last else "Next pair")  # the next key goes on
             if last:
-                game.page.keyboard.press("Enter")  # one too many takes nothing away
+                game.page.keyboard.press("Enter")  # one press too many loses nothing
                 game.assert_shows(PAIRS, task, 5, guesses, current)
             if not last:
                 game.press("Next pair", by)
@@ -294,7 +294,7 @@ def test_a_whole_game_of_both_tasks(game: Game, by: str) -> None:
     game.assert_shows(PAIRS, "nsp", 6, {}, first)
     game.press(GUESSES["nsp"][0], by)
     game.press("Next pair", by)
-    assert second != playing_order(PAIRS, "nsp", 5)[1]  # the first is the same in all games: it tempts
+    assert second != playing_order(PAIRS, "nsp", 5)[1]  # the first pair is the same in all games: it is a tempting one
     game.assert_shows(PAIRS, "nsp", 6, {first: 0}, second)
 
 
@@ -439,7 +439,7 @@ def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[.
     game.press("New game")
     assert page.evaluate("sent").pop() == {"guesses": [], "seed": 6}
 
-    # A guess that Python makes for the pair on show is read at once; taken back, the pair is to be guessed again.
+    # A guess that Python makes for the pair on show appears at once; when it is taken back, the pair is open again.
     page.evaluate("sent.length = 0")
     page.evaluate(send, ["seed", 5])
     page.evaluate(send, ["guesses", [None, 1, None, None, None, None]])
@@ -448,7 +448,7 @@ def test_python_moves_the_view_and_the_view_sets_the_trait(open_page: Callable[.
     game.assert_shows(PAIRS, "nsp", 5, {}, 1)
     page.evaluate(send, ["task", "sop"])
     game.assert_shows(PAIRS, "sop", 5, {}, playing_order(PAIRS, "sop", 5)[0])
-    # Other pairs: guesses that do not fit them, and a task that they lack, are said and left aside.
+    # Other pairs: guesses that do not fit them, and a task that they lack, are ignored, with a message.
     page.evaluate(send, ["guesses", [None, 1, None, None, None, None]])
     others = json.loads(json.dumps(SentencePairs(PAIRS[:2]).state()["pairs"]))
     page.evaluate(send, ["pairs", others])

@@ -24,7 +24,7 @@ URL, BRANCH = make_notebooks.repository()
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 CHAPTERS = [chapter["file"] for part in TOC["parts"] if part["caption"] != "Reference" for chapter in part["chapters"]]
 APPENDICES = [page["file"] for part in TOC["parts"] if part["caption"] == "Appendix" for page in part["chapters"]]
-# What differs in kind: one page of the reference stands for all, whose files tests/test_site_files.py reads.
+# Pages of every kind: one of the reference stands for all of them; tests/test_site_files.py reads the files of all.
 PAGES = [TOC["root"], *CHAPTERS, "book/glossary", "book/versions", "book/reference/models", "genindex", "search"]
 BYTES_A_PAGE = 600_000
 OpenPage = Callable[..., Page]
@@ -32,7 +32,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def opened(book_site: str, open_shared_page: OpenPage) -> Callable[[str], Page]:
-    """Gives the page of a name, opened once for all tests that leave it as it is."""
+    """Return a function that gives the page with a name, opened once for all tests that leave it as it is."""
     pages: dict[str, Page] = {}
 
     def page_of(name: str) -> Page:
@@ -46,7 +46,7 @@ def opened(book_site: str, open_shared_page: OpenPage) -> Callable[[str], Page]:
 
 @contextmanager
 def as_wide_as(page: Page, width: int) -> Iterator[None]:
-    """The page in another width, laid out and drawn anew; afterwards as before."""
+    """Give the page another width, with layout and drawings up to date; afterwards restore the old one."""
     before = page.viewport_size
     assert before is not None
     page.set_viewport_size({"width": width, "height": 800})
@@ -65,7 +65,7 @@ def chapter(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def chapter_page(chapter: str, opened: Callable[[str], Page]) -> Page:
-    """Its page."""
+    """The page of a chapter."""
     return opened(chapter)
 
 
@@ -168,7 +168,7 @@ def test_every_link_inside_the_book_leads_somewhere() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_light(book_site: str, opened: Callable[[str], Page], name: str) -> None:
-    """Everything together keeps to the budget. (What opens it watches for errors and for other hosts.)"""
+    """Everything together stays within the budget. (`open_shared_page` watches for errors and for other hosts.)"""
     page = opened(name)
     page.wait_for_load_state("networkidle")
     fetched = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
@@ -193,7 +193,7 @@ RAW_TEX = r"""() => {
 
 
 def assert_mathematics_is_set(page: Page) -> None:
-    """For eyes and for screen readers."""
+    """Check that formulas are there for eyes and for screen readers."""
     formulas = page.locator("article .katex")
     assert formulas.count() > 0
     assert page.locator("article .katex math").count() == formulas.count()
@@ -229,7 +229,7 @@ def test_tables_that_cells_display_are_tables(chapter_page: Page) -> None:
 
 
 def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage) -> None:
-    """By keyboard from any page: Ctrl+K, a word, Enter; the result leads to the chapter."""
+    """By keyboard, from any page: Ctrl+K, a word, Enter; the result leads to the chapter."""
     page = open_page(f"{book_site}/{TOC['root']}.html")
     page.keyboard.press("Control+K")
     page.keyboard.type("GELU")
@@ -244,7 +244,7 @@ def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage)
 
 
 def test_widgets_of_a_page_that_the_search_leads_to_are_whole(book_site: str, open_page: OpenPage) -> None:
-    """The words that were sought are marked on it, and these stand in the widgets' style sheets and data, too."""
+    """The words sought are marked on it, and they also occur in the widgets' style sheets and data."""
     page = open_page(f"{book_site}/search.html?q=weight+attention")
     page.locator("#search-results a[href*='/bert.html']").first.click(timeout=15_000)
     page.wait_for_url("**/bert.html*")
@@ -261,7 +261,7 @@ def test_widgets_of_a_page_that_the_search_leads_to_are_whole(book_site: str, op
 def test_sought_words_are_marked_in_the_text_alone_and_can_be_read(
     book_site: str, open_page: OpenPage, name: str, word: str
 ) -> None:
-    """Not in the map, in formulas and in widgets; and the link above the text takes the marks away."""
+    """Not in the map, formulas or widgets; and the link above the text removes the marks."""
     page = open_page(f"{book_site}/{name}.html?highlight={word}")
     page.evaluate(STOP_TRANSITIONS)
     expect(page.locator("span.highlighted").first).to_be_attached()
@@ -371,7 +371,7 @@ CELLS = """table => [...table.rows].map(row => [...row.cells].map(cell => ({
 
 
 def test_a_telephone_shows_the_whole_of_each_verdict(chapter_page: Page, chapter: str) -> None:
-    """Below each other, each with the name of its column; and it is still a table for those who listen."""
+    """Its cells are one below the other, each with the name of its column; for screen readers it is still a table."""
     table = chapter_page.locator("article table", has=chapter_page.get_by_role("columnheader", name="evidence"))
     if chapter in APPENDICES:
         expect(table).to_have_count(0)
@@ -393,7 +393,7 @@ def test_a_telephone_shows_the_whole_of_each_verdict(chapter_page: Page, chapter
                 labels = [cell["label"].partition(" /")[0].strip('"') for cell in row[1:]]
                 assert labels == [cell["text"] for cell in head[1:]] == ["claim", "verdict", "evidence"]
             assert chapter_page.get_by_role("columnheader", name="evidence").count() == 1
-            assert table.get_by_role("cell").count() == 3 * len(rows) + 1  # and the corner
+            assert table.get_by_role("cell").count() == 3 * len(rows) + 1  # including the corner
             for row in rows:
                 assert table.get_by_role("rowheader", name=row[0]["text"], exact=True).count() == 1
 
@@ -410,7 +410,7 @@ def test_words_stand_to_the_left_and_numbers_to_the_right(opened: Callable[[str]
         assert aligned == {tuple(sides)}, header
 
 
-# Words of code, and numbers with their spread, that stand on more than one line.
+# Words of code, and numbers with their spread, that are broken across lines.
 TORN = """() => {
   const torn = [], walker = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
@@ -429,13 +429,13 @@ TORN = """() => {
 
 @pytest.mark.parametrize("name", ["book/index", "book/bert", "book/roberta"])
 def test_names_and_numbers_in_tables_are_not_torn_apart(opened: Callable[[str], Page], name: str) -> None:
-    """But a path may break behind a slash."""
+    """But a path may break after a slash."""
     for width in (390, 768, 1000, 1440):
         with as_wide_as(opened(name), width):
             assert opened(name).evaluate(TORN) == [], width
 
 
-# What touches a formula or a piece of code, and stands on another line.
+# What touches a formula or a piece of code but is on another line.
 LEFT_BEHIND = """() => {
   const left = [], range = document.createRange();
   const boxes = 'article :is(p, li, td, dd, h2, h3) :is(.katex-html, code.literal)';
@@ -469,7 +469,7 @@ PICTURES = """pictures => pictures.map(picture => { const { left, top, width } =
 
 
 def test_a_telephone_shows_figures_with_letters_that_can_be_read(chapter_page: Page, chapter: str) -> None:
-    """Nearly as large as they were drawn. Those of one cell stand side by side where there is room."""
+    """They are nearly as large as they were drawn. Those of one cell are side by side if there is room."""
     groups = chapter_page.locator("article .cell_output.figures")
     cells = json.loads((ROOT / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
     drawn = [sum("image/png" in output.get("data", {}) for output in cell.get("outputs", [])) for cell in cells]
@@ -486,7 +486,7 @@ def test_a_telephone_shows_figures_with_letters_that_can_be_read(chapter_page: P
                 assert (len(lefts), len(tops)) == ((1, len(pictures)) if width == 390 else (len(pictures), 1))
 
 
-# The distances between a cell's parts that are seen, and to what follows it.
+# The distances between the visible parts of a cell, and to what follows it.
 DISTANCES = """() => {
   const found = {}, seen = part => part.checkVisibility() && part.getBoundingClientRect().height > 0;
   const top = part => (part.matches('div.cell') ? [...part.children].find(seen) : part).getBoundingClientRect().top;
@@ -517,7 +517,7 @@ EDGES = """parts => [...new Set(parts.filter(part => part.checkVisibility()).map
 
 
 def test_text_and_what_stands_between_share_their_edges(chapter_page: Page) -> None:
-    """Lines and boxes of text end at one place; code, what it prints and widgets at another; all begin at the same."""
+    """Text and its boxes share a right edge; code, what it prints and widgets another; all share the left edge."""
     with as_wide_as(chapter_page, 1440):
         article = chapter_page.locator("article")
         texts = article.locator("section > :is(p, blockquote, div.math)").evaluate_all(EDGES)
@@ -542,7 +542,7 @@ def test_punctuation_stays_with_what_it_touches(chapter_page: Page) -> None:
             assert chapter_page.evaluate(LEFT_BEHIND) == [], width
 
 
-# The lowest contrast ratio (WCAG 2) of visible text with the ground it stands on, and where it is.
+# The lowest contrast ratio (WCAG 2) of visible text with its background, and where it is.
 CONTRAST = """() => {
   const channels = colour => {
     const parts = colour.match(/^rgba?\\(([\\d.]+), ([\\d.]+), ([\\d.]+)(?:, ([\\d.]+))?\\)$/);
@@ -590,7 +590,7 @@ def test_text_stands_out_from_its_ground(opened: Callable[[str], Page], name: st
 
 
 def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(chapter_page: Page, chapter: str) -> None:
-    """No grey panel behind widgets and tables, and no filter that changes a figure's colours."""
+    """There is no grey panel behind widgets and tables, and no filter that changes a figure's colours."""
     page = chapter_page
     set_theme(page, "dark")
     panels = "parts => parts.map(part => getComputedStyle(part).backgroundColor)"
@@ -603,7 +603,7 @@ def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(chapter_page
 
 
 def test_the_map_keeps_its_words_inside_its_boxes(book_site: str, open_page: OpenPage) -> None:
-    """At every width; and on a telephone its letters are no smaller than those of the theme's small print."""
+    """This holds at every width; and on a phone its letters are no smaller than the theme's small print."""
     page = open_page(f"{book_site}/{TOC['root']}.html", width=390)
     sticking_out = """map => {
       const boxes = [...map.querySelectorAll('rect')].map(box => box.getBBox());
@@ -628,7 +628,7 @@ STYLED_AGAIN = """new MutationObserver((records) => {
 
 @pytest.mark.parametrize("system", ["light", "dark"])
 def test_a_page_knows_its_theme_before_it_has_text(browser: Browser, book_site: str, system: str) -> None:
-    """Or a whole chapter is styled twice, and flashes in the wrong colours."""
+    """Otherwise a whole chapter is styled twice, and flashes in the wrong colours."""
     page = browser.new_page(color_scheme=system)  # type: ignore[arg-type]
     page.add_init_script(STYLED_AGAIN)
     page.goto(f"{book_site}/{CHAPTERS[0]}.html")
@@ -638,7 +638,7 @@ def test_a_page_knows_its_theme_before_it_has_text(browser: Browser, book_site: 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_link_into_a_chapter_leads_to_its_place(book_site: str, open_page: OpenPage, name: str) -> None:
-    """And stays there while widgets above come to life and take another height than their pictures."""
+    """And it stays there while widgets above come to life and get another height than their pictures."""
     sections = re.findall(r'<section id="([^"]+)">', (SITE / f"{name}.html").read_text(encoding="utf-8"))
     third = len(sections) // 3
     top = "id => Math.round(document.getElementById(id).getBoundingClientRect().top)"
@@ -651,7 +651,7 @@ def test_a_link_into_a_chapter_leads_to_its_place(book_site: str, open_page: Ope
         assert abs(page.evaluate(top, other) - 64) <= 2, f"moved to {other}"
 
 
-# What a reader without a mouse could not move.
+# What a reader without a mouse could not scroll.
 OUT_OF_REACH = """() => [...document.querySelectorAll('article *')].filter((part) =>
   part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 20 && part.checkVisibility() && part.tabIndex !== 0
   && ['auto', 'scroll'].includes(getComputedStyle(part).overflowX)).map((part) => part.outerHTML.slice(0, 90))"""
@@ -742,7 +742,7 @@ def test_what_an_open_drawer_covers_is_out_of_reach_and_escape_closes_it(telepho
     inside = f"() => document.activeElement.closest('.bd-sidebar-{name}') !== null"
     page.wait_for_function(inside)
     links = page.locator(f".bd-sidebar-{name} :is(a, button, summary)").count()
-    for _ in range(links + 3):  # beyond the last entry, the browser itself has its turn
+    for _ in range(links + 3):  # after the last entry, it is the turn of the browser itself
         page.keyboard.press("Tab")
         assert page.evaluate(inside) or page.evaluate("document.activeElement === document.body")
     page.evaluate("document.activeElement.blur()")
@@ -780,7 +780,7 @@ def test_the_buttons_above_the_page_do_not_move_it(telephone: Page) -> None:
 
 
 def test_no_drawer_is_open_on_the_way_back(telephone: Page) -> None:
-    """Whether a link in it led away, or another way."""
+    """Whether a link in it led away from the page, or something else."""
     page = telephone
     link = page.locator(".bd-sidebar-primary a[href$='t5.html']")
     for leave in (link.tap, lambda: page.goto(page.url.replace(CHAPTERS[0], "book/t5"))):
@@ -891,7 +891,7 @@ def test_the_book_is_served_under_its_policy_and_the_policy_bites(browser: Brows
 
 @pytest.mark.parametrize("name", CHAPTERS[:4])
 def test_every_control_of_every_widget_works_under_the_policy(book_site: str, open_page: OpenPage, name: str) -> None:
-    """With the data of the chapter: what is in the page is what the notebook shows, and all of it is alive."""
+    """With the data of the chapter: the page has the widgets that the notebook shows, and all of them are live."""
     page = open_page(f"{book_site}/{name}.html")
     cells = json.loads((ROOT / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     shown = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
@@ -906,7 +906,7 @@ def test_every_control_of_every_widget_works_under_the_policy(book_site: str, op
 
 
 def test_the_print_button_prints(book_site: str, open_page: OpenPage) -> None:
-    """Its handler is the one attribute with a script that the policy lets through."""
+    """Its handler is the only attribute with a script that the policy allows."""
     page = open_page(f"{book_site}/{CHAPTERS[0]}.html")
     page.evaluate("() => { window.printed = 0; window.print = () => void window.printed++; }")
     page.locator(".dropdown-download-buttons > button").click()
@@ -940,7 +940,7 @@ def test_a_chapter_prints_whole_in_dark_ink_and_without_what_only_a_screen_needs
 ) -> None:
     page = open_page(f"{book_site}/{name}.html", width=720, height=1000, color_scheme="dark")
     page.emulate_media(media="print")
-    for _ in range(2):  # as a browser may, for one printing
+    for _ in range(2):  # as a browser may do for one printing
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(THEME) == "light"
     for unwanted in (
@@ -959,7 +959,7 @@ def test_a_chapter_prints_whole_in_dark_ink_and_without_what_only_a_screen_needs
         if (getComputedStyle(at).breakInside !== 'auto') return true;
     }).length"""
     assert page.evaluate(held_together) == 0, "code that does not fit leaves an empty frame behind"
-    page.set_viewport_size({"width": 1009, "height": 700})  # A4 across: text may be longer than on a screen
+    page.set_viewport_size({"width": 1009, "height": 700})  # A4 in landscape: lines may be longer than on a screen
     widths = "parts => [...new Set(parts.map(part => Math.round(part.getBoundingClientRect().width)))]"
     assert page.locator("article section > :is(p, div.math)").evaluate_all(widths) == [1009]
     page.set_viewport_size({"width": 720, "height": 1000})

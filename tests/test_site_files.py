@@ -42,7 +42,7 @@ pytestmark = pytest.mark.usefixtures("book_site")
 
 
 class Page(HTMLParser):
-    """What a page says in its tags: headings, title, meta tags, links and pictures."""
+    """What the tags of a page say: headings, title, meta tags, links and pictures."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -86,13 +86,13 @@ class Page(HTMLParser):
 
 @cache
 def pages() -> tuple[Page, ...]:
-    """Every page that a reader can come to. The others lead on at once, or are parts of the theme."""
+    """Every page that a reader can reach. The others redirect at once, or are parts of the theme."""
     paths = (path for path in sorted(SITE.rglob("*.html")) if path.relative_to(SITE).parts[0] != "_static")
     return tuple(Page(path) for path in paths if path != SITE / "index.html")
 
 
 def page(name: str) -> Page:
-    """The page with this name, as `book/bert`."""
+    """The page with this name, such as `book/bert`."""
     [found] = [page for page in pages() if page.path == SITE / f"{name}.html"]
     return found
 
@@ -164,7 +164,7 @@ def test_link_previews_are_complete() -> None:
 
 
 def test_every_picture_is_described_by_a_sentence() -> None:
-    """Also those that widgets show where no script runs."""
+    """Even those that widgets show where no script runs."""
     seen = 0
     for one in pages():
         for source, alt in one.pictures:
@@ -203,7 +203,7 @@ def test_the_map_is_as_the_tool_draws_it() -> None:
 
 
 def test_behind_the_widgets_of_a_page_stands_a_script_to_wait_for() -> None:
-    """It stands behind them all, once, and is a file of the site; a page without widgets has none."""
+    """It comes once, after all of them, and is a file of the site; a page without widgets has none."""
     waited = 0
     for page in pages():
         html = page.path.read_text(encoding="utf-8")
@@ -253,7 +253,7 @@ def test_a_script_that_is_no_longer_the_one_that_is_changed_fails_the_build(tmp_
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("; ".join(changes), encoding="utf-8")
         assert not [old for old, new in changes.items() if old in new]
-    for _ in range(2):  # a build that finds the files as the last one left them
+    for _ in range(2):  # the second time, as a build that finds the files as the last one left them
         book_site.change_scripts(App, None)  # type: ignore[arg-type]
         for name, changes in book_site.CHANGES.items():
             assert (tmp_path / name).read_text(encoding="utf-8") == "; ".join(changes.values())
@@ -329,7 +329,7 @@ def test_names_in_the_code_of_a_chapter_lead_to_their_entries() -> None:
     assert set(links["load_tokenizer"]) == {
         "reference/tokenization.html#plm_lessons.tokenization.loading.load_tokenizer"
     }
-    # Where an imported name is written twice, it is a link twice; an attribute of the same name is somebody else's.
+    # If an imported name is written twice, it is a link twice; an attribute of the same name is something else.
     assert len(links["BertConfig"]) > 2 and "config" not in links
 
 
@@ -348,7 +348,7 @@ def test_what_a_colon_stands_behind_is_not_taken_for_a_type() -> None:
 
 
 def test_defaults_in_the_reference_can_be_read() -> None:
-    """As they are written in the code, and never as the address or the type of an object."""
+    """They are as they are written in the code, never the address or the type of an object."""
     signatures = {}
     for page in (SITE / "book" / "reference").glob("*.html"):
         for name, html in re.findall(
@@ -364,7 +364,7 @@ def test_defaults_in_the_reference_can_be_read() -> None:
 def test_docstrings_lose_nothing_on_their_way_to_a_page() -> None:
     text = (SITE / "book" / "reference" / "objectives.html").read_text(encoding="utf-8")
     assert '<div class="line">B  batch: sequences (rows)</div>' in text  # each letter on a line of its own
-    assert "inputs   Thank you &lt;X&gt; me to your party" in re.sub("</?span[^>]*>", "", text)  # its columns stand
+    assert "inputs   Thank you &lt;X&gt; me to your party" in re.sub("</?span[^>]*>", "", text)  # its columns are kept
     assert "<p>SEGMENT-PAIR</p>" in text  # a table is a table
     assert "Variables:" not in text and "Alias for field number" not in text
 
@@ -395,12 +395,12 @@ def test_uses_are_found_by_section(tmp_path: Path) -> None:
 # The glossary
 
 
-# Words that the chapters set in bold to stress them, not to introduce them.
+# Words that the chapters set in bold for emphasis, not to introduce them.
 STRESSED = {"Several machines", "two things change at once"}
 
 
 def bold_terms(notebook: Path) -> set[str]:
-    """What the running text of a notebook introduces in bold: not verdicts and tables, whole sentences or numbers."""
+    """The terms that the running text of a notebook sets in bold: no verdicts, tables, whole sentences or numbers."""
     cells = nbformat.read(notebook, as_version=4).cells
     paragraphs = [part for cell in cells if cell.cell_type == "markdown" for part in cell.source.split("\n\n")]
     text = "\n\n".join(part for part in paragraphs if not part.lstrip().startswith((">", "|", "1. ")))
@@ -416,7 +416,7 @@ def glossary() -> dict[str, str]:
 
 
 def same_term(one: str, other: str) -> bool:
-    """Whether two spellings name one term: capitals and plurals do not matter."""
+    """Whether two spellings name the same term: capitals and plurals do not matter."""
     return one.lower().rstrip("s") == other.lower().rstrip("s")
 
 
@@ -426,7 +426,7 @@ def test_every_term_that_a_chapter_introduces_is_in_the_glossary(notebook: Path)
     found = bold_terms(notebook)
     assert found
     missing = {term for term in found - STRESSED if not any(same_term(term, known) for known in glossary())}
-    # Or it stands in an entry, as "Gaussian error linear unit" does in that of GELU.
+    # Or it is mentioned in an entry, as "Gaussian error linear unit" is in that of GELU.
     assert not {term for term in missing if term.lower() not in text.lower()}, "enter these in book/glossary.md"
 
 

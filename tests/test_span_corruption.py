@@ -1,4 +1,4 @@
-"""Span corruption: how much becomes noise and where, and what inputs and targets are made of it."""
+"""Span corruption: how much becomes noise and where, and which inputs and targets result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def spans_of(mask: Tensor) -> list[tuple[int, int]]:
 
 
 def restored(example: TextToText, sentinels: range) -> list[int]:
-    """The text again: each sentinel of the inputs replaced by what follows it in the targets."""
+    """The original text: each sentinel of the inputs is replaced by what follows it in the targets."""
     followers: dict[int, list[int]] = {}
     for token in example.targets[:-1]:
         if token in sentinels:
@@ -70,7 +70,7 @@ def restored(example: TextToText, sentinels: range) -> list[int]:
 
 
 def in_words(mask_words: set[str], corrupt: Any, **options: Any) -> tuple[str, str]:
-    """Inputs and targets of the paper's sentence, with its letters for the sentinels; end tokens left out."""
+    """Inputs and targets of the paper's sentence, with its letters for the sentinels, without end tokens."""
     names = dict(enumerate(WORDS, start=10)) | dict(zip(sentinel_ids(), ("<X>", "<Y>", "<Z>"), strict=False))
     mask = torch.tensor([word in mask_words for word in WORDS])
     example = corrupt(list(range(10, 10 + len(WORDS))), mask, **T5, **options)
@@ -160,7 +160,7 @@ def test_a_text_of_hardly_anything_but_noise_may_be_very_long() -> None:
 @example(6, 0.6642288416239932, 2.0)
 @example(166, 0.8572553220969008, 6.005515124555745)
 def test_no_longer_text_fits_the_inputs(inputs_length: int, density: float, mean: float) -> None:
-    """It is refused only if its own spans find no room, whatever shorter and longer ones do."""
+    """This length is refused only if its own spans do not fit, whatever is true of shorter and longer ones."""
 
     def after(length: int) -> int:
         tokens = min(max(round(length * density), 1), length - 1)
@@ -204,7 +204,7 @@ def test_whatever_is_drawn(shape: tuple[int, float, float], seed: int, final_sen
     assert torch.equal(mask, span_mask(length, generator=seeded(seed), **options))
 
     text = torch.randint(2, 31_900, (length,), generator=seeded(seed)).tolist()
-    sentinels = sentinel_ids(num_sentinels=spans + final_sentinel)  # no more than are needed
+    sentinels = sentinel_ids(num_sentinels=spans + final_sentinel)  # exactly as many as needed
     example = corrupt_spans(text, mask, sentinels=sentinels, eos_token_id=EOS, final_sentinel=final_sentinel)
     assert restored(example, sentinels) == text
     used = [token for token in example.inputs if token in sentinels]
@@ -242,14 +242,14 @@ def test_all_partitions_are_equally_likely(total: int, parts: int) -> None:
 
 
 def test_spans_of_one_token_are_as_frequent_as_partitions_have_them() -> None:
-    """85 tokens in 28 spans: the first is of length 1 with probability C(83, 26) / C(84, 27), which is 27 / 84."""
+    """85 tokens in 28 spans: the first has length 1 with probability C(83, 26) / C(84, 27), which is 27 / 84."""
     trials, generator = 3_000, seeded(2)
     masks = [span_mask(568, generator=generator) for _ in range(trials)]
     lengths = [[end - start for start, end in spans_of(mask)] for mask in masks]
     assert {(len(row), sum(row)) for row in lengths} == {(28, 85)}
     for place in (0, 13, 27):
         assert_plausible(sum(row[place] == 1 for row in lengths), trials, 27 / 84, checks=4)
-    # the stretches between are drawn too, not all of 17 tokens: the first is of one token with probability 27 / 482
+    # the stretches between are drawn too, not all of 17 tokens: the first has one token with probability 27 / 482
     assert_plausible(sum(bool(mask[1]) for mask in masks), trials, 27 / 482, checks=4)
 
 

@@ -1,4 +1,4 @@
-"""Text from anywhere, in shards and batches that can be left and taken up at any place; and the recipes for it."""
+"""Text from anywhere, in shards and batches that can be interrupted and resumed anywhere; and the recipes for it."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_shards_hold_whole_documents_and_at_least_two(texts: list[Sentences]) ->
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_stream_goes_on_at_any_batch(family: str, texts: list[Sentences]) -> None:
-    """From each position that it passed in three epochs of several shards."""
+    """It is resumed from positions that it passed in three epochs of several shards."""
     recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer, batch_size=20)
     recipe = dataclasses.replace(recipe, short_epochs=1, short_length=16)
     tokenizer, source = load_tokenizer(recipe.tokenizer), Counted(texts)
@@ -210,7 +210,7 @@ def test_a_long_text_is_read_only_as_far_as_is_needed(texts: list[Sentences]) ->
     stream = BatchStream(source, tokenizer, RECIPE, shard_characters=5000)
     batches = iter(stream)
     next(batches)
-    assert source.read_so_far == len(first) + 2  # two ahead, to know that more than one is left
+    assert source.read_so_far == len(first) + 2  # two documents ahead, to know that more than one is left
     while stream.position.shard == 0:
         next(batches)
     assert source.read_so_far < len(texts)
@@ -241,7 +241,7 @@ def test_a_text_of_one_shard_is_read_once(texts: list[Sentences]) -> None:
 
 
 def test_held_out_documents_are_never_trained_on(tmp_path: Path) -> None:
-    """Each document is one word that no other has; T5's targets and inputs together hold every token."""
+    """Each document is one word that no other document has."""
     tokenizer = load_tokenizer("byte_level_bpe")
     words = [word for word in tokenizer.get_vocab() if word.isalpha() and word.isascii() and word.islower()][:400]
     path = tmp_path / "words.txt"
@@ -301,7 +301,7 @@ def test_a_text_may_spell_special_tokens(family: str) -> None:
 
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_single_held_out_document_is_enough_or_is_none(family: str, texts: list[Sentences]) -> None:
-    """BERT has to take the second segment of a random pair from another one."""
+    """BERT has to take the second segment of a random pair from another document."""
     recipe = dataclasses.replace(RECIPE, family=family, tokenizer=SHIPPED[family].tokenizer)
     batches = list(held_out_batches(Counted(texts[:1]), load_tokenizer(recipe.tokenizer), recipe))
     assert len(batches) == (family != "bert")
@@ -334,7 +334,7 @@ def test_t5_reads_the_documents_in_an_order_of_the_seeds_own(texts: list[Sentenc
 
 
 def test_tasks_of_t5_are_made_once_for_a_stream(texts: list[Sentences], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Which changes nothing: a stream that begins later has made them anew."""
+    """This changes nothing: a stream that begins later makes them anew."""
     made: list[str] = []
 
     def some_pairs(split: str) -> Iterator[TextPair]:

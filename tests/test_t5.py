@@ -25,7 +25,7 @@ Reference: Any = transformers.T5ForConditionalGeneration
 
 TINY = T5Config(vocab_size=30, d_model=12, d_kv=5, d_ff=20, num_layers=2, num_decoder_layers=3, num_heads=2)
 V1_1 = dataclasses.replace(TINY, feed_forward_proj="gated-gelu", tie_word_embeddings=False, scale_decoder_outputs=False)
-COUNTS = {  # with tied matrices counted once; the tied ones equal transformers' own count
+COUNTS = {  # tied matrices are counted once; for the tied models the counts are those of transformers
     "t5-small": 60_506_624,
     "t5-base": 222_903_552,
     "t5-large": 737_668_096,
@@ -63,7 +63,7 @@ IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
 
 @pytest.fixture(autouse=True)
 def no_unexpected_warning() -> Any:
-    """A warning that a test does not await is an error."""
+    """A warning that a test does not expect is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
@@ -77,7 +77,7 @@ def inputs(rows: int = 2, source: int = 6, target: int = 4) -> dict[str, Any]:
 def change(
     folder: Path, config: dict[str, Any] | None = None, tensors: Mapping[str, Tensor | None] | None = None
 ) -> None:
-    """Edit a saved folder; None takes a tensor out."""
+    """Edit a saved folder; None removes a tensor."""
     values = json.loads((folder / "config.json").read_text(encoding="utf8")) | (config or {})
     (folder / "config.json").write_text(json.dumps(values), encoding="utf8")
     stored = {**load_file(folder / "model.safetensors"), **(tensors or {})}
@@ -105,7 +105,7 @@ def test_every_size_is_counted() -> None:
 
 
 def test_defaults_are_those_of_transformers() -> None:
-    """A `config.json` leaves out what has its default, so that another default would be another model."""
+    """A `config.json` leaves out fields with their defaults, so another default would mean another model."""
     theirs = ReferenceConfig(decoder_start_token_id=0)
     for field in dataclasses.fields(T5Config):
         assert getattr(T5Config(), field.name) == getattr(theirs, field.name), field.name
@@ -131,7 +131,7 @@ def test_an_impossible_value_is_refused_by_the_fields_name(field: str, value: ob
 
 
 def test_a_config_json_as_the_hub_has_it_is_read() -> None:
-    """That of google/t5-v1_1-base, with all that earlier versions of transformers wrote."""
+    """That of google/t5-v1_1-base, with everything that earlier versions of transformers wrote."""
     values = {
         "architectures": ["T5ForConditionalGeneration"],
         "d_ff": 2048,
@@ -223,7 +223,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_the_tensors_name(tmp_path:
 
 
 def test_v1_1_as_transformers_5_writes_it_is_still_untied(tmp_path: Path) -> None:
-    """It writes `tie_word_embeddings: true` whatever the tensors are, and says in another field that none is scaled."""
+    """It writes `tie_word_embeddings: true` whatever the tensors are; another field says that nothing is scaled."""
     model = T5ForConditionalGeneration(V1_1).eval()
     model.save_pretrained(tmp_path)
     change(tmp_path, config={"tie_word_embeddings": True, "scale_decoder_outputs": False})
@@ -285,7 +285,7 @@ def test_weights_follow_from_the_generator_alone() -> None:
 
 
 def test_an_untied_model_begins_by_guessing_and_a_tied_one_by_repeating() -> None:
-    """Where the output matrix is the embedding, the token that the decoder has just read scores sqrt(H) too high."""
+    """If the output matrix is the embedding, the token that the decoder has just read scores sqrt(H) too high."""
     ids = torch.randint(2000, (2, 40), generator=seeded())
     losses, repeated = [], []
     for name in ("google/t5-v1_1-small", "t5-small"):
@@ -294,7 +294,7 @@ def test_an_untied_model_begins_by_guessing_and_a_tied_one_by_repeating() -> Non
             result = T5ForConditionalGeneration(config).eval()(ids, decoder_input_ids=ids, labels=ids.roll(-1, 1))
         losses.append(result.loss.item())
         repeated.append((result.logits.argmax(-1) == ids).double().mean().item())
-    assert 7.6 < losses[0] < 8.6 and losses[1] > 10  # ln 2000 is 7.6, and logits of deviation 1 add a half
+    assert 7.6 < losses[0] < 8.6 and losses[1] > 10  # ln 2000 is 7.6, and logits with deviation 1 add a half
     assert repeated[0] < 0.05 and repeated[1] > 0.95
 
 
@@ -307,7 +307,7 @@ def test_a_target_token_sees_those_before_it_and_all_of_the_source() -> None:
     other = batch["labels"].clone()
     other[0, 2] = (other[0, 2] + 1) % 30
     after = model(batch["input_ids"], labels=other).logits[0]
-    # label 2 is read at place 3, to predict the one behind it
+    # label 2 is read at place 3, to predict the one after it
     assert torch.equal(after[:3], before[:3]) and not torch.allclose(after[3], before[3])
     for place in range(6):
         ids = batch["input_ids"].clone()

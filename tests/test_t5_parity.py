@@ -29,13 +29,13 @@ SEEDS = st.integers(0, 2**32 - 1)
 OUTPUT_MATRICES = {
     "tied": (True, True),  # v1.0: (tie_word_embeddings, scale_decoder_outputs)
     "own": (False, False),  # v1.1
-    "tied, not scaled": (True, False),  # what transformers 5 makes of v1.1's configuration
+    "tied, not scaled": (True, False),  # what transformers 5 makes from v1.1's configuration
 }
 
 
 @pytest.fixture(autouse=True)
 def norms_as_precise_as_their_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float64 too, where those of transformers round to float32: else nothing could agree within 1e-10."""
+    """Even in float64, where those of transformers round to float32: otherwise nothing could agree within 1e-10."""
 
     def forward(self: Any, hidden_states: Tensor) -> Tensor:
         variance = hidden_states.pow(2).mean(-1, keepdim=True)
@@ -93,7 +93,7 @@ def pair(config: T5Config, seed: int = 0, from_here: bool = False) -> tuple[Any,
 
 @st.composite
 def batches(draw: st.DrawFn, config: T5Config) -> dict[str, Tensor]:
-    """A source, perhaps with padding in front, behind or anywhere; a target, labels, or both."""
+    """A source, perhaps with padding on the left, right or anywhere; a target, labels, or both."""
     rows, source, target = draw(st.integers(1, 3)), draw(st.integers(1, 40)), draw(st.integers(1, 20))
     generator = torch.Generator().manual_seed(draw(SEEDS))
 
@@ -158,7 +158,7 @@ def test_every_feed_forward_network_is_the_one_that_transformers_means(name: str
 @given(configs(), SEEDS)
 @thorough
 def test_dropout_falls_where_that_of_transformers_falls(config: T5Config, seed: int) -> None:
-    """PyTorch's dropout drops the same numbers only if it is asked for the same shapes in the same order."""
+    """PyTorch's dropout drops the same numbers only if it is called with the same shapes in the same order."""
     ours, theirs = pair(dataclasses.replace(config, dropout_rate=0.3), seed)
     ids = torch.randint(config.vocab_size, (2, 9), generator=torch.Generator().manual_seed(seed))
 

@@ -1,4 +1,4 @@
-"""Tasks as text to text, their mixture, T5's tokenizer and batches, and the figures of what is written."""
+"""Tasks as text to text, their mixture, T5's tokenizer and batches, and the figures for what is written."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_every_task_has_its_prefix_its_answers_and_short_inputs() -> None:
         assert task.prefix == f"{name}: " and len(sides["train"]) > 5 * len(sides["held_out"]) > 3000
         for source, target in itertools.chain(*sides.values()):
             assert source.startswith(task.prefix) and target
-            assert len(source.split()) <= 64  # film reviews come whole
+            assert len(source.split()) <= 64  # film reviews are not cut
         if task.answers is not None:
             assert (
                 {pair.target for pair in sides["held_out"]}
@@ -167,7 +167,7 @@ def test_rates_are_those_of_the_paper(sizes: list[int], limit: int, temperature:
     proportional = mixing_rates(sizes, limit)
     assert proportional == pytest.approx([size / sum(clipped) for size in clipped])
     tempered = mixing_rates(sizes, limit, temperature)
-    powers = [rate ** (1 / temperature) for rate in proportional]  # T5 raises the rates, which comes to the same
+    powers = [rate ** (1 / temperature) for rate in proportional]  # T5 raises the rates: it is the same
     assert tempered == pytest.approx([power / sum(powers) for power in powers])
     assert sum(tempered) == pytest.approx(1)
     assert max(tempered) / min(tempered) <= max(proportional) / min(proportional) * (1 + 1e-9)

@@ -1,4 +1,4 @@
-"""Loading and encoding with any tokenizer; WordPiece: what it does, that its explanation is true; training again."""
+"""Loading and encoding with any tokenizer; WordPiece: what it does, that its explanation is true, and its training."""
 
 from __future__ import annotations
 
@@ -267,13 +267,13 @@ def test_each_merge_joins_the_most_frequent_pair(prefix: str) -> None:
             for place in range(len(spelling) - 1, 0, -1):
                 if (spelling[place - 1], spelling[place]) == (merge.left, merge.right):
                     spelling[place - 1 : place + 1] = [merge.merged]
-    # All is whole in the end, and no step was asked of it that there was not.
+    # In the end every word is whole, and no more steps were returned than there are.
     assert all(spelling == [word] for word, spelling in spelled.items())
     assert len(merges) < 20 and training_merges(HUGS, 2, prefix) == merges[:2]
 
 
 def test_a_piece_beside_itself_is_counted_once() -> None:
-    # Three in a row are one pair and one piece; the library counts two pairs, and so prefers them to "bc" here.
+    # Three in a row are one pair and one more piece; the library counts two pairs, and so prefers them to "bc" here.
     (merge,) = training_merges({"aaa": 2, "bc": 3}, 1, prefix="")
     assert (merge.merged, merge.count) == ("aa", 2)
 
@@ -298,7 +298,7 @@ def test_training_wordpiece_is_these_merges() -> None:
 
 
 def test_training_gives_the_same_result_every_time_where_the_library_alone_does_not() -> None:
-    # Nearly all pairs are equally frequent here: everything hangs on how ties are broken.
+    # Nearly all pairs are equally frequent here: everything depends on how ties are broken.
     text = "Wel come to the Tok en izers libr ary. Any tie goes to the lower id; hash order must not decide."
     results = {train_wordpiece([text], vocab_size=80, min_character_count=1).to_str() for _ in range(50)}
     assert len(results) == 1
@@ -378,7 +378,7 @@ def test_a_text_that_spells_a_special_token_has_none(name: str, text: str) -> No
     before = encode_documents(tokenizer, [[text.split()[0]]])
     [[first], [ids, last]] = encode_documents(tokenizer, [[text.split()[0]], [text, text.split()[0]]])
     assert [[first]] == [[last]] == before
-    plain = unicodedata.normalize("NFKC", text)  # as T5's normalizer
+    plain = unicodedata.normalize("NFKC", text)  # like T5's normalizer
     named = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.content in plain}
     assert named and not named & set(ids)
     if name == "byte_level_bpe":

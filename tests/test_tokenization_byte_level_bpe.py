@@ -1,4 +1,4 @@
-"""Byte-level BPE: nothing is lost, nothing is unknown, and its merges are those that are shown."""
+"""Byte-level BPE: nothing is lost, nothing is unknown, and its merges are the ones that are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from plm_lessons.tokenization import (
 )
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-# Any text that UTF-8 can hold, now and then with words and spaces as they really stand.
+# Any text that UTF-8 can encode, now and then with words and spaces as in real text.
 ANY_TEXT = st.lists(
     st.text() | st.sampled_from([" the", "don't", " naïve", "\n\n  ", "我们", " 1990s", "<", "mask>"])
 ).map("".join)
@@ -81,7 +81,7 @@ def test_vocabulary_and_special_tokens_are_where_roberta_has_them() -> None:
 
 
 def test_texts_pairs_and_masks_are_encoded_as_by_robertas_tokenizer() -> None:
-    """The same vocabulary in the class of `transformers`; <s> A </s> and <s> A </s></s> B </s>, all of it segment 0."""
+    """Compared with the class of `transformers`: <s> A </s> and <s> A </s></s> B </s>, all of it segment 0."""
     model = json.loads(bpe().to_str())["model"]
     merges: Any = [tuple(pair) for pair in model["merges"]]
     # The mask is as in the tokenizer.json of roberta-base.
@@ -161,7 +161,7 @@ def test_all_words_held_out_are_encoded_where_wordpiece_has_unknown_ones() -> No
 def test_pieces_stand_for_bytes() -> None:
     assert piece_bytes("Ġof") == b" of" and piece_bytes("Ċ") == b"\n" and piece_bytes("Ã©") == "é".encode()
     assert piece_bytes("") == b""
-    # Byte by byte, a character parts into whole bytes only: 我 is E6 88 91.
+    # A character is split only into whole bytes: 我 is E6 88 91.
     (start, *_) = merge_steps(bpe(), "我")
     assert [piece_bytes(piece).hex() for piece in start.pieces] == ["e6", "88", "91"]
     for piece in (" of", "▁of", "我"):

@@ -1,4 +1,4 @@
-"""Unigram: set up as ALBERT's, its segmentations are the most probable, and its training is what it says."""
+"""Unigram: set up like ALBERT's, its segmentations are the most probable, and its training does what it says."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unigram() -> Tokenizer:
 
 @cache
 def scores() -> dict[str, float]:
-    """Of the pieces that are no special tokens."""
+    """The scores of the pieces that are not special tokens."""
     return dict(json.loads(unigram().to_str())["model"]["vocab"][5:])
 
 
@@ -39,7 +39,7 @@ def pieces(text: str) -> list[str]:
 
 
 def ways(word: str) -> list[tuple[str, ...]]:
-    """All ways to cut a word, in pieces or not."""
+    """All ways to cut a word, whether or not the parts are pieces."""
     cuts = [
         [place for place in range(1, len(word)) if 1 << (place - 1) & which] for which in range(1 << (len(word) - 1))
     ]
@@ -65,7 +65,7 @@ def test_no_piece_mixes_letters_digits_and_other_signs() -> None:
 
 
 def test_texts_and_pairs_are_encoded_as_by_alberts_tokenizer() -> None:
-    """The same vocabulary in the class of `transformers`; [CLS] A [SEP] B [SEP], of which B [SEP] is segment 1."""
+    """Compared with the class of `transformers`: [CLS] A [SEP] B [SEP], of which B [SEP] is segment 1."""
     vocabulary = [(piece, score) for piece, score in json.loads(unigram().to_str())["model"]["vocab"]]
     # The mask is as in the tokenizer.json of albert-base-v2.
     mask: Any = AddedToken("[MASK]", lstrip=True, special=True)
@@ -164,7 +164,7 @@ def test_expected_counts_are_those_over_all_ways_to_cut(words: dict[str, int], r
 
 @given(WORDS)
 def test_each_step_makes_the_text_more_probable(words: dict[str, int]) -> None:
-    """What expectation-maximisation promises."""
+    """This is what expectation-maximisation promises."""
     numbers = {piece: number for number, piece in enumerate(seed_pieces(words))}
     lattice, word_counts = Lattice(list(words), numbers), np.array(list(words.values()), dtype=float)
     log_p, before = np.full(len(numbers), -math.log(len(numbers))), -np.inf
@@ -181,7 +181,7 @@ def test_training_begins_with_characters_and_parts_that_do_not_always_stand_in_t
 
 
 def log_likelihood(words: dict[str, int], pieces: list[str]) -> float:
-    """Of the words, after ten steps of expectation-maximisation with these pieces."""
+    """That of the words, after ten steps of expectation-maximisation with these pieces."""
     lattice = Lattice(list(words), {piece: number for number, piece in enumerate(pieces)})
     log_p, word_counts = np.full(len(pieces), -math.log(len(pieces))), np.array(list(words.values()), dtype=float)
     for _ in range(10):
@@ -221,7 +221,7 @@ def test_a_tokenizer_that_has_just_been_trained_normalises_and_finds_special_tok
 
 
 def test_held_out_text_is_more_probable_than_with_the_trainer_of_the_library() -> None:
-    """In bits a word, after training on a small corpus."""
+    """In bits per word, after training on a small corpus."""
     train = [document.text for document in documents("sotu", "train")[:40]]
     test = [document.text for document in documents("sotu", "held_out")[:5]]
 

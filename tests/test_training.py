@@ -1,4 +1,4 @@
-"""Pre-training, evaluation and asking, on models and texts small enough to be quick."""
+"""Pre-training, evaluation and use, on models and texts small enough to be quick."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def first_batches(document_ids: list[list[list[int]]], tokenizer: Tokenizer, cou
 
 
 def test_decay_is_on_matrices_and_not_on_biases_and_norms(tokenizer: Tokenizer) -> None:
-    """And with the numbers of BERT for the rest; PyTorch has another epsilon."""
+    """The other numbers are those of BERT, too; PyTorch has another epsilon."""
     model = BertForPreTraining(small_config(tokenizer))
     decayed, spared = adamw(model, 1e-3).param_groups
     assert all((group["betas"], group["eps"]) == ((0.9, 0.999), 1e-6) for group in (decayed, spared))
@@ -138,7 +138,7 @@ def test_training_lowers_the_loss_and_returns_its_parts(
     log = pretrain(model, itertools.cycle(first_batches(document_ids, tokenizer, 2)), steps=40, learning_rate=1e-2,
                    warmup_steps=4, progress=False)  # fmt: skip
     assert [entry["step"] for entry in log] == list(range(1, 41))
-    assert log[0]["loss"] == pytest.approx(math.log(8192) + math.log(2), abs=0.5)  # it starts by knowing nothing
+    assert log[0]["loss"] == pytest.approx(math.log(8192) + math.log(2), abs=0.5)  # it starts without knowing anything
     assert log[-1]["loss"] < log[0]["loss"] - 2
     for entry in log:
         assert entry["loss"] == pytest.approx(entry["masked_lm_loss"] + entry["next_sentence_loss"], rel=1e-3)
@@ -192,7 +192,7 @@ def test_gradients_from_before_count_for_nothing(document_ids: list[list[list[in
 def test_all_processes_find_at_the_same_step_that_the_batches_end(
     rank: int, document_ids: list[list[list[int]]], tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or one would wait for the others for ever."""
+    """Otherwise one would wait for the others for ever."""
     monkeypatch.setattr("plm_lessons.training.pretraining.process_rank", lambda: (rank, 2))
     read = []
 

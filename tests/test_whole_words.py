@@ -34,7 +34,7 @@ from plm_lessons.tokenization import load_tokenizer
     ("scheme", "text", "words"),
     [
         ("wordpiece", "phil ##am ##mon , ran", [0, 0, 0, 1, 2]),
-        ("wordpiece", "ran [SEP] ##mon ##am", [0, -1, 1, 1]),  # nothing to go on with behind a special token
+        ("wordpiece", "ran [SEP] ##mon ##am", [0, -1, 1, 1]),  # after a special token there is nothing to continue
         ("byte_level", "<s> Phil am mon , Ġran </s>", [-1, 0, 0, 0, 0, 1, -1]),
         ("unigram", "[CLS] ▁phil am mon , ▁ran ▁19 98 é [SEP]", [-1, 0, 0, 0, 1, 2, 3, 4, 5, -1]),
     ],
@@ -60,7 +60,7 @@ def test_words_of_real_text_are_those_of_the_tokenizer() -> None:
 
 
 def rows_of_words(rows: list[list[int]]) -> torch.Tensor:
-    """A word of each length, a position without a word for each 0, and padding."""
+    """Rows with a word of each length, a position without a word for each 0, and padding."""
     width = max(sum(max(1, length) for length in row) for row in rows)
     numbered = []
     for row in rows:
@@ -107,7 +107,7 @@ def test_whatever_is_drawn(
 
 
 def exact_distribution(lengths: list[int], count: int, max_ngram: int) -> dict[frozenset[int], Fraction]:
-    """How likely each set of words is, from all orders and all draws of n, as the docstring says it; 0 is a gap."""
+    """How likely each set of words is, from all orders and all draws of n, by the docstring's rule; 0 is a gap."""
     probabilities = [
         Fraction(1, n) / sum(Fraction(1, k) for k in range(1, max_ngram + 1)) for n in range(1, max_ngram + 1)
     ]
@@ -151,7 +151,7 @@ def test_every_set_of_words_is_as_likely_as_the_rule_says(lengths: list[int], co
     for words, probability in expected.items():
         if probability < 1:
             assert_plausible(seen[words], rows, float(probability), checks=len(expected) + 1)
-    # All sets of neighbours taken together: what p(n) decides.
+    # All sets of neighbours taken together: p(n) decides how many there are.
     side_by_side = [words for words in expected if max(words) - min(words) == len(words) - 1]
     share = float(sum(expected[words] for words in side_by_side))
     if share < 1:

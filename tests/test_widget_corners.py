@@ -1,4 +1,4 @@
-"""Moves that change nothing, limits that meet, blocks that leave the page: where view and model could part."""
+"""Moves that change nothing, limits that meet, blocks that leave the page: where view and model could disagree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from plm_lessons.widgets import (
 
 
 def heads(tokens: int, count: int) -> list[list[list[list[float]]]]:
-    """One layer of even heads."""
+    """One layer of heads with equal weights."""
     return np.full((1, count, tokens, tokens), 1 / tokens).tolist()
 
 
@@ -37,7 +37,7 @@ def message(page: Page) -> Locator:
 
 
 def taken(widget: Any, sent: list[dict[str, Any]]) -> None:
-    """What the view sent, set as the kernel sets it: all at once."""
+    """Set what the view sent as the kernel sets it: all at once."""
     for changes in sent:
         with widget.hold_trait_notifications():
             for name, value in changes.items():
@@ -164,7 +164,7 @@ def test_a_long_token_does_not_widen_the_page(token: str, open_page: Callable[..
 
 @pytest.mark.parametrize("widget", [AttentionViewer, RelativeBiasWidget])
 def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_page: Callable[..., Page]) -> None:
-    """`open_page` fails on a console error. Back in the page, the next move brings the new colours."""
+    """`open_page` fails on a console error. When the block is back, the next move brings the new colours."""
     page = render_with_model(open_page("about:blank"), widget())
     page.evaluate("document.documentElement.dataset.theme = 'light'")
     page.evaluate(
@@ -188,7 +188,7 @@ def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_p
       return [[...found], [color, borderTopColor].map((one) => one.match(/\\d+/g).slice(0, 3).map(Number))];
     }""")
     assert painted
-    for colour in painted:  # a canvas stores what is seen through it in few bits
+    for colour in painted:  # a canvas stores transparent colours in few bits
         assert any(np.abs(np.subtract([int(part) for part in colour.split(",")], one)).max() < 8 for one in wanted)
 
 
@@ -216,7 +216,7 @@ def test_a_second_click_or_a_key_held_down_does_not_skip_the_answer(open_page: C
     guess.focus()
     page.keyboard.down("Enter")
     for _ in range(3):
-        page.keyboard.down("Enter")  # as the keyboard repeats it
+        page.keyboard.down("Enter")  # as if the keyboard repeated it
     page.keyboard.up("Enter")
     expect(following).to_be_visible()
     assert len([one for one in page.evaluate("fake.get('guesses')") if one is not None]) == 2
@@ -271,7 +271,7 @@ def test_a_drag_that_began_elsewhere_moves_nothing(widget: Any, part: str, open_
     mouse.move(x + 60, y + 20, steps=5)
     mouse.up()
     assert sent() == before
-    # What begins there is followed, until the button is up; another drag from elsewhere is not.
+    # A drag that begins there is followed until the button is released; another one from elsewhere is not.
     mouse.down()
     mouse.move(x - 40, y, steps=2)
     assert sent() > before
@@ -321,7 +321,7 @@ def test_shortcuts_of_the_browser_are_left_to_it(open_page: Callable[..., Page])
 
 
 def test_a_phone_does_not_zoom_into_what_is_typed_in(open_page: Callable[..., Page], tmp_path: Path) -> None:
-    """As iOS does below 16 pixels, and stays there."""
+    """iOS does so below 16 pixels, and stays zoomed in."""
     address = bare(tmp_path, ModelSizesWidget(), MaskingPatternsWidget())
     fields = open_page(address, width=390, has_touch=True, is_mobile=True).locator(
         ".plm-widget :is(input[type=number], select, textarea)"
@@ -332,7 +332,7 @@ def test_a_phone_does_not_zoom_into_what_is_typed_in(open_page: Callable[..., Pa
 
 
 def test_no_head_is_the_best_where_all_are_zero(open_page: Callable[..., Page]) -> None:
-    backwards = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]  # a decoder looks at no next token
+    backwards = np.tril(np.ones((3, 3))) / np.arange(1, 4)[:, None]  # a decoder never looks at the next token
     sentence = {"name": "one", "tokens": ["a", "b", "c"], "attentions": [[backwards.tolist()] * 2]}
     page = render_with_model(open_page("about:blank"), AttentionViewer([sentence], measure="next"))
     assert page.locator(".plm-heads-best").count() == 0
@@ -348,7 +348,7 @@ def test_the_first_letters_of_a_text_are_told_what_spans_need(open_page: Callabl
 
 @pytest.mark.parametrize("name", widgets.__all__)
 def test_a_notebook_is_given_one_way_to_render(name: str, open_page: Callable[..., Page]) -> None:
-    """A named export beside the default one has anywidget warn in the console."""
+    """A named export beside the default one makes anywidget warn in the console."""
     names = """async (code) => {
       const file = new Blob([code], { type: 'text/javascript' });
       return Object.keys(await import(URL.createObjectURL(file)));

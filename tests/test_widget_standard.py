@@ -1,6 +1,6 @@
-"""What every widget of the book must do, whatever it shows: on a bare page, without a kernel, other hosts blocked.
+"""What every widget of the book must do, whatever it shows: on a bare page, without a kernel or other hosts.
 
-What a widget's controls do to its values is tested in a file of its own.
+What the controls of a widget do to its values is tested in the widget's own file.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from plm_lessons import widgets
 from plm_lessons.widgets.base import LessonWidget, WidgetValueError, source
 
 NAMES = tuple(widgets.__all__)
-MOST_BYTES = 24_000  # of a widget's own script, its mathematics included; about a third of that once packed
-MOST_PACKED = 16_000  # of all that a widget's script is, as it travels
+MOST_BYTES = 24_000  # of a widget's own script, with its mathematics; compressed, about a third of that
+MOST_PACKED = 16_000  # of a widget's whole script, as it is sent
 every_widget = pytest.mark.parametrize("name", NAMES)
 
 
 EVEN = {"encoder": [[[[1 / 3] * 3] * 3] * 2] * 2, "cross": [[[[1 / 3] * 3] * 2] * 2] * 2}
-# For each widget a value of every trait that shows something else than the first state does, and fits the others.
+# For each widget, a value of every trait that shows something else than the first state and fits the other values.
 OTHER: dict[str, dict[str, Any]] = {
     "AttentionViewer": {
         "sentences": [{"tokens": ["a", "b", "c"], "target_tokens": ["x", "y"], "attentions": EVEN}] * 2,
@@ -103,13 +103,13 @@ def test_display_is_short(name: str) -> None:
 
 @every_widget
 def test_display_makes_the_widget_again(name: str) -> None:
-    """What is as it was needs no words; what else was given stands there, but for tables that are only counted."""
+    """Defaults are left out; all other values are given, except tables, which are only counted."""
     assert repr(make(name)) == f"{name}()"
     for field, value in OTHER[name].items():
         widget = make(name)
         try:
             setattr(widget, field, value)
-        except WidgetValueError:  # it does not go with the rest
+        except WidgetValueError:  # it does not fit the other values
             continue
         shown = repr(widget)
         assert shown.startswith(f"{name}({field}=")
@@ -130,7 +130,7 @@ def test_comes_alive_under_a_strict_policy(name: str, tmp_path: Path, open_page:
     assert page.locator(".plm-static").count() == 0
     box = page.locator(".plm-widget").bounding_box()
     assert box is not None and box["height"] > 200 and page.locator(".plm-widget input:visible").count() > 0
-    assert page.locator(".plm-widget").inner_text().count("?") >= 1  # the question that play answers
+    assert page.locator(".plm-widget").inner_text().count("?") >= 1  # the question that playing answers
 
 
 @every_widget
@@ -157,7 +157,7 @@ def each_choice(page: Page) -> list[str]:
 
 
 def each_view(page: Page) -> Iterator[str]:
-    """The widget as it is at first, then with each of its choices made."""
+    """Show the widget as it is at first, then with each of its choices made."""
     for value in ["", *each_choice(page)]:
         radio = page.locator(f'input[type=radio][value="{value}"]').first
         if value and radio.is_visible():
@@ -193,7 +193,7 @@ def test_themes_are_followed_live_with_enough_contrast(
 
 
 def assert_graphics_seen(page: Page) -> None:
-    """What is drawn and has a meaning stands out from its ground, 3 to 1."""
+    """Check that every drawing with a meaning has a contrast of 3 to 1 with its background."""
     found = page.locator(".plm-widget").evaluate(GRAPHICS)
     assert not found["seen"] or found["worst"][0] >= 3, found["worst"]
 
@@ -203,7 +203,7 @@ def assert_graphics_seen(page: Page) -> None:
 def test_forced_colours_leave_all_to_be_read(
     name: str, system: str, theme: str, tmp_path: Path, open_page: Callable[..., Page]
 ) -> None:
-    """The reader's few colours, as Windows' contrast themes have it, whatever theme the book is in."""
+    """With the reader's few colours, as in the contrast themes of Windows, whatever theme the book has."""
     head = f"<script>document.documentElement.dataset.theme = '{theme}'</script>"
     page = open_page(bare(tmp_path, make(name), head=head), forced_colors="active", color_scheme=system)
     for _ in each_view(page):
@@ -264,7 +264,7 @@ def test_two_copies_do_not_disturb_each_other(name: str, tmp_path: Path, open_pa
     page = open_page(bare(tmp_path, make(name), make(name)))
     for one, other in ((0, 1), (1, 0)):
         root, quiet = page.locator(".plm-widget").nth(one), page.locator(".plm-widget").nth(other)
-        page.wait_for_timeout(800)  # until what was moved before has been read out
+        page.wait_for_timeout(800)  # until the previous moves have been announced
         before, still = root.inner_text(), (quiet.inner_text(), quiet.evaluate(CHECKED))
         for slider in root.get_by_role("slider").all():
             if slider.is_visible():
@@ -311,14 +311,14 @@ def test_senseless_value_is_named_and_the_view_stays(name: str, open_page: Calla
             assert root.inner_text().replace(message.inner_text() + "\n", "").split() == before.split()
             page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, good[field]])
             assert message.inner_text() == ""
-    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase one another
+    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase each other
     page.evaluate("cleanup()")
     assert page.evaluate("fake.listeners()") == 0
 
 
 @every_widget
 def test_trait_set_in_python_moves_the_view(name: str, open_page: Callable[..., Page]) -> None:
-    """One trait after another, until the view is that of a widget which was made like this."""
+    """One trait after another is set, until the view is that of a widget made with these values."""
     widget = make(name)
     page = render_with_model(open_page("about:blank"), widget)
     root = page.locator(".plm-widget")
@@ -335,7 +335,7 @@ def test_trait_set_in_python_moves_the_view(name: str, open_page: Callable[..., 
 
 @every_widget
 def test_every_control_changes_what_is_shown_and_sets_its_trait(name: str, open_page: Callable[..., Page]) -> None:
-    """In each view of the widget, by keyboard; what was sent makes the same state in Python as in the page."""
+    """In each view of the widget, by keyboard; what is sent gives Python the same state as the page."""
     page_state = "(names) => Object.fromEntries(names.map((name) => [name, fake.get(name)]))"
     page = render_with_model(open_page("about:blank"), make(name))
     for view in each_choice(page) or [""]:
@@ -382,7 +382,7 @@ def test_what_the_view_sends_is_what_python_takes(name: str, open_page: Callable
     for message in messages:
         assert set(message) <= set(widget.fields)
         widget.set_state(message)
-    # What Python makes of it is, in its turn, taken by the page.
+    # The page, in turn, accepts what Python makes of it.
     for field, value in json.loads(json.dumps(widget.page_state())).items():
         page.evaluate("([name, value]) => fake.fromKernel(name, value)", [field, value])
     assert page.locator(".plm-message").inner_text() == ""

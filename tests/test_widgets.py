@@ -106,7 +106,7 @@ def test_display_offers_live_view_block_and_text() -> None:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python on the package as it stands here, wherever the notebook under test lies."""
+    """Run Python with the package of this repository, wherever the notebook under test is."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=HERE.parent, env=environment
@@ -151,7 +151,7 @@ def test_hostile_text_stays_text() -> None:
 
 
 def test_stored_block_passes_strict_nbval_and_another_state_fails(tmp_path: Path) -> None:
-    """As in the book: stored without the view of the kernel, compared at a later run that has one."""
+    """As in the book: it is stored without the kernel's view, and compared in a later run, which has one."""
     data = forms(GeluWidget(x=-3))
     del data[WIDGET_VIEW]
     notebook = nbformat.v4.new_notebook()
@@ -181,7 +181,7 @@ def test_goldens_are_what_torch_says() -> None:
 
 
 def test_misprints_are_the_ones_of_the_notes() -> None:
-    """Values worked out for the notes' formula as it is printed, and for its constant alone (five digits)."""
+    """Values computed for the notes' formula as it is printed, and for its constant alone (five digits)."""
     assert [round(CURVES["bracket"].f(x), 4) for x in (-3, -2, -1, 1, 3)] == [2.7486, 0.5757, -0.1529, 0.8471, 5.7486]
     assert [round(CURVES["constant"].f(x), 6) for x in (-3, -1, 3)] == [-0.003276, -0.15829, 2.996724]
 
@@ -203,13 +203,13 @@ def test_picture_draws_and_tells_the_values(view: str, x: float) -> None:
             wanted -= GOLDEN["curves"]["exact"]["f"][i]
         (told,) = (value for label, value in rows if label.startswith(TEXT["curves"][name] + ","))
         assert told == written(wanted)
-        # The mark stands at this value on the axis as it is labelled, or on the edge if the value lies beyond.
+        # The mark is at this value on the axis as labelled, or on the edge if the value lies beyond.
         _, at = re.findall(rf'class="c{kind} mark" d="[^"]*" transform="translate\(\S+ (\S+)\)"', svg)
         assert abs(scale(float(at)) - min(high, max(low, wanted))) < 0.003 * (high - low)
 
 
 def axis(svg: str) -> Callable[[float], float]:
-    """The vertical scale as the labels of its ticks say it: pixels to values."""
+    """The vertical scale by the labels of its ticks, from pixels to values."""
     labels = re.findall(r'<text x="44.0" y="([\d.]+)" text-anchor="end">([^<]+)</text>', svg)
     pixels = [float(y) - 4 for y, _ in labels]
     values = [float(text.replace("\u2212", "-")) for _, text in labels]
@@ -271,7 +271,7 @@ def test_ticks_are_round_inside_and_evenly_spaced(low: float, width: float, coun
 
 
 def mulberry32(seed: int, count: int) -> np.ndarray:
-    """The generator once more, in numpy's wrapping integers."""
+    """The generator once more, with numpy's wrapping integers."""
     with np.errstate(over="ignore"):
         state = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
         z = (state ^ (state >> np.uint32(15))) * (state | np.uint32(1))
@@ -379,7 +379,7 @@ def test_trait_set_in_python_moves_the_view(with_model: Callable[..., Page]) -> 
     assert page.locator("tr", has_text="Masks drawn").locator("td").inner_text() == "25"
     page.evaluate("fake.fromKernel('seed', 8)")
     assert page.get_by_label("seed").input_value() == "8"
-    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase one another
+    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase each other
 
 
 def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None:
@@ -394,7 +394,7 @@ def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None
     assert page.evaluate("sent.at(-1)") == {"draws": 100}
     page.get_by_label("seed").fill("5")
     assert page.evaluate("sent.at(-1)") == {"seed": 5}
-    # All that was sent is what Python takes.
+    # Python accepts everything that was sent.
     widget = GeluWidget()
     for message in page.evaluate("sent"):
         widget.set_state(message)
@@ -404,7 +404,7 @@ def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None
 
 
 def test_keys_of_the_notebook_do_not_take_those_of_the_controls(with_model: Callable[..., Page]) -> None:
-    """JupyterLab moves between cells on arrow keys and cuts a cell on X, also while a slider in it has the focus."""
+    """JupyterLab moves between cells on arrow keys and cuts a cell on X, even while a slider in it has the focus."""
     page = with_model()
     page.evaluate("""() => {
       window.outside = [];

@@ -1,4 +1,4 @@
-"""What the tests of all widgets share: pages to put them on, and what is asked of a page."""
+"""What the tests of all widgets share: pages to put them on, and what is read from a page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def close(found: Any, wanted: Any, tolerance: float) -> None:
 
 
 def bare(folder: Path, *widgets: LessonWidget, head: str = "") -> str:
-    """Writes a page that holds the widgets and nothing else; returns its address."""
+    """Write a page that holds the widgets and nothing else; return its address."""
     path = folder / "page.html"
     path.write_text(BARE.format(head=head, body="\n".join(widget.html() for widget in widgets)), encoding="utf-8")
     return path.as_uri()
@@ -84,7 +84,7 @@ def path_of(d: str) -> np.ndarray:
 
 
 class Scales:
-    """From pixels to values, across and up, as the labels of the ticks say it."""
+    """Scales from pixels to values, across and up, by the labels of the ticks."""
 
     def __init__(self, labels: list[tuple[str, float, float, str]]) -> None:
         ticks, names = labels[:-2], labels[-2:]
@@ -106,7 +106,7 @@ IMPORT = """async (source) => {
 }"""
 
 
-# A model as Backbone makes it: an event for each attribute that changed; save_changes sends the kernel what is unsent.
+# A model like Backbone's: an event for each attribute that changed; save_changes sends the kernel what is unsent.
 FAKE = """async ([state, source]) => {
   const lib = await import('data:text/javascript;charset=utf-8,' + encodeURIComponent(source));
   const heard = {}, unsent = new Set();
@@ -139,7 +139,7 @@ FAKE = """async ([state, source]) => {
 
 
 def render_with_model(page: Page, widget: LessonWidget, **state: Any) -> Page:
-    """Renders a widget as a notebook does. The page then has `fake` (its model), `sent` (messages) and `cleanup`."""
+    """Render a widget as a notebook does. The page then has `fake` (its model), `sent` (messages) and `cleanup`."""
     page.add_style_tag(content=widget._css)
     page.evaluate(FAKE, [{**json.loads(json.dumps(widget.page_state())), **state}, widget._esm])
     return page
@@ -181,8 +181,8 @@ CONTRAST = (
   return { worst: worst.sort((p, q) => p[0] - q[0])[0], seen: worst.length, ground: ground(root.firstElementChild) };
 }"""
 )
-# Lines and areas of drawings, as they are seen through: whichever stands out more, the line or what it encloses. The
-# grid need not be seen, and the lines of the attention viewer are the paler, the less they mean.
+# Lines and areas of drawings, with their opacity: whichever has more contrast, the line or what it encloses. The
+# grid need not be visible, and the lines of the attention viewer are paler the less they mean.
 GRAPHICS = (
     "root => {"
     + _COLOURS
@@ -204,7 +204,7 @@ GRAPHICS = (
 )
 
 
-# What WCAG 1.4.12 asks a page to bear, but for the space below paragraphs, as a bookmarklet writes it. Without an
+# What WCAG 1.4.12 asks a page to tolerate, except the space below paragraphs, as a bookmarklet sets it. Without an
 # inline style, which the book's policy forbids.
 SPACE_TEXT = """() => {
   const sheet = new CSSStyleSheet();
@@ -215,7 +215,7 @@ SPACE_TEXT = """() => {
 
 
 def set_theme(page: Page, theme: str) -> None:
-    """Uses the switch of the book where there is one."""
+    """Set the theme, with the switch of the book if there is one."""
     switch = page.locator("button.theme-switch-button:visible")
     for _ in range(3):
         if page.evaluate("document.documentElement.dataset.theme") == theme:
@@ -227,7 +227,7 @@ def set_theme(page: Page, theme: str) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == theme
 
 
-# Until a page that got another size has been laid out and its widgets have drawn themselves anew.
+# Waits until a page with a new size has been laid out and its widgets have been redrawn.
 TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 STICKING_OUT = """block => {
   const edge = block.getBoundingClientRect().right + 0.5;
@@ -258,7 +258,7 @@ STOP_TRANSITIONS = """() => {
 
 
 CONTROLS = 'input, button, select, textarea, [tabindex="0"]'
-# All that is read and drawn, but the control at a place among them all with its own label.
+# All texts and drawings, except one control, given by its place among all controls, and its own label.
 SHOWN = """(root, [place, selector]) => {
   const own = root.querySelectorAll(selector)[place], box = own?.closest('label, fieldset') ?? own;
   const skipped = (part) => box?.contains(part) || part.closest('.plm-unseen');
@@ -271,7 +271,7 @@ SHOWN = """(root, [place, selector]) => {
     [...part.childNodes].filter((child) => child.nodeType === 3).map((child) => child.data).join('|'),
   ]));
 }"""
-# What can be used now, but radio buttons: place, name and kind of each control.
+# The controls that can be used now, except radio buttons: place, name and kind of each.
 USABLE = f"""(root, selector) => [...root.querySelectorAll(selector)].map((part, place) => [place, part])
   .filter(([, part]) => part.checkVisibility() && !part.disabled && part.type !== 'radio' && part.options?.length !== 1)
   .map(([place, part]) => [place, ({NAME_OF})(part), part.type ?? ''])"""
@@ -286,13 +286,13 @@ KEYS = {
 
 
 def shown(root: Locator, but: Locator | None = None) -> str:
-    """All that a widget shows, except a control and its own label; which radio button is chosen does not count."""
+    """Everything that a widget shows, except a control and its label; which radio button is chosen does not count."""
     place = "(part, all) => [...part.closest('.plm-widget').querySelectorAll(all)].indexOf(part)"
     return str(root.evaluate(SHOWN, [but.evaluate(place, CONTROLS) if but else -1, CONTROLS]))
 
 
 def moved_by_pointer(root: Locator) -> Iterator[tuple[str, bool]]:
-    """Clicks on each visible slider at two places: its name, and whether anything but itself changed."""
+    """Click on each visible slider at two places; yield its name, and whether anything but itself changed."""
     for slider in root.locator("input[type=range]:visible").all():
         box, before = slider.bounding_box(), shown(root, slider)
         assert box is not None
@@ -304,7 +304,7 @@ def moved_by_pointer(root: Locator) -> Iterator[tuple[str, bool]]:
 
 
 def _changes(root: Locator, place: int, kind: str) -> bool:
-    """Presses keys on a control until something else changes; whether it did."""
+    """Press keys on a control until something else changes; return whether it did."""
     control, given = root.locator(CONTROLS).nth(place), [place, CONTROLS]
     root.evaluate(f"(root, given) => {{ window.before = ({SHOWN})(root, given); }}", given)
     for key in KEYS.get(kind, ("ArrowRight", "ArrowLeft")):
@@ -315,13 +315,13 @@ def _changes(root: Locator, place: int, kind: str) -> bool:
 
 
 def operate(root: Locator) -> tuple[list[str], list[str]]:
-    """Presses keys on every control but radio buttons, from the first to the last.
+    """Press keys on every control but radio buttons, from the first to the last.
 
-    A control may have nothing to do for now, as the seed of masks has where none is drawn yet. It gets another chance
+    A control may have no effect yet, like the seed of masks before any is drawn. It gets another chance
     after each of the others.
 
     Returns:
-        The names of the controls that were used, and of those of them that never changed anything but themselves.
+        The names of the controls that were used, and of those that never changed anything but themselves.
     """
 
     def usable() -> list[tuple[int, str, str]]:

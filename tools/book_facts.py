@@ -78,7 +78,7 @@ def find_facts(app: Sphinx, config: Config) -> None:
         "versions": table(
             ["Package", "Version"],
             [["Python", python_version()], *([name, version(name)] for name in packages)],
-            side=":--",  # a version is no number
+            side=":--",  # a version is not a number
         ),
     }
 

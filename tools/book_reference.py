@@ -40,9 +40,9 @@ HEADING = re.compile(r"^#{2,3} (.+)$", flags=re.MULTILINE)
 COLUMNS = re.compile(r"^\s*\S.*?\S?  +\S")
 # A name in highlighted code; but not after a dot (an attribute) or before an equals sign (an argument).
 NAME = re.compile(r'(?<!<span class="o">\.</span>)<span class="n">(\w+)</span>(?!<span class="o">=</span>)')
-# Names, punctuation and spaces look like the text around them. Their elements were nearly half of a chapter's page.
+# Names, punctuation and spaces look like the text around them, so their elements, nearly half of a page, are removed.
 PLAIN = re.compile(r'<span class="(?:n|p|w)">([^<]*)</span>')
-# A section whose first words napoleon would take for a type if a colon followed them; our docstrings name no types.
+# Sections whose first words napoleon takes for a type if a colon follows them; our docstrings name no types.
 UNTYPED = ("Returns:", "Yields:")
 
 
@@ -79,7 +79,7 @@ def code_cells(notebook: Path) -> tuple[tuple[str, ast.AST], ...]:
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "markdown":
             heading = (HEADING.findall(cell.source) or [heading])[-1]
-        else:  # IPython makes calls of the lines that begin with % or !
+        else:  # IPython turns lines that begin with % or ! into calls
             cells.append((heading, ast.parse(TransformerManager().transform_cell(cell.source))))
     return tuple(cells)
 
@@ -92,7 +92,7 @@ def names_of(notebook: Path) -> dict[str, str]:
 
 @cache
 def uses(notebook: Path) -> tuple[Use, ...]:
-    """Return what a notebook uses of the package, in the order of first use."""
+    """Return the names of the package that a notebook uses, in the order of first use."""
     names = names_of(notebook)
     first: dict[str, str] = {}
     for heading, tree in code_cells(notebook):
@@ -124,7 +124,7 @@ def sections(package: str, notebooks: list[Path]) -> Iterator[str]:
 
 
 def places(module: str, notebooks: list[Path]) -> Iterator[str]:
-    """Yield links to the sections of the notebooks in which a name of the module is used first."""
+    """Yield links to the sections of the notebooks in which a name of the module is first used."""
     for notebook in notebooks:
         found = [use.section for use in uses(notebook) if module in (use.path, use.path.rpartition(".")[0])]
         for section in dict.fromkeys(found):
@@ -150,7 +150,7 @@ def name_factories(
 def tidy_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Correct what reStructuredText and napoleon would misread in a docstring, before napoleon reads it."""
     if lines and lines[0].startswith("Alias for field number"):
-        lines.clear()  # what Python says of a field that its author says nothing of
+        lines.clear()  # Python's own text, for a field without a docstring
     if what in ("attribute", "data", "property") and lines:
         lines[0] = f": {lines[0]}"
     for number, line in enumerate(lines[:-1]):
@@ -158,7 +158,7 @@ def tidy_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
             following = lines[number + 1]
             indent = len(following) - len(following.lstrip())
             lines[number + 1] = f"{' ' * indent}: {following.lstrip()}"
-    # "`export`s": reStructuredText wants a sign that the role ends here.
+    # "`export`s": reStructuredText needs a mark that the role ends here.
     lines[:] = re.sub(r"(`+[^`]+`+)(?=(\w?))", lambda m: m[1] + ("\\ " if m[2] else ""), "\n".join(lines)).split("\n")
     if what == "module":
         lines[:] = keep_columns(lines)
@@ -199,7 +199,7 @@ def list_table(lines: list[str]) -> list[str]:
 
 
 def backticks(role: str, raw: str, text: str, line: int, inliner: Any, options: Any = None, content: Any = None) -> Any:
-    """Make code of text between backticks; it may become a link once all entries are known."""
+    """Turn text between backticks into code; it may become a link once all entries are known."""
     context = inliner.document.settings.env.ref_context
     scope = [context[key] for key in ("py:module", "py:class") if context.get(key)]
     code = nodes.literal(raw, text.replace("\\", ""))
@@ -265,7 +265,7 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     known = entries(app.env)
     for literal in list(doctree.findall(nodes.literal)):
         name = literal.astext()
-        # A word in small letters is more often a word than a name.
+        # A lower-case word is more often an ordinary word than a name.
         if not isinstance(literal.parent, nodes.reference) and re.search("[A-Z_]", name):
             new = link(app, docname, known.find(name), literal.deepcopy())
             if new is not None:

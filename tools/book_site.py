@@ -44,7 +44,7 @@ def description(app: Sphinx, page: str) -> str:
     if page in written:
         return written[page]
     if page in app.env.found_docs:
-        raise ExtensionError(f"_config.yml, page_descriptions: there is none of {page}")
+        raise ExtensionError(f"_config.yml, page_descriptions: {page} has none")
     module = page.removeprefix("_modules/").replace("/", ".")
     return f"The source code of {module}, as the reference of the book's package links to it."
 
@@ -53,8 +53,8 @@ def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any]
     """Add the description and the tags of the link preview, and remove what a page does not need."""
     root = page == app.config.root_doc
     if root:
-        context["docstitle"] = ""  # or the title of the book stands there twice
-    # Tells the theme's menu of versions, which we do not have, where it is: an inline script of its own for each page.
+        context["docstitle"] = ""  # otherwise the title of the book would appear twice
+    # Only the theme's menu of versions, which we do not have, needs this inline script; it differs from page to page.
     context["script_files"] = [
         file
         for file in context["script_files"]
@@ -79,7 +79,7 @@ def complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any]
     ]
     tags += [f'<meta property="{name}" content="{escape(value)}"/>' for name, value in properties.items()]
     if page == NOT_FOUND:
-        # A host shows this page in the place of any other, at any depth.
+        # A host shows this page in place of any missing one, at any depth.
         tags.insert(0, f'<base href="{escape(urlsplit(base).path)}"/>')
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
@@ -191,22 +191,22 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
 
 # Scripts of the theme and of Sphinx
 
-# What is replaced in them, and by what. Nothing may hold what it replaces: see `change_scripts`.
+# What is replaced in them, and by what. No replacement may contain the text that it replaces: see `change_scripts`.
 CHANGES = {
-    # The theme lets the Tab key stop at code that is wider than the page. To learn which is, it measures all code
-    # at once, when a page is read and again after every change on it, such as a widget's, and makes changes in
-    # between: a chapter is laid out dozens of times. With a selector that nothing matches it measures nothing,
-    # and book.js does it, once each time a block is laid out.
+    # The theme lets the Tab key stop at code that is wider than the page. To find such code, it measures all blocks
+    # when a page has been read, and again after every change on it, such as a widget's, and makes changes in between,
+    # so that a chapter is laid out dozens of times. With a selector that matches nothing it measures nothing;
+    # instead, book.js measures a block once each time it is laid out.
     "_static/scripts/pydata-sphinx-theme.js": {
         '"pre, .nboutput > .output_area, .cell_output > .output, .jp-RenderedHTMLCommon"': '".measured-by-book-js"',
     },
-    # A page that the search leads to has the sought words marked. In a drawing the marks are bright boxes over
-    # other words, in a formula they part its signs, and a widget's text is not theirs to change.
+    # On a page that the search leads to, the words sought are marked. In a drawing the marks are bright boxes over
+    # other words, in a formula they pull its symbols apart, and the text of a widget must stay as it is.
     "_static/sphinx_highlight.js": {
         '"button, select, textarea"': '"button, select, textarea, svg, .katex, .plm-block"',
     },
-    # An excerpt of a page is text: of a formula, which is there twice, what screen readers get; of widgets nothing.
-    # The number of results is told to those who listen.
+    # An excerpt of a page is plain text. A formula is in the page twice: the excerpt has the form for screen readers.
+    # It has nothing of the widgets. Screen readers announce the number of results.
     "_static/searchtools.js": {
         '[".headerlink", "script", "style"]': '[".headerlink", "script", "style", ".katex-html", ".plm-block"]',
         'searchSummary.innerText = "";': 'searchSummary.setAttribute("role", "status");',
@@ -226,7 +226,7 @@ def change_scripts(app: Sphinx, exception: Exception | None) -> None:
         path = Path(app.outdir) / name
         script = path.read_text(encoding="utf-8")
         for old, new in changes.items():
-            if script.count(old) + script.count(new) != 1:  # or an earlier build has changed it already
+            if script.count(old) + script.count(new) != 1:  # also 1 if an earlier build has changed it already
                 raise ExtensionError(f"{name} has changed: see what it does now, and correct CHANGES: {old}")
             script = script.replace(old, new)
         path.write_text(script, encoding="utf-8")

@@ -3,7 +3,7 @@
 In tables that a notebook's cell displays, every column but the first is right-aligned, whatever it holds; that suits
 numbers. Here columns of words are left-aligned.
 
-If the first column has no name, its cells name the rows, and the empty cell above them is no header.
+If the first column has no name, its cells name the rows, and the empty cell above them is not a header.
 
 A table of words that is too wide for a phone is marked, so that book.css can stack the cells of a row there. Each of
 its cells names its column and has the role of a cell: a browser may no longer tell screen readers that, if the cell is
@@ -22,14 +22,14 @@ from sphinx.application import Sphinx
 
 STACKED = "stacked"
 LABELS_ABOVE = "labels-above"
-# Longer names of columns stand above their cells, the others beside them.
+# If a column's name is longer than this, the names are above the cells, otherwise beside them.
 LETTERS_OF_A_LABEL = 14
-# More letters than this, summed over the longest cell of each column, do not fit beside each other on a phone.
+# If the longest cells of all columns have more letters than this in total, they do not fit side by side on a phone.
 LETTERS_OF_A_PHONE = 34
 NUMBER = re.compile(r"[-+−–±~≈<>]?\s?\.?\d")
 
 TABLE = re.compile(rf'<table class="[^"]*\b{STACKED}\b.*?</table>', re.DOTALL)
-# docutils writes the cells of a column that is a stub as such headers.
+# docutils writes the cells of a stub column as such headers.
 CORNER = re.compile(r'<th class="(head stub[^"]*)"><p></p></th>')
 ROW_NAME = re.compile(r'<th (?=class="stub)')
 ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
@@ -50,7 +50,7 @@ def set_columns(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             next(table.findall(nodes.colspec))["stub"] = 1
         columns = list(zip(*rows[len(head) :], strict=True))
         of_words = [not holds_numbers([entry.astext() for entry in column]) for column in columns]
-        for row in rows if is_displayed(table) else []:  # elsewhere the author chose
+        for row in rows if is_displayed(table) else []:  # elsewhere the author chose the alignment
             for entry, words in zip(row, of_words, strict=True):
                 if words:
                     entry["classes"] = ["text-left" if name == "text-right" else name for name in entry["classes"]]

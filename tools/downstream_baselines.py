@@ -29,7 +29,7 @@ def best_classifier(features: Features, train: Sequence, validation: Sequence) -
     """Return the logistic regression on these features that is most often right on the validation split."""
     labels, others = [[example.label for example in examples] for examples in (train, validation)]
     inputs, asked = features(train), features(validation)
-    if len(set(labels)) == 1:  # of a few examples all may be of one class
+    if len(set(labels)) == 1:  # a few examples may all be of one class
         return DummyClassifier().fit(inputs, labels)
     fitted = [LogisticRegression(C=strength, max_iter=1000).fit(inputs, labels) for strength in STRENGTHS]
     return max(fitted, key=lambda classifier: classifier.score(asked, others))
@@ -54,7 +54,7 @@ def classify_pairs(
     """Measure logistic regression on the TF-IDF of both texts: their product, cosine, and share of common words.
 
     The product is taken word by word; the share is that of the first text's words in the second. The two vectors
-    themselves are left out: half of the pairs with any text are right, so they say nothing.
+    themselves are left out: half of the pairs that contain a given text are right, so they say nothing.
     """
     texts = [text for example in train for text in (example.first, example.second)]
     vectorizer = TfidfVectorizer(sublinear_tf=True).fit(texts)
@@ -81,7 +81,7 @@ def label_words(
     times = Counter(word for example in train for _, word in _places(example.text))
     for example in train:
         for (first, word), label in zip(_places(example.text), example.labels, strict=True):
-            # From the closest to the vaguest; the last three stand for words that were never met.
+            # From the most to the least specific; the last three serve for words that were never seen.
             for key in ((first, word), word, *(((first, None), None) if times[word] == 1 else ()), "any"):
                 seen[key][label] += 1
     predicted = []

@@ -22,19 +22,19 @@ COUNTS = {
 """What the baseline counts, for each kind of task."""
 COUNTING, PRE_TRAINED, SCRATCH = "counting", "pre-trained", "from scratch"
 LONGER = "from scratch, longer"
-"""A network trained from scratch needs more steps than a pre-trained one; a comparison at equally many steps would say
-less about labels than about steps."""
+"""A network trained from scratch needs more steps than a pre-trained one; a comparison at the same number of steps
+would say less about labels than about steps."""
 STARTS = (PRE_TRAINED, SCRATCH, LONGER)
 EPOCHS = 4
 LEAST_STEPS = {PRE_TRAINED: 100, SCRATCH: 100, LONGER: 1000}
-"""A small number of examples is read more than `EPOCHS` times, until this many steps are done."""
+"""If examples are few, they are read more than `EPOCHS` times, until this many steps are done."""
 
 Column = tuple[str, str]
 """A model and how it started."""
 
 
 def tables(entries: Sequence[dict[str, Any]]) -> str:
-    """Return a table of all tasks with most examples, and each learning curve, for the latest weights and settings."""
+    """Return tables of all tasks at their largest size, and learning curves, for the latest weights and settings."""
     current = current_runs(entries)
     cells: dict[tuple[str, int, Column], list[dict[str, float]]] = {}
     for entry in current:
@@ -53,10 +53,10 @@ def tables(entries: Sequence[dict[str, Any]]) -> str:
     parts = [
         "# Downstream tasks",
         "Made by `python tools/measure_downstream.py` from downstream.jsonl, beside this file. Figures on the held-out "
-        "split, in percent: the mean over the seeds and, behind ±, their standard deviation (a seed draws the "
-        "training examples where not all are used, new weights, the order, dropout). One number alone stands where "
-        f"nothing is drawn, a dash where nothing was measured. The examples are read {EPOCHS} times, few of them more "
-        f"often, until {LEAST_STEPS[SCRATCH]} steps are done; longer stands for {LEAST_STEPS[LONGER]:,} steps.",
+        "split, in percent: the mean over the seeds and, after ±, the standard deviation (a seed fixes the training "
+        "examples if not all are used, the new weights, the order and dropout). A number without ± is from one run, a "
+        f"dash means that nothing was measured. The examples are read {EPOCHS} times, or more often if they are few, "
+        f"until {LEAST_STEPS[SCRATCH]} steps are done; “longer” means until {LEAST_STEPS[LONGER]:,} steps are done.",
         _rates(entries, current),
         markdown_table(["task", "figure", "learnt from", *map(_title, columns)], rows),
         "Counting words: "

@@ -1,7 +1,7 @@
 """Draw the map of the four models for the first page, and the card that link previews show.
 
     python tools/draw_figures.py map     writes book/map.svg
-    python tools/draw_figures.py card    writes book/_static/card.png; needs Chromium, which CHROMIUM may name
+    python tools/draw_figures.py card    writes book/_static/card.png; needs Chromium (CHROMIUM may hold its path)
 
 The map is inline in the page and takes its colours from book/_static/book.css, so that it follows the theme.
 """
@@ -58,7 +58,7 @@ FAMILY = (
         "T5",
         2019,
         "Encoder and decoder: it writes",
-        ("longer gaps, answered as a text", "distances in the place of positions", "every task a text with a prefix"),
+        ("longer gaps, answered as a text", "distances in place of positions", "every task a text with a prefix"),
     ),
 )
 ALT = (
@@ -68,7 +68,7 @@ ALT = (
 )
 
 WIDTH = 360
-LEFT, INDENT, RIGHT = 8, 46, 326  # edges of the boxes; the family stands further in than BERT
+LEFT, INDENT, RIGHT = 8, 46, 326  # edges of the boxes; the family is indented more than BERT
 RAIL, FAR_RAIL = 26, 344  # where the lines from BERT and from the Transformer run down
 GAP, LINE, TOP, BOTTOM = 20, 18, 24, 12
 

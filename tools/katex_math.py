@@ -25,7 +25,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 NUMBERED_ENVIRONMENT = re.compile(r"\\(begin|end)\{(align|alignat|equation|gather)\}")
 ANNOTATION = re.compile(r"<annotation encoding=\"application/x-tex\">.*?</annotation>", re.DOTALL)
-# What KaTeX calls a part of a formula behind which the line may break: after a relation or a sum's sign.
+# KaTeX's name for a part of a formula after which the line may break: after a relation or a binary operator.
 BASE = '<span class="katex-base">'
 KATEX = Path(__file__).parent / "katex" / "katex.min.js"
 
@@ -53,13 +53,13 @@ def render(tex: str, display: bool) -> str:
     try:
         html = engine().call("katex.renderToString", tex, {"displayMode": display, "throwOnError": True})
     except JSEvalException as error:
-        # The engine's message goes on with a stack trace; the reason is its first line.
+        # In the engine's message, a stack trace follows the reason, which is the first line.
         raise ValueError(str(error).splitlines()[0].removeprefix("<anonymous>:1: ")) from None
     if not display:
-        # The boxes of which a formula consists are kept together (book.css), so that the last keeps its full stop.
+        # The boxes of a formula are kept together (book.css), so that the last one keeps its full stop.
         first, *others = html.split(BASE)
         html = BASE.join([first, *others[:1]]) + "".join(f"<wbr>{BASE}{other}" for other in others[1:])
-    # KaTeX repeats the source inside its MathML; in the results of a search it would stand as text.
+    # KaTeX repeats the source inside its MathML; in search results it would appear as text.
     return ANNOTATION.sub("", html)
 
 

@@ -1,13 +1,13 @@
-"""Run the book's notebooks from clean and store their outputs, in a form that is the same for everyone.
+"""Run the book's notebooks afresh and store their outputs, in a form that is the same for everyone.
 
     python tools/make_notebooks.py                    all notebooks of the book
     python tools/make_notebooks.py book/bert.ipynb    only this one
-    python tools/make_notebooks.py --no-execute       keep the outputs, tidy the rest; widgets get their present scripts
-    python tools/make_notebooks.py --check            change nothing; fail where a stored notebook is not in this form
+    python tools/make_notebooks.py --no-execute       keep the outputs, tidy the rest; widgets get their current scripts
+    python tools/make_notebooks.py --check            change nothing; fail if a stored notebook is not in this form
 
 The form: the generated set-up cell for Colab comes first; cell ids follow from the cells' content; no widget view and
-no widget metadata, no time stamps, no interpreter version; execution counts as of one run from top to bottom; stored
-widgets have the scripts and styles that the package has.
+no widget metadata, no time stamps, no interpreter version; execution counts as after one run from top to bottom; stored
+widgets have the current scripts and styles of the package.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from plm_lessons.records import KEEP
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
-# How long each notebook took when it was last run. Not in the notebooks: they are the same at every run.
+# How long each notebook took when it was last run. Not in the notebooks: they are the same after every run.
 RUN_TIMES = BOOK / "run_times.json"
 # Marks the generated cell. `remove-cell` keeps it out of the built page, where nobody can run it.
 SETUP_TAGS = ["colab-setup", "remove-cell"]
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-CELL_TIMEOUT_SECONDS = 3600  # what the records of experiments lack is done first
+CELL_TIMEOUT_SECONDS = 3600  # enough for experiments that are missing from the records
 WIDGET_BLOCK = re.compile(r'<div class="plm-block" data-plm-widget="(\w+)">')
-# What of a stored widget is the package's and not the run's.
+# The parts of a stored widget that come from the package and not from the run.
 WIDGET_CODE = re.compile(
     r'<style\b.*?</style>|<script\b[^>]*type="application/json">|<script\b[^>]*type="module">.*?</script>', re.DOTALL
 )
@@ -139,7 +139,7 @@ def is_left_over(output: NotebookNode) -> bool:
 def without_progress_bars(text: str) -> str:
     """Return text written to stderr without tqdm's bars, which differ in every run.
 
-    A bar keeps overwriting its own line, and a message that comes meanwhile overwrites the bar: such a line consists of
+    A bar keeps overwriting its own line, and a message printed meanwhile overwrites the bar, so such a line consists of
     several pieces.
     """
     kept = []
@@ -178,7 +178,7 @@ def widget_code(name: str) -> tuple[str, ...]:
 
 
 def with_present_code(html: str) -> str:
-    """Return an output whose widget has the package's present style and script, but the run's state and picture."""
+    """Return an output whose widget has the package's current style and script, but the run's state and picture."""
     block = WIDGET_BLOCK.match(html)
     code = iter(widget_code(block[1]) if block else ())
     return WIDGET_CODE.sub(lambda found: next(code, found[0]), html) if block else html
@@ -244,14 +244,12 @@ def problems(path: Path) -> list[str]:
         output.data["text/html"] for cell in code for output in cell.outputs if "text/html" in output.get("data", {})
     ]
     if any(with_present_code(page) != page for page in pages):
-        found.append(
-            "holds a widget with another script or style than the package: --no-execute puts the present ones in"
-        )
+        found.append("holds a widget whose script or style is not the package's: --no-execute puts the current ones in")
     counts = [cell.execution_count for cell in code]
     if counts != list(range(1, len(counts) + 1)):
         found.append("was not run once from top to bottom")
     if not found and text_of(stored) != text_of(expected):
-        found.append("has ids or metadata that `make notebooks` would write otherwise")
+        found.append("has ids or metadata that `make notebooks` would write differently")
     return found
 
 
@@ -278,7 +276,7 @@ def remake(path: Path, run: bool) -> None:
         notebook = execute(notebook, path.parent)
     write(normalised(notebook), path)
     seconds = round(time.perf_counter() - start)
-    if run and path.resolve().parent == BOOK and records == read_records():  # or readers would not wait so long
+    if run and path.resolve().parent == BOOK and records == read_records():  # readers do not wait for new records
         note_run_time(path.stem, seconds)
     took = f" in {seconds} s" if run else ""
     print(f"{path}: {'run and stored' if run else 'tidied'}{took}", flush=True)
@@ -303,11 +301,11 @@ def notebooks() -> list[Path]:
 
 def main(argv: list[str] | None = None) -> int:
     """Read the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description="Run the book's notebooks from clean and store their outputs.")
+    parser = argparse.ArgumentParser(description="Run the book's notebooks afresh and store their outputs.")
     parser.add_argument("notebook", nargs="*", type=Path, help="the notebooks (default: all in book/)")
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--no-execute", action="store_true", help="keep the stored outputs, tidy the rest")
-    choice.add_argument("--check", action="store_true", help="change nothing; fail where a notebook is not tidy")
+    choice.add_argument("--check", action="store_true", help="change nothing; fail if a notebook is not tidy")
     arguments = parser.parse_args(argv)
     failed = False
     for path in arguments.notebook or notebooks():

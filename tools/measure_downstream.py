@@ -4,9 +4,9 @@ python tools/measure_downstream.py                       # all tasks with the sm
 python tools/measure_downstream.py --curve --longer      # also fewer examples of topics, and longer runs from scratch
 python tools/measure_downstream.py --models bert roberta albert --seeds 0 1 2
 
-Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is there already is not done again, so the
-command can be interrupted, and asked for more later; downstream.md beside it holds the tables of all that is there. A
-line counts only for the weights, settings and number of examples that it was made with.
+Each run is one line of plm_lessons/checkpoints/downstream.jsonl. What is already there is not run again, so the command
+can be interrupted, and later be asked for more; downstream.md, beside it, holds the tables. A line counts only for the
+weights, settings and number of examples that it was made with.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MOST_EXAMPLES = {"sentiment": 2000, "pairs": 2000, "capitals": 1500, "questions"
 
 @dataclass(frozen=True)
 class Run:
-    """All that fixes the figures of a run.
+    """Everything that determines the figures of a run.
 
     Attributes:
         task, model: the names of the task and of the model's family; `model` is empty if words are only counted.
@@ -68,7 +68,7 @@ class Run:
         weights: the beginning of the SHA-256 of the checkpoint's configuration, weights and tokenizer; without the
             weights if the model starts from scratch.
         examples: the number of training examples, which the seed draws.
-        seed: also fixes the weights that are new, the order of the examples and dropout.
+        seed: also fixes the new weights, the order of the examples and dropout.
         split: the split that the figures are about, `"validation"` or `"held_out"`.
     """
 
@@ -89,7 +89,7 @@ class Run:
 
 
 class Results:
-    """The completed runs, in a file with one JSON object a line."""
+    """The completed runs, in a file with one JSON object per line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,7 +104,7 @@ class Results:
         return next((entry["figures"] for entry in self.entries if entry["run"] == asdict(run)), None)
 
     def add(self, run: Run, figures: dict[str, float], seconds: float) -> None:
-        """Add a run, keeping what other processes have added meanwhile; the file is whole at any time."""
+        """Add a run, keeping what other processes have added meanwhile; the file is complete at any time."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
         new = {"run": asdict(run), "figures": rounded, "seconds": round(seconds, 1)}
         self.entries = [*self._read(), new]
@@ -180,7 +180,7 @@ def counted_figures(run: Run) -> dict[str, float]:
     return BASELINES[TASKS[run.task].kind](chosen(run), *others)
 
 
-# --- What is to be done ----------------------------------------------------------------------------------------------
+# --- Planning the runs -----------------------------------------------------------------------------------------------
 
 
 def epochs_for(count: int, start: str) -> int:
@@ -225,11 +225,11 @@ def untried(trials: Mapping[float, Run], results: Results) -> list[float]:
 
 
 def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
-    """Yield all runs in order; a run on which others depend comes first, and must be done before the next is taken."""
+    """Yield all runs in order; a run on which others depend comes first, and must be done before the next one."""
     for task in options.tasks:
         counts = sizes(task, options.curve, options.limit)
         for count in counts:
-            everything = count == len(examples(task, "train"))  # then no choice is left to a seed
+            everything = count == len(examples(task, "train"))  # then a seed has nothing to choose
             for seed in options.seeds[:1] if everything else options.seeds:
                 yield Run(task, "", COUNTING, "", count, 0 if everything else seed, "held_out")
         for model in options.models:
@@ -250,7 +250,7 @@ def planned(options: argparse.Namespace, results: Results) -> Iterator[Run]:
 
 
 def estimated_minutes(options: argparse.Namespace, tokens_per_second: float = 7000.0) -> float:
-    """Estimate the training time of all runs on one core, if none is done; evaluation and counting add about a tenth.
+    """Estimate the training time of all runs on one core if none is done; evaluation and counting add about a tenth.
 
     Args:
         tokens_per_second: The speed of a model with 4 layers, H 128, on a server's core without bfloat16.
@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="learn from at most N examples of each task")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS, help="folder with one folder for each model")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results; the tables stand beside it")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results; the tables are put beside it")
     options = parser.parse_args(arguments)
     for model in options.models:
         if not (options.checkpoints / model / WEIGHTS).is_file():

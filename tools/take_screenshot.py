@@ -1,9 +1,9 @@
-"""Take the pictures of the README: the first widget of the BERT chapter as a reader sees it, in light and in dark.
+"""Take the pictures of the README: the first widget of the BERT chapter as a reader sees it, light and dark.
 
     python tools/take_screenshot.py
 
-Builds the book where it is out of date, and writes docs/screenshot-light.png and docs/screenshot-dark.png.
-Needs Chromium; CHROMIUM names it where it is not on the path.
+Builds the book if it is out of date, and writes docs/screenshot-light.png and docs/screenshot-dark.png.
+Needs Chromium; if it is not on the PATH, set CHROMIUM to its path.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from plm_lessons.files import write_atomically
 PAGE = "book/bert.html"
 PICTURES = build_book.ROOT / "docs"
 WIDTH, HEIGHT = 1200, 1000
-# How far below the top of the picture the widget begins, so that some of the text above it is seen.
+# How far below the top of the picture the widget begins, so that some of the text above it is visible.
 ABOVE = 150
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 

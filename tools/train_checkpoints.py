@@ -4,8 +4,8 @@ python tools/train_checkpoints.py            # all four, one after the other
 python tools/train_checkpoints.py bert t5
 
 Each is trained in build/checkpoints/NAME by the engine behind `python -m plm_lessons pretrain`. If it is interrupted,
-the same command goes on there, and comes to the same weights as if it had never stopped. What is finished there is only
-measured on the held-out split, and put into plm_lessons/checkpoints/NAME.
+the same command resumes it there, and the weights are the same as if it had never stopped. A model that is finished
+there is only measured on the held-out split, and copied to plm_lessons/checkpoints/NAME.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from plm_lessons.training.t5_evaluation import commonest_answer, task_figures, w
 
 ROOT = Path(__file__).parent.parent
 TITLES = {"bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT", "t5": "T5"}
-CHECKED = 2  # held-out batches of Wikipedia that a card has separate figures for, so that they are soon repeated
+CHECKED = 2  # held-out Wikipedia batches for which a card gives separate figures, quick to reproduce
 Figures = dict[str, dict[str, float]]
 
 
@@ -46,12 +46,12 @@ def train(name: str, folder: Path) -> None:
     """Train a model to the end, or resume its training; do nothing if it is finished.
 
     Raises:
-        ValueError: The model in the folder was made by another recipe.
+        ValueError: The model in the folder was made with another recipe.
     """
     if not (folder / WEIGHTS).exists():
         Run(SHIPPED[name], folder, log_every=20, evaluate_every=400, evaluation_batches=16).execute()
     elif json.loads((folder / RECIPE).read_text(encoding="utf-8"))["recipe"] != dataclasses.asdict(SHIPPED[name]):
-        raise ValueError(f"{folder} holds a model made by another recipe: remove it first")
+        raise ValueError(f"{folder} holds a model made with another recipe: remove it first")
 
 
 def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None:
@@ -123,23 +123,23 @@ def model_card(
     return f"""# A tiny {title}
 
 {article} {title} of {model.num_parameters():,} parameters, made for the {title} chapter of the book, which shows what
-it has learnt. It is far too small to be of use otherwise.
+it has learnt. It is far too small to be useful otherwise.
 
 - **Text.** The training split of what ships with the package: openings of English Wikipedia articles (CC BY-SA 4.0),
   State of the Union addresses (public domain){reviews}. See `../../data`.
-- **Tokenizer.** `../../data/tokenizers/{recipe.tokenizer}`, {model.config.vocab_size:,} words; the same file lies here.
+- **Tokenizer.** `../../data/tokenizers/{recipe.tokenizer}`, {model.config.vocab_size:,} words; a copy is here.
 - **Shape.** {_listed(recipe.model)}.
 - **Training.** {_training(recipe)} {sum(entry["tokens"] for entry in log):,} tokens were read. Seed {recipe.seed}.
 - **Command.** `python tools/train_checkpoints.py {name}`: {minutes:.0f} minutes of training where it was made. On
-  another processor the weights will differ in their last digits, and so, after thousands of steps, will the figures a
-  little.
+  another processor the weights will differ in their last digits, and so, after thousands of steps, the figures will
+  differ a little.
 - **Files.** `recipe.json` has every setting, `training_log.jsonl` the losses, means over 20 steps.
 
 ## Figures
 
 On the held-out split: {words:,.0f} {asked}. Perplexity is the exponential of the loss. The unigram model knows how
 common each word is. The trigram model has counted the training text and mixes what followed the last two words, the
-last one, and none; it sees the words on the left as they stand in the text, also where they are hidden from this model.
+last one, and none; it sees the words on the left as they are in the text, even where they are hidden from this model.
 (`plm_lessons/training/held_out.py`)
 
 | | loss | perplexity | accuracy |
@@ -150,14 +150,14 @@ To check, on the first {CHECKED} batches of 64 rows of the held-out articles alo
 
 ## Limits
 
-It writes and fills in what sounds likely, not what is so. It has read some three million tokens again and again, most
-of them speeches of presidents, the rest openings of encyclopedia articles, and has their views and gaps. It knows
-English only.{critics}
+It writes and fills in what sounds likely, not what is true. It has read some three million tokens again and again, most
+of them from presidents' speeches, the rest from openings of encyclopedia articles, and has their views and gaps. It
+knows English only.{critics}
 
 ## Licence
 
-Weights trained on the text above. As far as they are derived from Wikipedia's text, they are under the same licence, CC
-BY-SA 4.0, with the same attribution.
+Weights trained on the text above. Insofar as they are derived from Wikipedia's text, they are under the same licence,
+CC BY-SA 4.0, with the same attribution.
 """
 
 
@@ -206,7 +206,8 @@ def _pairs(figures: dict[str, float]) -> str:
     for task, question in (("next_sentence", "Is B next?"), ("sentence_order", "Are A and B in order?")):
         if f"{task}_accuracy" in figures:
             right, pairs = figures[f"{task}_accuracy"], figures["pairs"]
-            return f"\n{question} {right:.1%} of {pairs:,.0f} pairs are answered rightly; about half of them are yes.\n"
+            answered = f"{right:.1%} of {pairs:,.0f} pairs are answered correctly"
+            return f"\n{question} {answered}; the answer is yes for about half.\n"
     return ""
 
 
@@ -222,7 +223,7 @@ def _task_table(tasks: dict[str, Figures]) -> str:
                 f"| {name} | {count:,} | {figure} | {value:.3f} | {'' if beside is None else f'{beside:.3f}'} |"
             )
     return "\n".join([
-        "", "Its tasks, written greedily; beside it what always writing the commonest answer reaches.", "",
+        "", "Its tasks, decoded greedily; the last column is what always writing the commonest answer reaches.", "",
         "| task | examples | figure | model | commonest answer |", "|:--|--:|:--|--:|--:|", *rows, "",
     ])  # fmt: skip
 
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(SHIPPED)}; by default all")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "checkpoints", help="where they are trained")
-    parser.add_argument("--out", type=Path, default=CHECKPOINTS, help="folder of the folders that ship")
+    parser.add_argument("--out", type=Path, default=CHECKPOINTS, help="folder that holds the finished ones")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in SHIPPED:

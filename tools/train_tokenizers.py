@@ -1,7 +1,7 @@
 """Train the tokenizers that ship with the package, on the training split only.
 
 python tools/train_tokenizers.py wordpiece           # writes plm_lessons/data/tokenizers/wordpiece/tokenizer.json
-python tools/train_tokenizers.py wordpiece --check   # trains in memory and compares byte for byte
+python tools/train_tokenizers.py wordpiece --check   # trains in memory and compares, byte for byte
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Train or check the tokenizers named, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(sorted(TRAINERS))} (default: all)")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if what is there differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a stored file differs")
     chosen = parser.parse_args(arguments)
     differing = 0
     for name in chosen.names:

@@ -1,6 +1,6 @@
 """Write the values that the widgets' mathematics is compared with, computed by torch in double precision.
 
-python tools/write_goldens.py            writes tests/golden/NAME.json for every widget
+python tools/write_goldens.py            writes gelu.json, rms_norm.json and attention_viewer.json in tests/golden
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def gelu() -> dict[str, Any]:
     }
 
 
-# Ordinary, all equal, a single component, zero, large beside small, and what the sliders reach at most.
+# Ordinary, all equal, a single component, zero, large beside small, the sliders' limits, and large but nearly equal.
 VECTORS = ([3.0, 1.0, 4.0, -1.0, 2.5, 0.5], [2.0] * 8, [-7.0], [0.0] * 3, [10.0, -0.1, 0.1], [-10.0, 10.0], [9.5, 9.75])
 
 
@@ -97,7 +97,7 @@ CLASSES = {
     **dict.fromkeys((".", ",", "##.", "\u2581,", "\u0120!", "...", "\u2014", "[", "\u3002", "'"), "punctuation"),
     **dict.fromkeys(("cat", "##s", "\u2581", "\u2581the", "\u0120of", "1", "$", "<", "a.", "\u05d0", "\U0001f642"), ""),
 }
-# Kind, its keys and the number of its queries.
+# The kind of attention, its keys, and the number of its queries.
 HEADS = (
     ("encoder", ["[CLS]", "the", "cat", ",", "sat", ".", "[SEP]"], 7),
     ("decoder", ["<pad>", "\u2581a", "\u2581,", "\u2581b", "</s>"], 5),
@@ -127,7 +127,7 @@ def attention_viewer() -> dict[str, Any]:
     cases = []
     for kind, keys, queries in HEADS:
         scores = 2 * torch.randn(4, queries, len(keys), generator=generator, dtype=torch.float64)
-        scores[3] = 0  # an even head
+        scores[3] = 0  # a head with equal weights
         if kind == "decoder":
             scores += torch.full((queries, queries), -math.inf).triu(1)
         codes = (255 * scores.softmax(-1).sqrt()).round()

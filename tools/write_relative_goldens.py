@@ -7,7 +7,7 @@ an environment of its own:
     old/bin/pip install torch==2.13.0 transformers==4.44.2
     old/bin/python tools/write_relative_goldens.py
 
-Two tiny models with random weights, one a type; all is computed in float64, so that float32 is judged by it too.
+Two tiny models with random weights, one of each type; everything is computed in float64, so that it can judge float32.
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
-// Nothing to do, but a file to wait for: what a theme does once a page is read comes after it, and a frame fits between, in
-// which the last widget can be seen and used already (tools/book_site.py puts this behind it).
+// This does nothing, but the browser waits for it: what the theme does once the page is read comes later, and between fits a
+// frame in which the last widget can already be seen and used (tools/book_site.py puts this after it).

@@ -1,11 +1,11 @@
-// The reader's system says which theme, at once: the theme's own script asks when the page is read, and has all of it styled
-// a second time.
+// The reader's system says, at once, whether it is light or dark: the theme's own script asks only when the page has been
+// read, and then all of it is styled a second time.
 if (document.documentElement.dataset.theme === "auto")
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 
 // A chapter is long, and laying all of it out takes a phone a second, several times while it loads. Until the page is loaded
 // and its widgets are alive, only what is in view is laid out (book.css); the rest follows in idle moments, some blocks at a
-// time. Not after a reload or on the way back, when the browser restores the old scroll position, and not without scroll
+// time. Not after a reload or a way back, when the browser restores the old scroll position, and not without scroll
 // anchoring (Safari), where blocks that get their height late would move the page.
 (() => {
   const root = document.documentElement;
@@ -18,7 +18,7 @@ if (document.documentElement.dataset.theme === "auto")
     const layOutSome = () => {
       for (const block of blocks.slice(done, (done += 20))) block.style.contentVisibility = "visible";
       if (done < blocks.length) requestIdleCallback(layOutSome);
-      else root.dataset.laidOut = "whole"; // to take the class away would style the whole page anew
+      else root.dataset.laidOut = "whole"; // removing the class would style the whole page anew
     };
     requestIdleCallback(layOutSome);
   });
@@ -47,11 +47,11 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// Whoever has no mouse can scroll what is wide, too. All is measured before anything is changed, or each would be laid out
-// anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not). A formula gets another
-// width when its font arrives, and its box does not.
+// Readers without a mouse can scroll what is too wide, too. All is measured before anything is changed, otherwise each part
+// would be laid out anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not). When
+// its font arrives, a formula changes its width, but its box does not.
 addEventListener("DOMContentLoaded", () => {
-  // What the Tab key stops at has a name. It is a group: as regions, dozens of them would be among the landmarks.
+  // Whatever the Tab key stops at has a name. It is a group: as regions, dozens of them would be among the landmarks.
   const names = [["table, :has(> table)", "Table"], [".math > *", "Formula"], [".cell_output *", "Output"], ["*", "Code"]];
   const measure = (parts) => {
     const wide = parts.map((part) => part.scrollWidth > part.clientWidth);
@@ -80,19 +80,19 @@ addEventListener("DOMContentLoaded", () => {
     if (!button) return;
     button.focus({ preventScroll: true });
     told.textContent = button.dataset.tooltip;
-    setTimeout(() => (told.textContent = ""), 2000); // or the same words are not told a second time
+    setTimeout(() => (told.textContent = ""), 2000); // otherwise the same words are not announced a second time
   });
 });
 
-// Sphinx's link that takes the marks of a search away is itself a script, which the policy of the site forbids.
+// Sphinx's link that removes the marks of a search is itself a script, which the policy of the site forbids.
 document.addEventListener("click", (event) => {
   if (!event.target.closest(".highlight-link a")) return;
   event.preventDefault();
   SphinxHighlight.hideSearchWords();
 });
 
-// Where there is no room for the theme's sidebars, a button opens each as a drawer over the page. It closes when something
-// was chosen in it, on the way to another page and by Escape; and as long as it is open, what it covers is out of reach.
+// Where there is no room for the theme's sidebars, a button opens each as a drawer over the page. It closes when something is
+// chosen in it, on the way to another page and on Escape; as long as it is open, what it covers is out of reach.
 addEventListener("DOMContentLoaded", () => {
   for (const [name, width] of [["primary", 960], ["secondary", 1200]]) {
     const box = document.getElementById(`pst-${name}-sidebar-checkbox`);
@@ -111,7 +111,7 @@ addEventListener("DOMContentLoaded", () => {
       box.checked = false;
       update();
     };
-    box.autocomplete = "off"; // or a browser opens it again on the way back
+    box.autocomplete = "off"; // otherwise a browser opens it again on the way back
     close();
     button.addEventListener("click", update);
     box.addEventListener("change", update, true); // before the theme puts the focus on the button
@@ -126,7 +126,7 @@ addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// On the page for missing ones <base> leads each link into the page away from it.
+// On the page for missing addresses, <base> makes each link within the page lead away from it.
 addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector("base")) return;
   for (const link of document.querySelectorAll('a[href^="#"]'))

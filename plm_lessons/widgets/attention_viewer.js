@@ -1,4 +1,4 @@
-// Attention weights as lines between tokens and as a map, for every head of a model. The view; attention_viewer.maths.js stands before it.
+// Attention weights as lines between tokens and as a map, for every head of a model. The view; attention_viewer.maths.js comes before it.
 
 const TEXT = {
   title: "Attention viewer",
@@ -36,11 +36,11 @@ const TEXT = {
   token: (token, i) => `“${token}” (${i})`,
   lookers: "Queries: the tokens that look",
   lookedAt: (all) => `Keys: what is looked at, with ${all ? "its mean weight" : "its weight"}`,
-  meanTo: (key, weight) => `All queries together give most weight to ${key}: ${weight} on average.`,
+  meanTo: (key, weight) => `All queries together give the most weight to ${key}: ${weight} on average.`,
   pair: (query, key, weight, distance) => `${query} gives ${key} the weight ${weight}${distance}.`,
   distance: (distance) => `, at distance ${distance}`,
   map: (title, habit, readout) => `Map of the weights, a row for each query, a column for each key. ${title}. ${habit} ${readout}`,
-  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number in the overview is underlined. The wider a line and the stronger a colour, the more weight (square root; no lines below 0.01). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0. Of narrow columns, only some are labelled.",
+  note: "Point at a token on the left or at the map to see one query; click to keep it. The largest number in the overview is underlined. The wider a line and the stronger a colour, the more weight (square root; no lines below 0.01). Weights are stored in 8 bits: the second decimal may be off by one. Layers, heads and tokens are counted from 0. Where columns are narrow, only some are labelled.",
   wrong: {
     sentences: "sentences must be a list of 1 to 12 sentences with their attention weights, as Python packs them.",
     sentence: "sentence must be the number of an existing sentence.",
@@ -141,7 +141,7 @@ function render({ model, el }) {
   const rows = () => all[state.layer * shown().heads + state.head];
   const token = (text, attributes = {}) => node("span", { dir: "auto", title: text, ...attributes }, text);
 
-  /** All that depends on the tokens: made once for a sentence and a kind. */
+  /** Everything that depends on the tokens: made once for each sentence and kind. */
   function makeTexts() {
     const { layers, heads } = shown(), [queries, keys] = texts();
     all = unpack(shown(), queries.length, keys.length);
@@ -170,7 +170,7 @@ function render({ model, el }) {
 
   const pen = node("canvas").getContext("2d");
 
-  /** Writes tokens into spans, shortened to the pixels that there are; of what is read aloud, the whole token stays. */
+  /** Writes tokens into spans, shortened to the pixels available; where tokens are read aloud, they stay whole. */
   function fit(spans, list, room, isQuery, isRead) {
     const { fontSize, fontFamily } = getComputedStyle(spans[0]);
     pen.font = `${isQuery ? 700 : 400} ${fontSize} ${fontFamily}`; // a chosen query is bold
@@ -194,7 +194,7 @@ function render({ model, el }) {
     putAttribute(drawing, "viewBox", `0 0 ${reach} ${high}`);
     map.style.gridTemplateColumns = `${gutter}px ${width * S}px`;
     canvas.style.height = `${cell.height * T}px`;
-    const every = Math.ceil(11 / width); // of narrow columns, so many share the place of one name
+    const every = Math.ceil(11 / width); // so many narrow columns share the room of one name
     [...top.children].forEach(({ firstChild }, n) => putHidden(firstChild, n % every > 0));
     const inLines = [...right.children].map(({ firstChild }) => firstChild), inMap = [...top.children].map(({ firstChild }) => firstChild);
     [[left.children, queries], [inLines, keys], [side.children, queries], [inMap, keys]].forEach(([spans, list], n) => fit([...spans], list, rooms[n], n % 2 === 0, n < 2));
@@ -215,7 +215,7 @@ function render({ model, el }) {
 
   // A canvas does not follow the theme by itself.
   function repaint() {
-    if (!all || !(colour || canvas.isConnected)) return; // out of the page there are no colours; the next move brings them
+    if (!all || !(colour || canvas.isConnected)) return; // outside the page there are no colours; the next move brings them
     colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
     if (changed("small", all, ...colour)) picks.forEach(({ small }, n) => paint(small, all[n]));
     if (changed("map", rows(), ...colour)) paint(canvas, rows());
@@ -241,7 +241,7 @@ function render({ model, el }) {
     putText(title, TEXT.titleOf(state.kind, state.layer, state.head));
   }
 
-  /** The lines and weights of the query that is pointed at, else of the chosen one, else of all. */
+  /** The lines and weights of the query that is pointed at, or else of the chosen one, or else of all. */
   function drawQuery() {
     const [queries, keys] = texts(), i = over ? over[0] : state.query, weights = i < 0 ? received(rows()) : rows()[i];
     const half = reach / 2, middle = (n) => (n + 0.5) * rowHeight, ds = paths.map(() => "");
@@ -286,7 +286,7 @@ function render({ model, el }) {
     say(`${title.textContent}. ${habit.textContent} ${readout.textContent}`);
   }
 
-  // What is pointed at is shown for as long as it is; a click keeps it, a second one lets go.
+  // A query is shown for as long as it is pointed at; a click keeps it, a second click releases it.
   const point = (next) => {
     if (String(next) === String(over)) return;
     over = next;

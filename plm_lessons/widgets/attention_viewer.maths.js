@@ -20,7 +20,7 @@ export function tokenClass(token) {
   return /^\p{P}+$/u.test(token.replace(/^(##|\u2581|\u0120)/, "")) ? "punctuation" : "";
 }
 
-/** A text of at most `most` signs, cut in its first half: <extra_id_10> and <extra_id_11> differ only at their ends. */
+/** A text of at most `most` characters, cut in its first half: <extra_id_10> and <extra_id_11> differ only at their ends. */
 export function shortened(text, most) {
   const signs = Array.from(text), front = Math.floor(most / 3);
   return signs.length <= most ? text : [...signs.slice(0, front), "\u2026", ...signs.slice(1 + front - most)].join("");
@@ -31,7 +31,7 @@ const mean = (values) => (values.length ? values.reduce((sum, value) => sum + va
 /** The mean weight that each key receives. */
 export const received = (rows) => rows[0].map((_, j) => mean(rows.map((row) => row[j])));
 
-/** What one head looks at, as `head_measures` in attention_weights.py says it; null where there is no such thing. */
+/** What one head looks at, as `head_measures` in attention_weights.py computes it; null where there is no such measure. */
 export function headMeasures(rows, keys, kind) {
   const classes = keys.map(tokenClass), inOneText = kind !== "cross";
   const perQuery = (value) => mean(rows.map((row, i) => row.reduce((sum, weight, j) => sum + value(weight, i, j), 0)));
@@ -48,11 +48,11 @@ export function headMeasures(rows, keys, kind) {
   };
 }
 
-/** The spread of a head that gives all the keys a query may see the same weight: a decoder's sees none behind it. */
+/** The spread of a head that gives all the keys a query may see the same weight: a decoder's query sees none after it. */
 export const evenSpread = (kind, T, S) =>
   kind === "decoder" ? Math.exp(mean(Array.from({ length: T }, (_, i) => Math.log(i + 1)))) : S;
 
-/** What a head mostly does: "mostly" if half of its weight or more is on one place, the best, or "even", or "mixed". */
+/** What a head mostly does: "mostly" if at least half of its weight is on one kind of place, `best`; otherwise "even" or "mixed". */
 export function habitOf(measures, even) {
   const best = SHARES.filter((name) => measures[name] !== null).reduce((one, other) => (measures[other] > measures[one] ? other : one));
   return { best, kind: measures[best] >= 0.5 ? "mostly" : measures.spread >= 0.6 * even ? "even" : "mixed" };

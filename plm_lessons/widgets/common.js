@@ -36,7 +36,7 @@ export function ticks(low, high, count) {
   return found;
 }
 
-/** Axes on an empty plot, with ticks at `xMarks` if given: returns the drawing, its scales, a layer that cuts off what lies outside the axes, and what gives them another range upwards. */
+/** Axes on an empty plot, with ticks at `xMarks` if given: returns the drawing, its scales, a layer that cuts off what lies outside the axes, and a function that changes the range of y. */
 export function axes({ width, height, x, y, xName, yName, logX = false, xMarks }) {
   const left = 52, right = 12, top = 22, bottom = 36;
   const shape = logX ? Math.log10 : (value) => value;
@@ -72,7 +72,7 @@ export function axes({ width, height, x, y, xName, yName, logX = false, xMarks }
   return { drawing, inside, toX, toY, fromX, setY };
 }
 
-/** A plot in a box, whose parts stay as long as they can: what it returns gives axes, `fresh` where they had to be made anew. */
+/** A plot in a box, whose parts are kept as long as possible: returns a function that gives the axes, `fresh` if they had to be made anew. */
 export function plotIn(box) {
   let made, madeFor, range;
   return ({ y, ...settings }) => {
@@ -86,7 +86,7 @@ export function plotIn(box) {
   };
 }
 
-/** A round number at least as high: the top of an axis that is not to move with every value. */
+/** A round number at least as high: the top of an axis that should not move with every value. */
 export function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value * 0.999999);
@@ -106,13 +106,13 @@ export const markAt = (kind, x, y, attributes = {}) =>
 /** Moves a part that is drawn around the origin to a place in pixels. */
 export const moveTo = (part, x, y) => putAttribute(part, "transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
 
-/** Moves a mark to a place in a plot's data coordinates, or takes it away. */
+/** Moves a mark to a place in a plot's data coordinates, or hides it. */
 export function putMark(mark, { toX, toY }, isThere, x, y) {
   putAttribute(mark, "visibility", isThere ? "visible" : "hidden");
   if (isThere) moveTo(mark, toX(x), toY(y));
 }
 
-/** Writes a text or an attribute, and nothing where it stands there already: what does not change costs no layout. */
+/** Writes a text or an attribute, unless it is there already: what does not change costs no layout. */
 export function putText(part, text) {
   const inside = part.firstChild, next = String(text);
   if (inside?.nodeType !== Node.TEXT_NODE || inside.nextSibling) part.textContent = next;
@@ -133,7 +133,7 @@ export const sum = (values) => Object.values(values).reduce((all, value) => all 
 /** How many of `length` positions are asked about, by the rule of BERT's code: halves to the even neighbour, at least one. */
 export const predictionCount = (length, rate = 0.15) => Math.max(1, roundHalfEven(length * rate));
 
-/** Returns what says whether something must be drawn anew: `changed(what, ...now)`, true where a value is another than last time. */
+/** Returns `changed(what, ...now)`, which says whether something must be drawn anew: true if a value differs from last time. */
 export function changes() {
   const before = {};
   return (what, ...now) => {
@@ -154,7 +154,7 @@ export function mulberry32(seed, count) {
   });
 }
 
-/** What values are allowed and what is said of others, for `takeState`: ranges of numbers and whole numbers, names of options, and `others` as [check, message]. */
+/** Which values are allowed, and the messages about others, for `takeState`: ranges of numbers and whole numbers, names of options, and `others` as [check, message]. */
 export function rules({ numbers = {}, wholes = {}, names = {}, others = {} }) {
   const allowed = {}, wrong = {}, tidy = (value) => String(value).replace("-", "\u2212");
   for (const [kind, ranges] of [["number", numbers], ["whole number", wholes]])
@@ -174,7 +174,7 @@ const drawings = new WeakMap(); // a model's, for its own controls
 const waiting = new Set(); // what is to be drawn once all changes of a move are made
 let sending = false;
 
-/** Returns what sends several changes to the model at once; they are drawn once, when all are made. It is drawn even if nothing is another than before: a control that was moved in vain goes back, a message that holds no more goes away. */
+/** Returns a function that sends several changes to the model at once; they are drawn once, when all are made. The widget is drawn even if nothing has changed: a control that was moved in vain goes back, a message that no longer holds goes away. */
 export const sender = (model) => (changes) => {
   sending = true;
   for (const [name, next] of Object.entries(changes)) model.set(name, next);
@@ -203,14 +203,14 @@ export function labelledSlider(label, attributes, moved) {
   return { element: node("label", { class: "plm-slider" }, node("span", {}, label), output, input), input, show };
 }
 
-/** A list to choose one of; `options` are names and what is shown for them. */
+/** A list to choose from; `options` are names and what is shown for them. */
 export function labelledSelect(label, options, picked) {
   const input = node("select", { "aria-label": label }, ...Object.entries(options).map(([value, text]) => node("option", { value }, text)));
   input.addEventListener("change", () => picked(input.value));
   return { element: node("label", { class: "plm-select" }, label, input), input, show: (value) => void (input.value !== String(value) && (input.value = value)) };
 }
 
-/** A table whose rows become blocks where there is no room. Roles are written out, for such rows would lose theirs. */
+/** A table whose rows become blocks where there is no room. Roles are written out, because such rows would lose theirs. */
 export function valueTable(columns) {
   const heads = columns.map((column) => node("th", { scope: "col", role: "columnheader" }, column)), body = node("tbody", { role: "rowgroup" });
   const table = node("table", { class: "plm-values", role: "table" }, node("thead", { role: "rowgroup" }, node("tr", { role: "row" }, ...heads)), body);
@@ -225,10 +225,10 @@ export function readings(names) {
   return { table: node("table", {}, node("tbody", {}, ...rows)), cells };
 }
 
-/** The line for what makes no sense; it is read out at once. */
+/** The line for messages, above all about refused values; it is read out at once. */
 export const messageLine = () => node("p", { class: "plm-message", role: "alert" });
 
-/** Puts a widget into its box: title, question and a form of `parts` that is never sent. Returns the form and what says a text politely. */
+/** Puts a widget into its box: title, question and a form of `parts` that is never sent. Returns the form and a function that announces a text politely. */
 export function fillBox(el, title, question, ...parts) {
   const form = node("form", { novalidate: "", autocomplete: "off" }, ...parts);
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -249,7 +249,7 @@ export function choice(legend, options, picked, group = "choice") {
   return { element, show: (value) => inputs.forEach((input) => (input.checked = input.value === value)) };
 }
 
-/** A field for typing a number. What is allowed is taken at once; the rest is refused, aloud, when the reader leaves it. */
+/** A field for typing a number. An allowed number is taken at once; any other is refused, aloud, when the reader leaves the field. */
 export function numberField(label, attributes, allowed, taken, refused) {
   const input = node("input", { type: "number", ...attributes });
   const read = () => (input.value === "" ? NaN : Number(input.value));
@@ -266,7 +266,7 @@ export function numberField(label, attributes, allowed, taken, refused) {
   return { element: node("label", {}, label, input), show };
 }
 
-/** Copies what is allowed from the model to the state. Where a value is not, the last good one stays and its message returns. */
+/** Copies what is allowed from the model to the state. If a value is not allowed, the last good one stays and the message about it is returned. */
 export function takeState(model, state, allowed, wrong) {
   let message = "";
   for (const [name, isAllowed] of Object.entries(allowed)) {
@@ -276,7 +276,7 @@ export function takeState(model, state, allowed, wrong) {
   return message;
 }
 
-/** Draws now, when one of the model's values changes and when the box gets another width, which `draw` is given: to read it there would have the page laid out twice. Returns what ends this. */
+/** Draws now, whenever one of the model's values changes, and whenever the width of the box changes. `draw` is given the width: reading it there would lay out the page twice. Returns a function that ends this. */
 export function keepDrawn(model, names, box, draw) {
   let width = box.clientWidth;
   const again = () => draw(width);
@@ -297,7 +297,7 @@ export function keepDrawn(model, names, box, draw) {
   };
 }
 
-/** Calls `follow` with the events of a pointer that mean this part: a click, a drag that began here with one finger or button, and, if `hovers`, a mouse that passes. Not a drag from elsewhere that selects text, and not two fingers that enlarge the page. */
+/** Calls `follow` with the pointer events that are meant for this part: a click, a drag that began here with one finger or button, and, if `hovers`, a mouse that passes over it. Not a drag from elsewhere that selects text, and not two fingers that enlarge the page. */
 export function followPointer(part, follow, hovers = false) {
   let held;
   const letGo = () => (held = undefined);
@@ -313,7 +313,7 @@ export function followPointer(part, follow, hovers = false) {
   part.addEventListener("click", follow);
 }
 
-/** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns what ends this. */
+/** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns a function that ends this. */
 export function watchTheme(repaint) {
   const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), system = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
   for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true, attributeOldValue: true });
@@ -324,7 +324,7 @@ export function watchTheme(repaint) {
   };
 }
 
-/** Says what changed to a screen reader: the last of many changes, after a pause. The first state is not news. */
+/** Tells a screen reader what changed: the last of many changes, after a pause. The first state is not news. */
 export function announcer(region, pause = 600) {
   let timer, last;
   return (text) => {
@@ -352,7 +352,7 @@ export function pageModel(state) {
   };
 }
 
-/** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do. Each is found by its attribute, not by an id: copies may be equal. */
+/** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do. Each is found by its attribute, not by an id: copies may be identical. */
 export function mount(name, render) {
   for (const block of document.querySelectorAll(`[data-plm-widget="${name}"]`)) {
     if (block.plmLive) continue;
@@ -374,12 +374,12 @@ export function mount(name, render) {
   }
 }
 
-/** Puts the live widget in the place of its picture: at once, for whatever asks for a width has the page laid out, and that with both in it would be in vain. */
+/** Puts the live widget in place of its picture, at once: whatever asks for a width has the page laid out, which with both in it would be wasted. */
 function enliven(block, render) {
   const view = block.querySelector(".plm-view");
   const picture = [...view.childNodes];
   const live = node("div");
-  view.style.minHeight = `${view.offsetHeight}px`; // or a page could end, for a moment, above where it is read
+  view.style.minHeight = `${view.offsetHeight}px`; // otherwise the page could end, for a moment, above the reader
   view.replaceChildren(live);
   try {
     render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });

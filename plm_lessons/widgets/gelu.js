@@ -1,4 +1,4 @@
-// GELU, what is used in its place, and two misprints of it. Maths first (pure, exported, tested against torch), then the view.
+// GELU, what is used in place of it, and two misprints of it. Maths first (pure, exported, tested against torch), then the view.
 
 const TEXT = {
   title: "GELU, its stand-ins and two misprints",
@@ -73,7 +73,7 @@ const tanhForm = (a) => ({
 });
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
-/** Each curve and its slope. The slope of ReLU at 0 is taken as 0, as torch does. */
+/** Each curve and its slope. The slope of ReLU at 0 is taken as 0, as in torch. */
 export const CURVES = {
   exact: { f: (x) => x * Phi(x), slope: (x) => Phi(x) + x * phi(x) },
   tanh: tanhForm(0.044715),
@@ -83,7 +83,7 @@ export const CURVES = {
   },
   relu: { f: (x) => Math.max(0, x), slope: (x) => Number(x > 0) },
   constant: tanhForm(0.04715),
-  // The tanh covers √(2/π) alone: a cubic polynomial, no GELU.
+  // The tanh covers √(2/π) alone: a cubic polynomial, not a GELU.
   bracket: {
     f: (x) => 0.5 * x * (1 + Math.tanh(ROOT) * (x + 0.04715 * x ** 3)),
     slope: (x) => 0.5 * (1 + Math.tanh(ROOT) * (2 * x + 4 * 0.04715 * x ** 3)),
@@ -161,7 +161,7 @@ function render({ model, el }) {
     const lines = curves.map((name) => [name, xs.map((x) => [x, value(view, name, x)])]);
     const all = lines.flatMap(([, points]) => points.map(([, y]) => y));
     let low = Math.min(0, ...all), high = Math.max(0, ...all);
-    // The misplaced bracket leaves every useful range; the table still tells its value.
+    // The curve of the misplaced bracket leaves every useful range; the table still shows its value.
     if (view === "function") [low, high] = [Math.max(low, -1), Math.min(high, 6)];
     if (view === "derivative") [low, high] = [Math.max(low, -2), Math.min(high, 3)];
     if (low === high) [low, high] = [-1, 1];
@@ -199,7 +199,7 @@ function render({ model, el }) {
     const spread = (n) => Math.abs(x) * Math.sqrt((chance * (1 - chance)) / n);
     const steps = [...new Set(Array.from({ length: 240 }, (_, i) => Math.round(most ** (i / 239))))];
     const mean = steps.filter((n) => n <= draws).map((n) => [n, (x * kept[n - 1]) / n]), means = mean.map(([, y]) => y);
-    // As high as what is drawn: where nearly every mask is 0, the mean of few is already small beside x.
+    // As high as what is drawn: if nearly every mask is 0, the mean of a few is already small compared with x.
     const reach = (sign) => roundUp(1.05 * Math.max(0.1, ...[expected + sign * 2 * spread(1), ...means].map((y) => sign * y)));
     const y = [-reach(-1), reach(1)];
     scales = plotted({ width, height: width < 420 ? 260 : 320, x: [1, most], y, xName: TEXT.draws, yName: TEXT.meanAxis, logX: true });

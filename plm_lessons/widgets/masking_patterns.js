@@ -1,4 +1,4 @@
-// Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; tokenization.js and masking_patterns.maths.js stand before it.
+// Which tokens are hidden in each epoch: masks made once (static) and masks made anew (dynamic). The view; tokenization.js and masking_patterns.maths.js come before it.
 
 const LAST_READ = "The last valid text is still shown.";
 const TEXT = {
@@ -79,7 +79,7 @@ function render({ model, el }) {
   };
   const update = sender(model), message = messageLine();
 
-  // What a text is cut into, the random numbers and the chances are kept until what they hang on is another.
+  // The tokens of a text, the random numbers and the chances are kept until something that they depend on changes.
   const store = {};
   const kept = (name, make, ...needs) => {
     if (!store[name]?.needs.every((need, i) => need === needs[i])) store[name] = { needs, value: make() };
@@ -106,7 +106,7 @@ function render({ model, el }) {
 
   const units = choice(TEXT.unit, TEXT.units, (unit) => update({ unit }));
   const typed = node("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off", dir: "auto" });
-  // What is wrong with what is typed; it stays there until it is mended or another text comes.
+  // What is wrong with the typed text; the message stays until the text is corrected or another one comes.
   let unread = "", lastText;
   const tellUnread = () => (unread ? typed.setAttribute("aria-invalid", "true") : typed.removeAttribute("aria-invalid"));
   typed.addEventListener("focus", () => tokenizer().tokenize("")); // so that the first letter need not wait
@@ -121,7 +121,7 @@ function render({ model, el }) {
     const { element, show } = labelledSlider(TEXT.sliders[name], { min, max, step }, (value) => update(changes(value)));
     return { element, show: (value) => show(value, written(value)) };
   };
-  // The two shares are at most 1 together: the one that is moved takes from the other, and gives it back.
+  // Together the two shares are at most 1: the one that is moved takes from the other, and gives it back.
   const wishes = {};
   const beside = (name, other) => (value) => {
     if (state[name] + state[other] < 0.995 || wishes[other] === undefined) wishes[other] = state[other];
@@ -171,7 +171,7 @@ function render({ model, el }) {
   const side = ([name, what]) => node("div", { class: "plm-side" }, node("span", { class: "plm-quiet" }, what), tokenList(name));
   const tokenList = (name) => node("div", { class: "plm-tokens", role: "list", "data-side": name });
 
-  /** The chips of a list, of which only what differs is written: [text, look, what the model must answer if it is asked]. */
+  /** Writes the chips of a list, but only what differs: [text, look, what the model must answer if it is asked]. */
   function writeChips(list, wanted) {
     while (list.childElementCount > wanted.length) list.lastChild.remove();
     while (list.childElementCount < wanted.length) list.append(node("span", { role: "listitem", dir: "auto" }, node("span")));
@@ -188,7 +188,7 @@ function render({ model, el }) {
     });
   }
 
-  /** Writes what the model reads in this epoch; with spans, what it must answer, too. */
+  /** Writes what the model reads in this epoch, and with spans also what it must answer. */
   function writeMask(here, tokens, { chosen, fates, replacements }, spans) {
     if (here.spans !== spans) here.rows.replaceChildren(...(spans ? Object.entries(TEXT.sides).map(side) : [tokenList("reads")]));
     here.spans = spans;
@@ -228,7 +228,7 @@ function render({ model, el }) {
   const path = (kind) => node("path", { class: kind });
   const drawn = { static: path("plm-bar-static"), dynamic: path("plm-bar-dynamic"), expected: path("plm-expected") };
   let bars;
-  /** Bars of both kinds side by side, one pair for each of `counts`, and the times to be expected as a line: the same for both, or two a pair. */
+  /** Bars of both kinds side by side, one pair for each of `counts`, and the expected times as a line: the same for both, or two for each pair. */
   function drawPlot(width, counts, expected, inWords) {
     const count = counts.static.length, start = inWords ? 0.5 : 0, most = Math.max(1, ...expected, ...counts.static, ...counts.dynamic), step = count / expected.length;
     const names = { xName: inWords ? TEXT.words : TEXT.position, yName: TEXT.times, xMarks: inWords ? [1, 2, 3] : undefined };

@@ -1,6 +1,6 @@
 // The rules of masking, as in plm_lessons.objectives and masking_patterns.py: pure, exported, and compared with both.
 
-/** Tokens of noise and spans in a text of `length` tokens (T5), or null where no such mask exists. */
+/** The numbers of noise tokens and of spans in a text of `length` tokens (T5), or null if no such mask exists. */
 export function spanCounts(length, rate, mean) {
   if (length < 2) return null;
   const noise = Math.min(Math.max(roundHalfEven(length * rate), 1), length - 1);
@@ -30,7 +30,7 @@ export function randomSource(seed, length) {
   };
 }
 
-/** First position and position after the last of each word: neighbours with the same number, -1 belongs to none. */
+/** First position and position after the last of each word: neighbours with the same number; -1 belongs to no word. */
 export function wordBounds(numbers) {
   const words = [];
   for (let start = 0, stop; start < numbers.length; start = stop) {
@@ -49,7 +49,7 @@ function partition(total, parts, order, first = 0) {
 /** How often ALBERT draws n-grams of 1, 2 and 3 words: as 1/n. */
 export const NGRAM_SHARES = [6 / 11, 3 / 11, 2 / 11];
 
-/** Words in random order, each with those after it that make the n drawn for it, shortened to what may still be hidden. */
+/** Words in random order, each with the following ones that complete the n drawn for it, shortened to what may still be hidden. */
 function chooseWords({ words, place, count }, longest, { drawn, order }) {
   const taken = new Set(), runs = [], [one, two] = NGRAM_SHARES;
   for (const start of order.filter((i) => place.has(i))) {
@@ -75,7 +75,7 @@ function planOf({ numbers, masking_rate, mean_span_length }) {
   };
 }
 
-/** What one mask chooses, as runs of positions; null where the spans of T5 have no room. */
+/** What one mask chooses, as runs of positions; null if the spans of T5 have no room. */
 function choose({ numbers, unit }, random, plan) {
   const { candidates, count, counts } = plan;
   if (unit === "words" || unit === "ngrams") return chooseWords(plan, unit === "words" ? 1 : NGRAM_SHARES.length, random);
@@ -86,7 +86,7 @@ function choose({ numbers, unit }, random, plan) {
   return partition(noise, spans, random.order).map((length, span) => ({ run: candidates.slice((at += open[span]), (at += length)) }));
 }
 
-/** The mask of one stream: positions in rising order, for each of them its fate and which of the pieces it would get, and how many words each n-gram has. */
+/** The mask of one stream: positions in ascending order, the fate of each and which of the pieces it would get, and how many words each n-gram has. */
 export function maskOf(settings, stream, plan = planOf(settings)) {
   const { numbers, mask_share, random_share, pool } = settings, length = numbers.length;
   const random = settings.source(stream), { drawn } = random, runs = choose(settings, random, plan);
@@ -127,14 +127,14 @@ export function history(settings, epochs, copies) {
   return found;
 }
 
-/** The chance of each position to be chosen by a mask, exactly; null where there is no mask, and for n-grams, which hang together too much. */
+/** The exact chance that a mask chooses each position; null if there is no mask, and for n-grams, which depend on each other too much. */
 export function chances(settings) {
   const { numbers, unit } = settings, { candidates, words, count, counts } = planOf(settings), found = numbers.map(() => 0);
   if (unit === "ngrams") return null;
   if (unit === "tokens") for (const i of candidates) found[i] = Math.min(1, count / candidates.length);
   if (unit === "words") {
-    // A word that is too long stays so: each next word is one of those that fit, evenly. Words of a length are alike, so
-    // that a state is how many of each length are taken, written as one number. What is hardly ever met is not followed.
+    // A word that is too long stays so: each next word is drawn evenly from those that fit. Words of one length are alike, so
+    // a state is how many of each length are taken, written as one number. States hardly ever reached are not followed.
     const sizes = words.map(([start, stop]) => stop - start), kinds = [...new Set(sizes)];
     const has = kinds.map((kind) => sizes.filter((size) => size === kind).length), left = [...has], taken = has.map(() => 0);
     const digit = has.map((_, k) => has.slice(0, k).reduce((all, n) => all * (n + 1), 1));
@@ -167,7 +167,7 @@ export function chances(settings) {
       for (let i = 0; i < k && product; i++) product *= (n - i) / (i + 1);
       return product;
     };
-    // Count the masks whose span j holds this place, with `a` open tokens before it and `k` hidden ones.
+    // Count the masks whose span j contains this place, with `a` open tokens before it and `k` hidden ones.
     const all = ways(open - 1, spans - 1) * ways(noise - 1, spans - 1);
     candidates.forEach((position, i) => {
       for (let j = 1; j <= spans; j++)

@@ -1,4 +1,4 @@
-// What a BERT, RoBERTa or ALBERT of any size costs. The view; model_sizes.maths.js stands before it.
+// What a BERT, RoBERTa or ALBERT of any size costs. The view; model_sizes.maths.js comes before it.
 
 const TEXT = {
   title: "Model sizes",
@@ -43,7 +43,7 @@ const TEXT = {
   plot: (here, others) => `Here: ${here}. ${others}.`,
   point: (name, parameters, work) => `${name}: ${parameters} parameters, ${work} multiply-adds per token`,
   kept: (bytes) => `A training step with B sequences keeps ${bytes} in memory.`,
-  note: "Counted at sequence length S, with words scored at 15% of the positions if there is a head. A multiplication and its addition count as one; the backward pass takes twice as many more. Memory: float32, Adam; no fused attention, dropout masks of one byte each. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
+  note: "Counted at sequence length S, with words scored at 15% of the positions if there is a head. A multiplication and its addition count as one; the backward pass adds twice as many. Memory: float32, Adam; no fused attention, dropout masks of one byte each. k, M, G and T are powers of a thousand: 1 GB is 10⁹ bytes.",
   headsMoved: (heads, hidden) => `The number of heads must divide H: at H = ${hidden} it is ${heads}.`,
   lengthMoved: (length) => `S cannot exceed the ${length} positions of the table.`,
   switch: "dropout must be true or false.",
@@ -97,7 +97,7 @@ function render({ model, el }) {
   const dropout = node("input", { type: "checkbox" });
   dropout.addEventListener("change", () => update({ dropout: dropout.checked }));
 
-  // What moves with H and with the positions, so that no impossible model is asked for; said below the controls.
+  // What moves with H and with the positions, so that no impossible model is asked for; a message below the controls says so.
   const changes = {
     hidden_size(hidden) {
       const heads = divisors(hidden).reduce((best, next) => (Math.abs(next - wished) < Math.abs(best - wished) ? next : best));
@@ -112,7 +112,7 @@ function render({ model, el }) {
       return [{ sequence_length: longest }, longest === length ? "" : TEXT.lengthMoved(longest)];
     },
   };
-  // A slider over a list of usual sizes; one that is not in the list (from Python, or a preset) stands at the nearest below.
+  // A slider over a list of usual sizes; one that is not in the list (from Python, or a preset) is shown at the nearest one below.
   const ladder = (name, steps) => {
     const { element, input, show } = labelledSlider(TEXT.sizes[name], { min: 0, step: 1 }, (place) => {
       const next = steps()[place], [changed, said = ""] = changes[name]?.(next) ?? [{ [name]: next }];
@@ -140,7 +140,7 @@ function render({ model, el }) {
     node("div", { class: "plm-row" }, ...Object.values(fields).map(({ element }) => element)), message, bar, plot, note, tables, kept, node("p", { class: "plm-quiet" }, TEXT.note),
   );
 
-  // Six colours for up to eight parts, neighbours of another strength: what has a colour again has the other one.
+  // Six colours for up to eight parts, neighbours in different strengths: a colour that is used again has the other strength.
   const fill = (i) => `plm-part-${i % 6}${i % 2 !== Number(i > 5) ? " plm-pale" : ""}`;
 
   /** One stacked bar; each part has a letter, the same as in the table. */
@@ -195,13 +195,13 @@ function render({ model, el }) {
     }
     const taken = [];
     points.forEach(({ name, family, p, w }, i) => {
-      // Names stand where no other mark is, at any width: above the smallest model, left of BERT and of what is far right.
+      // Names are where no other mark is, at any width: above the smallest model, left of the BERT models and of those far right.
       const x = scales.toX(w), y = scales.toY(p), above = name === "ALBERT base", { mark, label } = scales.parts[i];
       const anchor = above ? "middle" : family === 0 || x > 0.6 * width ? "end" : "start";
       moveTo(mark, x, y);
       moveTo(label, x + { middle: 0, start: 9, end: -11 }[anchor], y + (above ? -9 : 4));
       putAttribute(label, "text-anchor", anchor);
-      // Far above them, a model of the reader's own presses the published ones together: then some names have no place.
+      // A model of the reader's own far above the published ones presses them together: then some names have no room.
       const wide = 6.6 * name.length, left = x + { middle: -wide / 2, start: 9, end: -11 - wide }[anchor], box = [left, left + wide, y + (above ? -9 : 4)];
       const isFree = taken.every(([from, to, at]) => box[1] < from || box[0] > to || Math.abs(box[2] - at) > 11);
       if (isFree) taken.push(box);
@@ -216,7 +216,7 @@ function render({ model, el }) {
   function drawWidths(width) {
     const at = (embedding_size) => sum(countParameters({ ...state, embedding_size })), H = state.hidden_size, most = Math.max(2 * H, state.embedding_size);
     const steps = [...new Set(Array.from({ length: 160 }, (_, i) => Math.round(8 * (most / 8) ** (i / 159))))].filter((e) => e > 0 && e !== H);
-    // The axis is the same for every H, so that it can be seen how the crossing moves; the curve ends at twice H.
+    // The axis is the same for every H, so that one sees how the crossing moves; the curve ends at twice H.
     const whole = at(H), own = at(state.embedding_size), points = steps.map((e) => [e, at(e) / 1e6]);
     const top = Math.max(...points.map(([, y]) => y), whole / 1e6);
     const scales = plotted({ width, height: 300, x: [Math.min(8, state.embedding_size, ...steps), Math.max(16384, most)], y: [0, roundUp(1.08 * top)], xName: TEXT.width, yName: TEXT.parameters, logX: true });

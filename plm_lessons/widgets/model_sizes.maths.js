@@ -19,7 +19,7 @@ export const PUBLISHED = [
 const maps = (c) => Number(c.embedding_size !== c.hidden_size);
 const stored = (c, part) => (c.shared_parameters === "all" || c.shared_parameters === part ? 1 : c.num_hidden_layers);
 
-/** The parameters of each part. A map from E to H stands only where they differ. */
+/** The parameters of each part. There is a map from E to H only if they differ. */
 export function countParameters(c) {
   const E = c.embedding_size, H = c.hidden_size, F = c.intermediate_size, words = Number(c.head === "masked_lm");
   const attentions = stored(c, "attention"), feedForwards = stored(c, "feed_forward");
@@ -65,18 +65,18 @@ export function countActivations(c, B, S, predicted) {
   };
 }
 
-/** Bytes of a training step with Adam in float32: 16 for a parameter, 4 for an activation, 1 for a place of a dropout mask. */
+/** Bytes of a training step with Adam in float32: 16 for each parameter, 4 for each activation, 1 for each element of a dropout mask. */
 export function trainingBytes(c, B, S, predicted) {
   const parameters = sum(countParameters(c)), kept = countActivations(c, B, S, predicted);
   return { weights: 4 * parameters, gradients: 4 * parameters, "Adam moments": 8 * parameters, activations: 4 * sum(kept) - 3 * kept["dropout masks"] };
 }
 
-/** An amount for reading: four digits and k, M, G or T for powers of a thousand; what is below a thousand is whole. */
+/** An amount for reading: four digits and k, M, G or T for powers of a thousand; amounts below a thousand are whole. */
 export function amount(count, unit = "") {
   const rounded = count < 1000 ? Math.round(count) : Number(count.toPrecision(4));
   const power = [1e3, 1e6, 1e9, 1e12].filter((step) => rounded >= step).length;
   return `${power ? (rounded / 1000 ** power).toPrecision(4) : rounded}\u00a0${["", ..."kMGT"][power]}${unit}`.trim();
 }
 
-/** A count with thousands set apart by narrow spaces, whole. */
+/** A count as a whole number, with its thousands separated by narrow spaces. */
 export const grouped = (count) => String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, "\u202f");

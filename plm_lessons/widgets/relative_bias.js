@@ -1,4 +1,4 @@
-// What attention adds to a score for the places of query and key, in three designs. The view; relative_bias.maths.js stands before it.
+// What attention adds to a score for the positions of query and key, in three designs. The view; relative_bias.maths.js comes before it.
 
 const TEXT = {
   title: "Attention and position: three ways to score a pair",
@@ -12,7 +12,7 @@ const TEXT = {
   depends: {
     t5: "Score: bias[head][bucket(s − t)]. It depends on the distance alone, so every diagonal of the map has one value.",
     relative_key: "Score: q(t) · e(t − s) / √D. It depends on the query's word and on the distance.",
-    absolute: "Score: p(t) · p(s) / √D, what the two positions contribute alone. It depends on both.",
+    absolute: "Score: p(t) · p(s) / √D, what the two positions alone contribute. It depends on both.",
   },
   direction: "Direction",
   directions: { bidirectional: "bidirectional (encoder)", "one-sided": "one-sided (decoder)" },
@@ -34,7 +34,7 @@ const TEXT = {
   shifted: (k, stay, all, change) => `Sentence shifted by ${k}: ${stay === all ? "all" : stay || "none"} of the ${all} scores in the map ${stay === 1 ? "stays the same" : "stay the same"}${stay === all ? "" : `; the largest change is ${change}`}.`,
   unshifted: "The sentence begins at position 0. Shift it and see whether a score changes.",
   numbers: "Numbers in the map: buckets. ",
-  legend: (most) => `The stronger a cell, the further its score is from 0 (at most ${most}); bar at its foot: below 0. Thick box: the pair; thin boxes: the same distance. Point at a cell, or move with the arrow keys.`,
+  legend: (most) => `The stronger a cell's colour, the further its score is from 0 (at most ${most}); a bar at its foot: below 0. Thick box: the pair; thin boxes: the same distance. Point at a cell, or move with the arrow keys.`,
   columnsOfMap: "key →",
   rowsOfMap: "query ↓",
   mapKeys: "Map of the scores. Up and down choose the query, left and right the key.",
@@ -50,7 +50,7 @@ const TEXT = {
   },
 };
 
-const GUTTER = 62; // for the words at the map
+const GUTTER = 62; // for the words beside the map
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -LAST], End: [0, LAST] };
 const isEven = (v) => Number.isInteger(v) && v >= 4 && v <= 32 && v % 2 === 0;
 const isRow = (length) => (v) => Array.isArray(v) && v.length === length && v.every((score) => Math.abs(score) <= 1e6 && typeof score === "number");
@@ -74,7 +74,7 @@ function render({ model, el }) {
   };
   const update = sender(model), message = messageLine();
 
-  /** These changes, and the distance, or the nearest one that its slider then reaches. */
+  /** These changes, with the distance, or the nearest one that its slider can then reach. */
   const nearest = (changes) => {
     const most = reach({ ...state, ...changes });
     return { ...changes, distance: Math.max(-most, Math.min(most, changes.distance ?? state.distance)) };
@@ -113,7 +113,7 @@ function render({ model, el }) {
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
   const reach = ({ mode, max_distance } = state) => (mode === "t5" ? Math.min(300, roundUp(1.15 * max_distance)) : LAST);
 
-  // Nodes are made once for a width; then only what differs is written, so that a slider is followed at once.
+  // Nodes are made once for a width; then only what differs is written, so that the widget follows a slider at once.
   const changed = changes();
 
   function makeMap(width) {
@@ -127,10 +127,10 @@ function render({ model, el }) {
     map.replaceChildren(canvas, texts, drawing);
   }
 
-  /** A pixel for each pair: the further its score is from 0, the less can be seen through it. */
+  /** A pixel for each pair: the further its score is from 0, the more opaque it is. */
   function paintColours() {
     const pixels = new ImageData(WORDS.length, WORDS.length);
-    if (!colours && !canvas.isConnected) return; // out of the page there are no colours; the next move brings them
+    if (!colours && !canvas.isConnected) return; // outside the page there are no colours; the next move brings them
     if (!colours) { // asked for once in each theme: the page is laid out for the answer
       const { color, borderTopColor } = getComputedStyle(canvas);
       colours = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));

@@ -1,11 +1,11 @@
-// What attention adds to a score for the places of query and key, in three designs: pure, exported, and compared with the package and relative_bias.py.
+// What attention adds to a score for the positions of query and key, in three designs: pure, exported, and compared with the package and relative_bias.py.
 
 export const WORDS = "the small cat sat on the old mat and slept all day".split(" ");
 const LAST = WORDS.length - 1;
 const HEADS = 3; // illustrative ones of T5
 const f32 = Math.fround;
 
-/** T5's bucket of a distance (key minus query), in float32 as its code: on the border of two buckets rounding decides. */
+/** T5's bucket of a distance (key minus query), in float32 as in its code: on the border of two buckets rounding decides. */
 export function bucket(distance, bidirectional = true, numBuckets = 32, maxDistance = 128) {
   const perDirection = bidirectional ? Math.floor(numBuckets / 2) : numBuckets, exact = Math.floor(perDirection / 2);
   const far = bidirectional ? Math.abs(distance) : Math.max(0, -distance);
@@ -17,7 +17,7 @@ export function bucket(distance, bidirectional = true, numBuckets = 32, maxDista
   return found + (bidirectional && distance > 0 ? perDirection : 0);
 }
 
-/** Numbers for the buckets where none are given: head 0 prefers near keys, 1 the word before, 2 far keys; then again. */
+/** Numbers for the buckets where none are given: head 0 prefers near keys, 1 the word before, 2 far keys; then it repeats. */
 export function illustrative(head, numBuckets, bidirectional) {
   const perDirection = bidirectional ? numBuckets / 2 : numBuckets;
   return Array.from({ length: numBuckets }, (_, b) => {
@@ -37,13 +37,13 @@ export const distanceVector = (r) => vector((d) => Math.cos(0.45 * d * r + d));
 export const TRAINED = { t5: "values", relative_key: "relative_key_scores", absolute: "absolute_scores" };
 export const headCount = (state) => state[TRAINED[state.mode]].length || (state.mode === "t5" ? HEADS : 1);
 
-/** The trained table of the state's head, or undefined: none is given, or it is for another number of buckets. */
+/** The trained table of the state's head, or undefined if none is given or it is for another number of buckets. */
 export function trained(state) {
   const table = state[TRAINED[state.mode]][state.head];
   return state.mode === "t5" && table?.length !== state.num_buckets ? undefined : table;
 }
 
-/** The number of each of T5's buckets. */
+/** The score of each of T5's buckets. */
 export const bucketScores = (state) => trained(state) ?? illustrative(state.head, state.num_buckets, state.direction === "bidirectional");
 
 /** The scores that a design adds for every pair: a row for each query of the sentence, a column for each key. */

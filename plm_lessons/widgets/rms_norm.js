@@ -23,8 +23,8 @@ const TEXT = {
   moved: (what, layer, rms) => `${what}: LayerNorm changes by ${layer}, RMSNorm by ${rms}.`,
   said: (values, layer, rms) => `x = ${values}; LayerNorm ${layer}; RMSNorm ${rms}`,
   bars: (limit) => `Each bar starts at 0, in the middle; right is positive. A full half is ${limit}. Thin line: before the last press.`,
-  range: "Components stay within −10 to 10: shift back, or start again.",
-  scaled: "The scale stays from 10⁻⁶ to 10³.",
+  range: "Components must be from −10 to 10: shift back, or start again.",
+  scaled: "The scale must be from 10⁻⁶ to 10³.",
   componentRule: "components must be a list of 1 to 8 numbers, each from −10 to 10.",
 };
 
@@ -47,7 +47,7 @@ export function layerNorm(xs, eps, gain = 1) {
   return xs.map((x) => (gain * (x - mean)) / divisor);
 }
 
-/** gain · x / √(mean square + eps): no mean is taken away. */
+/** gain · x / √(mean square + eps): no mean is subtracted. */
 export function rmsNorm(xs, eps, gain = 1) {
   const divisor = Math.sqrt(moments(xs).meanSquare + eps);
   return xs.map((x) => (gain * x) / divisor);
@@ -106,7 +106,7 @@ function render({ model, el }) {
   const epsSlider = labelledSlider(TEXT.eps, { min: -12, max: 0, step: 0.5 }, (log10_eps) => update({ log10_eps }));
   const gainSlider = labelledSlider(TEXT.gain, { min: 0, max: MOST_GAIN, step: 0.05 }, (gain) => update({ gain }));
 
-  // One row a component: its slider, its value, and both outputs as a number with a bar from zero.
+  // One row for each component: its slider, its value, and both outputs as a number with a bar from zero.
   let rows = [];
   const { table, body, row, cell } = valueTable(Object.values(TEXT.columns));
   table.classList.add("plm-vector");
@@ -145,7 +145,7 @@ function render({ model, el }) {
       putText(x, format(found.xs[i]));
       bars.forEach(({ fill, ghost, number }, k) => {
         const y = found[KINDS[k]][i], place = (value) => `${(50 + (50 * value) / limit).toFixed(3)}%`;
-        // Stretched, not drawn anew: that lays nothing out.
+        // Stretched, not drawn anew: this causes no layout.
         fill.style.transform = `translateX(${place(Math.min(y, 0))}) scaleX(${(Math.abs(y) / limit / 2).toFixed(4)})`;
         putText(number, format(y));
         putHidden(ghost, !before);

@@ -1,4 +1,4 @@
-// A game with sentence pairs: guess, then see what shared words and trained models say. The view; sentence_pairs.maths.js stands before it.
+// A game with sentence pairs: guess, then see what shared words and trained models say. The view; sentence_pairs.maths.js comes before it.
 
 const TEXT = {
   title: "Sentence pairs: a game",
@@ -29,7 +29,7 @@ const TEXT = {
   columns: { who: "who", pair: "this pair", score: (task) => `${task}: right so far` },
   chance: (probability, says) => {
     const whole = (100 * probability).toFixed(0);
-    return `${whole === "50" ? (100 * probability).toFixed(1) : whole} % ${says}`; // on which side of it decides
+    return `${whole === "50" ? (100 * probability).toFixed(1) : whole} % ${says}`; // the side of 50 % decides
   },
   shared: (count) => `${count} shared`,
   none: "–",
@@ -67,12 +67,12 @@ function render({ model, el }) {
   let current; // the number of the pair on show: one whose answer is being read, or the first that is not guessed
 
   const guessed = (i) => (state.guesses[i] ?? null) !== null;
-  // What is pressed goes away: the focus moves on to what comes next.
+  // A pressed button goes away: the focus moves on to what comes next.
   const focusOn = (control) => control.focus({ preventScroll: true });
   const guesses = [0, 1].map((label) =>
     pushButton("", () => {
       update({ guesses: state.pairs.map((_, i) => (i === current ? label : state.guesses[i] ?? null)) });
-      focusOn(next.hidden ? answer : next); // not on "New game": one key more would take the whole game away
+      focusOn(next.hidden ? answer : next); // not on "New game": one more key press would end the whole game
     }));
   const next = pushButton(TEXT.next, (event) => {
     if (event.detail > 1) return; // the second half of a double click on a guess
@@ -141,7 +141,7 @@ function render({ model, el }) {
 
   function draw() {
     message.textContent = takeState(model, state, allowed, wrong);
-    if (!isPlayed(state.task)) state.task = state.pairs[0].task; // its pairs went
+    if (!isPlayed(state.task)) state.task = state.pairs[0].task; // its pairs are gone
     if (!fits(state.guesses)) state.guesses = []; // they were for other pairs
     const { pairs, task, seed } = state, order = playingOrder(pairs, task, seed);
     if (!order.includes(current) || !guessed(current)) current = order.find((i) => !guessed(i)) ?? order.at(-1);

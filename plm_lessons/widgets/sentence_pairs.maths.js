@@ -10,14 +10,14 @@ export const STOP_WORDS = new Set(
 
 const WORD = /([\p{L}\p{M}\p{N}]+)/u;
 
-/** The text in parts: [part, what of it is compared or null where it is no content word]. A plural's -s is left off. */
+/** The text in parts: [part, what of it is compared, or null if it is not a content word]. A plural -s is left off. */
 export const parts = (text) =>
   text.split(WORD).map((part, i) => {
     const word = part.toLowerCase();
     return [part, i % 2 && !STOP_WORDS.has(word) ? word.replace(/^(..+[^s])s$/u, "$1") : null];
   });
 
-/** The content words of the first text that are also in the second: a map from what is compared to the word in small letters. */
+/** The content words of the first text that are also in the second: a map from what is compared to the word in lower case. */
 export function sharedWords(first, second) {
   const others = new Set(parts(second).map(([, compared]) => compared)), found = new Map();
   for (const [part, compared] of parts(first))
@@ -33,13 +33,13 @@ export function sharedIn(pair) {
   return known.get(pair);
 }
 
-/** What a rule says that cannot read: 0, the two belong together as they stand, if they share a content word; else 1. */
+/** The answer of a rule that cannot read: 0, the two belong together as they are, if they share a content word; otherwise 1. */
 export const overlapGuess = (pair) => Number(sharedIn(pair).size === 0);
 
 /** The label that a probability of label 0 speaks for. */
 export const guessOf = (probability) => Number(probability < 0.5);
 
-/** The numbers of a task's pairs, shuffled by the seed; in front one that tempts: it shares a word and has label 1, or the rule is at least wrong. */
+/** The numbers of a task's pairs, shuffled by the seed; the first is a tempting one: it shares a word and has label 1, or at least the rule is wrong about it. */
 export function playingOrder(pairs, task, seed) {
   const drawn = mulberry32(seed, pairs.length);
   const order = pairs.map((_, i) => i).filter((i) => pairs[i].task === task).sort((i, j) => drawn[i] - drawn[j] || i - j);
@@ -48,13 +48,13 @@ export function playingOrder(pairs, task, seed) {
   return [tempting, ...order.filter((i) => i !== tempting)];
 }
 
-/** The names of all that give a probability for some pair, in alphabetical order. */
+/** The names of all models that give a probability for some pair, in alphabetical order. */
 export const modelNames = (pairs) => [...new Set(pairs.flatMap(({ probabilities }) => Object.keys(probabilities)))].sort();
 
-/** What the rule and the models say to a pair, as [name, label, probability or null]. */
+/** What the rule and the models say about a pair, as [name, label, probability or null]. */
 export const answers = (pair, rule) => [[rule, overlapGuess(pair), null], ...Object.entries(pair.probabilities).map(([name, p]) => [name, guessOf(p), p])];
 
-/** Who was right how often: a map from names to [right, asked], over those pairs of a task that the reader has guessed. */
+/** How often each was right: a map from names to [right, asked], over those pairs of a task that the reader has guessed. */
 export function scores(pairs, guesses, task, reader, rule) {
   const found = new Map();
   pairs.forEach((pair, i) => {
@@ -67,9 +67,9 @@ export function scores(pairs, guesses, task, reader, rule) {
   return found;
 }
 
-const Z = 1.959963984540054; // 95 % of a normal distribution lie within so many standard deviations
+const Z = 1.959963984540054; // 95 % of a normal distribution lies within this many standard deviations
 
-/** Wilson's 95 % interval for the chance to be right of someone who was right so often; 0 to 1 before any question. */
+/** Wilson's 95 % interval for the chance of being right, of someone who was right this often; 0 to 1 before any question. */
 export function wilson(right, asked) {
   if (!asked) return [0, 1];
   const share = right / asked, z2 = (Z * Z) / asked;

@@ -1,6 +1,6 @@
 // The tokenizers that ship with the book, in the page: they cut a text as the library `tokenizers` does. tokenization.py packs their pieces.
 
-/** WordPiece: from the left, always the longest piece that fits. A word that cannot be used up, or is too long, is unknown as a whole. */
+/** WordPiece: from the left, always the longest piece that fits. A word that pieces do not cover completely, or that is too long, is unknown as a whole. */
 function longestMatch(word, known) {
   const letters = Array.from(word), found = [];
   for (let start = 0, stop; start < letters.length; start = stop) {
@@ -12,7 +12,7 @@ function longestMatch(word, known) {
   return letters.length > 100 ? ["[UNK]"] : found;
 }
 
-/** Byte-pair encoding: of all pairs of neighbours, again and again the one that training merged first. */
+/** Byte-pair encoding: again and again merges the pair of neighbours that training merged first. */
 function mergePairs(word, ranks) {
   const found = Array.from(word), rank = (i) => ranks.get(`${found[i]} ${found[i + 1]}`) ?? Infinity;
   const pairs = found.map((_, i) => rank(i));
@@ -41,14 +41,14 @@ function mostProbable(word, { scores, longest, unknown }) {
   });
   const found = [];
   for (let way = best[letters.length], next = {}; way.piece; next = way, way = best[way.start]) {
-    // Lost neighbours are one token.
+    // Neighbouring letters without a piece become one token.
     if (way.lost && next.lost) found[0] = way.piece + found[0];
     else found.unshift(way.piece);
   }
   return found;
 }
 
-// Each letter by itself, whatever stands beside it.
+// Each letter by itself, whatever its neighbours are.
 const lower = (text) => Array.from(text, (c) => c.toLowerCase()).join("");
 const split = (text) => text.split(/\p{White_Space}+/u).filter(Boolean);
 
@@ -57,7 +57,7 @@ const CHINESE = /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b81
 const bertWords = (text) => split(lower(text.replace(CONTROL, "").replace(CHINESE, " $& ").normalize("NFD").replace(MARK, "")).replace(PUNCTUATION, " $& "));
 
 const GPT2 = /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-// A byte is written as the character of that number if it can be seen, else as one from 256 on.
+// A byte is written as the character with that number if it is visible, otherwise as one from 256 on.
 const BYTES = [];
 for (let byte = 0, unseen = 256; byte < 256; byte++) BYTES.push(String.fromCharCode(/[!-~¡-¬®-ÿ]/.test(String.fromCharCode(byte)) ? byte : unseen++));
 const byteWords = (text) => (text.match(GPT2) ?? []).map((word) => Array.from(new TextEncoder().encode(word), (byte) => BYTES[byte]).join(""));
@@ -67,7 +67,7 @@ const SPACE = "\u2581";
 const unigramWords = (text) => split(text).flatMap((word) => (word.startsWith(SPACE) ? word : SPACE + word).match(/\u2581[^\u2581]*/g));
 const albertNormal = (text) => lower(text.replace(/``|''/g, '"').normalize("NFKD").replace(/\p{M}/gu, "")).normalize("NFKC");
 
-// How each kind parts a text into words, how a piece is known that begins one, and its own way to cut.
+// How each kind splits a text into words, how it recognises a piece that begins a word, and how it cuts a word into pieces.
 const noLetters = (piece) => !/^[a-z]+$/i.test(piece);
 const KINDS = {
   wordpiece: { words: bertWords, begins: (piece) => !piece.startsWith("##"), cut: longestMatch },
@@ -76,21 +76,21 @@ const KINDS = {
   t5_unigram: { words: (text) => unigramWords(text.normalize("NFKC")), begins: noLetters, cut: mostProbable },
 };
 
-/** What the cut of a kind needs to know of its pieces: which there are, when they were merged, or their scores. */
+/** What the cutting of a kind needs to know about its pieces: which there are, when they were merged, or their scores. */
 function knowledge(pieces, { kind, numbers }) {
   if (kind === "wordpiece") return new Set(pieces);
   if (kind === "byte_level_bpe") {
-    // The merges made the last pieces but one, <mask>; of each the digit says how long its left part is.
+    // The merges made the last pieces, except the very last, <mask>; for each of them a digit says how long its left part is.
     const merged = pieces.slice(-1 - numbers.length, -1);
     return new Map(merged.map((piece, rank) => [`${piece.slice(0, parseInt(numbers[rank], 36))} ${piece.slice(parseInt(numbers[rank], 36))}`, rank]));
   }
-  // Each score is written as what it lies below the one before it.
+  // Each score is written as how far it lies below the one before it.
   let millionths = 0;
   const scores = new Map(numbers.split(" ").map((fall, i) => [pieces[i], (millionths -= fall) / 1e6]));
   return { scores, longest: Math.max(...pieces.map((piece) => piece.length)), unknown: Math.min(...scores.values()) - 10 };
 }
 
-/** A tokenizer from what tokenization.py packed: its pieces in the order of their ids, and what makes [token, number of its word] of a text; -1 is a special token's. */
+/** A tokenizer from what tokenization.py packed: its pieces in the order of their ids, and a function that turns a text into [token, number of its word]; for a special token that is -1. */
 export function openTokenizer(packed) {
   const pieces = packed.pieces.split(" "), { words, begins, cut } = KINDS[packed.kind];
   // The unknown token is an ordinary one.

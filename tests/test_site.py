@@ -589,6 +589,48 @@ def test_text_stands_out_from_its_ground(opened: Callable[[str], Page], name: st
         assert ratio >= 4.5, f"{theme}: contrast {ratio:.2f} of {where}"
 
 
+def test_text_stands_out_where_no_script_runs_in_the_dark(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", java_script_enabled=False, color_scheme="dark")
+    ratio, where = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, f"contrast {ratio:.2f} of {where}"
+    covers = page.locator(".bd-header-article").evaluate("bar => getComputedStyle(bar).backgroundColor")
+    assert covers not in ("rgba(0, 0, 0, 0)", "transparent"), "text is seen through the bar above the page"
+
+
+FOCUS_UNSEEN = """forced => {
+  const places = '.bd-header-article :is(a, button), nav.bd-links a, .bd-sidebar-secondary a';
+  const unseen = (part) => {
+    part.focus({ focusVisible: true, preventScroll: true });
+    const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(part);
+    return (outlineStyle === 'none' || parseFloat(outlineWidth) < 2) && (forced || boxShadow === 'none');
+  };
+  return [...document.querySelectorAll(places)].filter((part) => part.checkVisibility({ visibilityProperty: true }))
+    .filter(unseen).map((part) => part.ariaLabel || part.textContent.trim());
+}"""
+
+
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_where_the_focus_is_can_be_seen_around_the_page(book_site: str, open_page: OpenPage, forced: str) -> None:
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=1280, forced_colors=forced)
+    page.evaluate(STOP_TRANSITIONS)
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUS_UNSEEN, forced == "active") == []
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_larger_letters_cut_nothing_off(book_site: str, open_page: OpenPage, width: int) -> None:
+    """The links to the neighbouring pages are whole, and the page does not scroll sideways, with letters of 24 px."""
+    for name in (CHAPTERS[1], TOC["root"]):
+        page = open_page(f"{book_site}/{name}.html", width=width)
+        for size in ("16px", "24px"):
+            page.evaluate("size => { document.documentElement.style.fontSize = size; }", size)
+            page.evaluate(TWO_FRAMES)
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+            ends = "parts => parts.map((part) => part.getBoundingClientRect()).flatMap((box) => [box.left, box.right])"
+            within = page.locator(".prev-next-footer :is(a, i, p)").evaluate_all(ends)
+            assert within and min(within) >= 0 and max(within) <= width
+
+
 def test_in_the_dark_outputs_stand_on_the_page_and_figures_on_paper(chapter_page: Page, chapter: str) -> None:
     """There is no grey panel behind widgets and tables, and no filter that changes a figure's colours."""
     page = chapter_page
@@ -765,7 +807,7 @@ def test_a_drawer_closes_over_what_was_asked_for_in_it(telephone: Page) -> None:
 
 
 def test_the_buttons_above_the_page_do_not_move_it(telephone: Page) -> None:
-    """Focus on them, which a drawer that closes gives back, scrolls nothing: they are in sight wherever the reader is."""
+    """Focus on them, which a drawer that closes gives back, scrolls nothing: they are always in sight."""
     page = telephone
     page.evaluate("scrollTo(0, 8000)")
     page.wait_for_function("scrollY === 8000")

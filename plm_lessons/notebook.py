@@ -7,7 +7,6 @@ import html
 import inspect
 import io
 import re
-import textwrap
 import tokenize
 from collections.abc import Sequence
 from typing import Any
@@ -31,11 +30,13 @@ def show_source(*objects: Any) -> None:
     parts = []
     for number, obj in enumerate(objects):
         try:
-            source = textwrap.dedent(inspect.getsource(obj))
+            source = inspect.getsource(obj)
         except (TypeError, OSError) as error:
             raise ValueError(
                 f"objects[{number}]={obj!r:.80}: must be a function or class written in Python ({error})"
             ) from None
+        indent = source[: len(source) - len(source.lstrip(" "))]
+        source = re.sub(f"^{indent}", "", source, flags=re.MULTILINE)  # lines of a text may begin further to the left
         parts.append(_without_docstrings(_without_notes_to_tools(source)).rstrip())
     code = "\n\n".join(parts)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))  # longer than any in the code

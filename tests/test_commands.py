@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -589,3 +590,13 @@ def test_a_model_without_all_its_heads_can_fill_but_not_be_evaluated(
         assert capsys.readouterr().err == ""
     assert_refused(["evaluate", str(tmp_path / "words"), "--text", str(text)], "cls.seq_relationship", capsys)
     assert main(["evaluate", str(tmp_path / "both"), "--text", str(text), "--batches", "1"]) == 0
+
+
+def test_a_command_whose_output_nobody_reads_ends_without_a_word() -> None:
+    """As `python -m plm_lessons ... | true` does."""
+    model = Path(plm_lessons.__file__).parent / "checkpoints" / "bert"
+    command = [sys.executable, "-m", "plm_lessons", "fill-mask", str(model), "Paris is the [MASK] of France."]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141

@@ -10,6 +10,7 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -415,6 +416,22 @@ def test_tables_show_means_and_deviations_of_the_last_weights_and_settings() -> 
     # A curve has only the columns that it was measured for.
     assert "| learnt from | counting words | BERT, pre-trained |\n" in text
     assert "| 10 | – | 70.0 |\n| 100 | 75.0 | 84.0 ± 4.0 |" in text
+
+
+def test_runs_that_two_writers_add_at_once_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+
+    def add(writer: int) -> None:
+        results = measure_downstream.Results(path)
+        for seed in range(50):
+            run = measure_downstream.Run("topics", f"writer {writer}", "counting", "", 10, seed, "held_out")
+            results.add(run, {"accuracy": 0.5}, 1.0)
+            assert results.figures(run) == {"accuracy": 0.5}
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(add, range(2)))
+    kept = [(entry["run"]["model"], entry["run"]["seed"]) for entry in measure_downstream.Results(path).entries]
+    assert sorted(kept) == [(f"writer {writer}", seed) for writer in range(2) for seed in range(50)]
 
 
 def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:

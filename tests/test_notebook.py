@@ -90,6 +90,19 @@ def test_source_is_shown_without_docstrings_and_notes_to_tools(tmp_path: Path, s
     ast.parse(fence.content)
 
 
+class WithText:
+    def text(self) -> str:
+        return """a line
+and one that begins at the margin"""
+
+
+def test_a_method_whose_text_begins_at_the_margin_is_shown(shown: list[Any]) -> None:
+    notebook.show_source(WithText.text)
+    (fence,) = shown
+    assert fence.content.startswith("def text(self)") and "\nand one that begins at the margin" in fence.content
+    ast.parse(fence.content)
+
+
 def test_a_cell_of_a_table_may_be_markdown_but_is_no_html_and_has_one_line(shown: list[Any]) -> None:
     cells = ["<s>", "a < b & c", "two\nlines", "a | b", "&lt;", "**6.5**", "`<s> &amp; |`", "d_model", "`open <b>"]
     cells += ["$5 <s> $6", r"\$<b>\$", r"\`<s>\`", "`a <b> ``"]

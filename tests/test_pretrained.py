@@ -142,6 +142,24 @@ def test_a_saved_model_comes_back_ready_for_use(model_class: Any, tmp_path: Path
     assert {path.name for path in (tmp_path / "some" / "folder").iterdir()} == {"config.json", "model.safetensors"}
 
 
+def test_a_model_is_loaded_in_float32_whatever_the_default_is(saved: Path) -> None:
+    expected = BertForPreTraining.from_pretrained(saved)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        loaded = BertForPreTraining.from_pretrained(saved)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(expected, loaded) and all(value.dtype == torch.float32 for value in loaded.parameters())
+
+
+def test_a_model_of_shapes_alone_takes_no_memory_in_older_versions_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 2.8, `torch.get_default_device` did not know `with torch.device`."""
+    monkeypatch.setattr(torch, "get_default_device", lambda: torch.device("cpu"))
+    with torch.device("meta"):
+        model = BertModel(TINY)
+    assert all(value.is_meta for value in model.parameters())
+
+
 def test_the_file_says_whose_tensors_it_holds(saved: Path) -> None:
     """Otherwise version 4 of transformers refuses it."""
     with safe_open(saved / "model.safetensors", "pt") as file:

@@ -104,11 +104,12 @@ class Results:
         return next((entry["figures"] for entry in self.entries if entry["run"] == asdict(run)), None)
 
     def add(self, run: Run, figures: dict[str, float], seconds: float) -> None:
-        """Add a run, keeping what other processes have added meanwhile; the file is complete at any time."""
+        """Add a run as one line, written at once, so that what other processes add meanwhile is kept."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
         new = {"run": asdict(run), "figures": rounded, "seconds": round(seconds, 1)}
-        self.entries = [*self._read(), new]
-        write_atomically(self.path, "".join(json.dumps(entry) + "\n" for entry in self.entries).encode("utf-8"))
+        with self.path.open("ab", buffering=0) as file:
+            file.write((json.dumps(new) + "\n").encode("utf-8"))
+        self.entries = self._read()
 
 
 @cache

@@ -1,12 +1,13 @@
 """The entry point of all commands, which also turns their errors into one line on stderr.
 
 Exit codes: 0 done; 2 refused or failed, with the reason on stderr; 128 plus the signal's number if the command was
-asked to stop, so 130 after Ctrl-C and 143 after SIGTERM.
+asked to stop, so 130 after Ctrl-C and 143 after SIGTERM, and 141 if nobody reads its output any more.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -39,10 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         chosen.run(chosen)
+        sys.stdout.flush()  # here, where an error can be told
     except Stopped as stopped:
         return _say(str(stopped), 128 + stopped.signal_number)
     except KeyboardInterrupt:
         return _say("interrupted", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        # Whoever read the output has gone, as `head` does. Python, too, must not write there when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as if SIGPIPE had ended it, which Windows does not have
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _say(f"error: {place}{error.strerror or error}", 2)

@@ -128,14 +128,6 @@ class KeyValueCache:
         self.encoded: tuple[Tensor, Tensor] | None = None
         self._rooms: list[Tensor] = []  # for keys and for values, [B, A, T or more, D]
 
-    @property
-    def own(self) -> tuple[Tensor, Tensor] | None:
-        """Keys and values of the tokens read so far, two tensors [B, A, T, D]; None before the first token."""
-        if not self._rooms:
-            return None
-        key, value = (room[:, :, : self.length] for room in self._rooms)
-        return key, value
-
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add the keys and values of further tokens; return those of all tokens so far."""
         if self._rooms:
@@ -144,8 +136,8 @@ class KeyValueCache:
         else:
             self._rooms = [key, value]
         self.length += key.shape[2]
-        assert self.own is not None
-        return self.own
+        key, value = (room[:, :, : self.length] for room in self._rooms)
+        return key, value
 
     def reorder(self, rows: Tensor) -> None:
         """Continue with these rows of the batch, in this order; new and old rows must have the same encoder output."""

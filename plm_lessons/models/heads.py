@@ -45,7 +45,7 @@ def gather_positions(hidden_states: Tensor, positions: Tensor | None) -> Tensor:
     if positions is None:
         return hidden_states
     check_positions("masked_positions", positions, hidden_states)
-    return hidden_states.gather(1, positions[:, :, None].expand(-1, -1, hidden_states.shape[-1]))
+    return hidden_states.gather(1, positions.long()[:, :, None].expand(-1, -1, hidden_states.shape[-1]))
 
 
 def class_loss(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:

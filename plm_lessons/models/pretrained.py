@@ -79,7 +79,7 @@ class PretrainedModel(nn.Module):
         Every weight is thus drawn once, from `generator`, and PyTorch's own initialisation, which draws from global
         random state, never runs. Under `torch.device("meta")` nothing is drawn: the model only has a shape.
         """
-        device = torch.get_default_device()
+        device = torch.empty(0).device  # before PyTorch 2.8, `get_default_device` does not know `with torch.device`
         if device.type == "meta":
             return
         drawn = set()
@@ -196,7 +196,7 @@ class PretrainedModel(nn.Module):
         tensors = read_tensors(folder)
         with torch.device("meta"):
             model = cls(cls._fit_config(config, tensors))
-        model.to_empty(device="cpu")
+        model.float().to_empty(device="cpu")  # whatever PyTorch's default type is
         fresh = model._copy_from(tensors, folder)
         model.initialise(only=fresh)
         return model.eval()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from plm_lessons.checks import check_choice
+from plm_lessons.checks import check_choice, check_whole
 from plm_lessons.layers.activations import ACTIVATIONS
 from plm_lessons.models.configuration import BOOKKEEPING, FIXED, ModelConfig
 
@@ -106,13 +106,10 @@ class T5Config(ModelConfig):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)  # the way to set a field of a frozen dataclass
         self._check_counts("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
-        self._check_counts("relative_attention_num_buckets", "relative_attention_max_distance")
         buckets, distance = self.relative_attention_num_buckets, self.relative_attention_max_distance
-        if buckets < 4:
-            raise ValueError(f"relative_attention_num_buckets={buckets}: must be at least 4")
-        if distance <= buckets // 2:
-            allowed = f"more than {buckets // 2}, half of relative_attention_num_buckets"
-            raise ValueError(f"relative_attention_max_distance={distance}: must be {allowed}")
+        check_whole("relative_attention_num_buckets", buckets, least=4)
+        why = f", more than {buckets // 2}, half of relative_attention_num_buckets"
+        check_whole("relative_attention_max_distance", distance, least=buckets // 2 + 1, why=why)
         self._check_range(0.0, 1.0, "dropout_rate", "layer_norm_epsilon")
         self._check_range(0.0, float("inf"), "initializer_factor")
         networks = (*ACTIVATIONS, *(f"gated-{name}" for name in ACTIVATIONS))

@@ -69,8 +69,8 @@ def is_displayed(node: nodes.Node | None) -> bool:
 
 
 def holds_numbers(cells: list[str]) -> bool:
-    """Return whether at least half of the cells that are not empty begin with a number."""
-    filled = [cell for cell in cells if cell.strip()]
+    """Return whether at least half of the cells begin with a number, leaving out empty ones and dashes."""
+    filled = [cell for cell in cells if cell.strip(" -–—\n")]
     return bool(filled) and 2 * sum(bool(NUMBER.match(cell)) for cell in filled) >= len(filled)
 
 

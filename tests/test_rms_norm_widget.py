@@ -267,6 +267,13 @@ def test_change_is_announced_politely(widget: Widget) -> None:
 # --- Python's side ----------------------------------------------------------------------------------------------------
 
 
+def test_bars_are_printed_too(widget: Widget) -> None:
+    widget.page.emulate_media(media="print")
+    bars = widget.page.locator(".plm-signed .plm-bar")
+    assert bars.count() == 12
+    assert set(bars.evaluate_all("bars => bars.map((bar) => getComputedStyle(bar).printColorAdjust)")) == {"exact"}
+
+
 def test_state_given_in_python_is_where_the_page_starts(tmp_path: Path, open_page: Callable[..., Page]) -> None:
     state: dict[str, Any] = {"components": (0.5, -2.25), "log10_scale": -3, "log10_eps": -5.5, "gain": 0.35}
     Widget(open_page(bare(tmp_path, RMSNormWidget(**state)))).assert_shows(**state)

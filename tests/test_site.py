@@ -291,6 +291,27 @@ def test_an_excerpt_has_each_formula_once_and_nothing_of_widgets(book_site: str,
     assert page.evaluate("html => Search.htmlToText(html)", html) == "Of H numbers."
 
 
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("n-gram", "book/glossary.html#term-n-gram-masking"),
+        ("T5", "book/t5.html"),
+        ("AlbertModel", "book/reference/models.html#plm_lessons.models.albert.AlbertModel"),
+    ],
+)
+def test_the_term_title_or_name_sought_is_found_first_and_longer_names_last(
+    book_site: str, open_page: OpenPage, query: str, wanted: str
+) -> None:
+    page = open_page(f"{book_site}/search.html?q={query}")
+    expect(page.locator("#search-results").get_by_role("status")).to_contain_text("found", timeout=15_000)
+    found = page.locator("#search-results li > a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert found[0] == wanted
+    longer = [one for one in found if "plm_lessons" in one and one.rpartition(".")[2].lower() != query.lower()]
+    chapters = [one for one in found if one.removesuffix(".html") in CHAPTERS]
+    assert longer and chapters
+    assert found.index(longer[0]) > found.index(chapters[-1])
+
+
 def test_the_buttons_of_a_chapter(chapter_page: Page, chapter: str) -> None:
     """Download gives the notebook itself; Colab, edit and issue links lead to this chapter in the repository."""
     notebook, page = ROOT / f"{chapter}.ipynb", chapter_page
@@ -333,6 +354,21 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(
         button.click()
     page.goto(f"{book_site}/{CHAPTERS[0]}.html")
     assert page.evaluate(THEME) == other, "the choice is forgotten on the next page"
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_button_of_the_theme_tells_its_mode(book_site: str, open_page: OpenPage, system: str) -> None:
+    """As its name and beside the pointer; otherwise the system's own theme and the same one when chosen look alike."""
+    page = open_page(f"{book_site}/{TOC['root']}.html", color_scheme=system)
+    page.evaluate(STOP_TRANSITIONS)
+    button, told = page.locator(".theme-switch-button:visible"), page.locator(".tooltip")
+    button.hover()
+    for theme in ("as the system", *(("dark", "light") if system == "light" else ("light", "dark")), "as the system"):
+        name = f"Colour theme: {theme} (press to change)"
+        expect(button).to_have_accessible_name(name)
+        expect(told).to_have_text(name)
+        button.click()
+    expect(told).to_have_css("pointer-events", "none")  # what it lies over can be clicked
 
 
 # Parts wider than the screen that do not scroll inside a box of their own.
@@ -903,6 +939,78 @@ def test_what_is_out_of_sight_is_laid_out_late_and_moves_nothing(
 
 
 # The policy of the site (tools/book_site.py), under which tools/build_book.py serves it: every test above ran under it
+
+
+@pytest.mark.parametrize("close", ["Escape", "Control+K", "beside", "on the way to another page"])
+def test_what_the_open_search_covers_is_out_of_reach_and_closing_it_gives_the_focus_back(
+    book_site: str, open_page: OpenPage, close: str
+) -> None:
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=1280)
+    link, search = page.locator("article a[href]").nth(9), page.locator(".search-button__wrapper")
+    link.focus()
+    place = page.evaluate("scrollY")
+    page.keyboard.press("Control+K")
+    expect(search.locator("input")).to_be_focused()
+    for key in ("Tab", "Tab", "Shift+Tab", "Tab"):
+        page.keyboard.press(key)
+        assert page.evaluate("['INPUT', 'BODY'].includes(document.activeElement.tagName)")
+    page.evaluate("document.activeElement.blur()")
+    if close == "beside":
+        page.mouse.click(640, 600)
+    elif close == "on the way to another page":  # to which a browser may come back as it was left
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide'))")
+    else:
+        page.keyboard.press(close)
+    expect(search.locator("input")).to_be_hidden()
+    expect(link).to_be_focused()
+    assert page.locator("[inert]").count() == 0 and page.evaluate("scrollY") == place > 0
+
+
+def test_the_search_closes_before_the_drawer_below_it(telephone: Page) -> None:
+    page, field = telephone, telephone.locator(".search-button__wrapper input")
+    page.locator("button.primary-toggle").tap()
+    page.wait_for_function("document.activeElement.closest('.bd-sidebar-primary')")
+    page.keyboard.press("Control+K")
+    expect(field).to_be_focused()
+    page.keyboard.press("Tab")
+    assert page.evaluate("['INPUT', 'BODY'].includes(document.activeElement.tagName)")
+    page.keyboard.press("Escape")
+    expect(field).to_be_hidden()
+    page.wait_for_function("document.activeElement.closest('.bd-sidebar-primary')")
+    assert page.evaluate(DRAWERS) == [OPEN, CLOSED]
+    assert page.evaluate("document.querySelector('article').closest('[inert]') !== null")
+    page.keyboard.press("Escape")
+    assert page.evaluate(DRAWERS) == [CLOSED, CLOSED] and page.locator("[inert]").count() == 0
+
+
+def test_on_a_telephone_a_closed_drawer_leaves_nothing_over_the_buttons(telephone: Page) -> None:
+    """One tap on the magnifier opens the search, although the button of the drawer has the focus."""
+    page = telephone
+    page.locator("button.secondary-toggle").tap()
+    page.wait_for_function("document.activeElement.closest('.bd-sidebar-secondary')")
+    page.touchscreen.tap(8, 700)  # beside the drawer
+    expect(page.locator("button.secondary-toggle")).to_be_focused()
+    page.wait_for_timeout(700)  # as long as a tooltip waits before it appears
+    assert page.locator(".tooltip:visible").count() == 0
+    box = page.locator(".bd-header-article .search-button").bounding_box()
+    assert box is not None
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".search-button__wrapper input")).to_be_focused()
+
+
+def test_where_no_script_runs_no_button_promises_what_only_a_script_does(book_site: str, open_page: OpenPage) -> None:
+    for width in (390, 1280):
+        page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=width, java_script_enabled=False)
+        assert page.locator(".bd-header-article button").count() > 3
+        assert page.locator(".bd-header-article button:visible").count() == 0
+
+
+def test_the_lists_of_pages_and_of_sections_have_names(opened: Callable[[str], Page]) -> None:
+    """So that whoever goes from one landmark of a page to the next can tell them apart."""
+    page = opened(CHAPTERS[0])
+    with as_wide_as(page, 1280):
+        names = page.locator("nav:visible").evaluate_all("lists => lists.map((list) => list.ariaLabel)")
+    assert names == ["Main", "On this page"]
 
 
 VIOLATIONS = """window.violations = [];

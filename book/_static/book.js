@@ -91,9 +91,32 @@ document.addEventListener("click", (event) => {
   SphinxHighlight.hideSearchWords();
 });
 
-// Where there is no room for the theme's sidebars, a button opens each as a drawer over the page. It closes when something is
-// chosen in it, on the way to another page and on Escape; as long as it is open, what it covers is out of reach.
+// The button for light and dark says which of its three modes holds: the system's own looks like one of the others.
 addEventListener("DOMContentLoaded", () => {
+  const modes = { auto: "as the system", light: "light", dark: "dark" };
+  const tell = () => {
+    for (const button of document.querySelectorAll(".theme-switch-button")) {
+      button.ariaLabel = `Colour theme: ${modes[document.documentElement.dataset.mode]} (press to change)`;
+      bootstrap.Tooltip.getInstance(button)?.setContent({ ".tooltip-inner": button.ariaLabel });
+    }
+  };
+  tell();
+  new MutationObserver(tell).observe(document.documentElement, { attributeFilter: ["data-mode"] });
+});
+
+// What lies over the page, a drawer or the search, keeps the rest of it out of reach as long as it is open. Where there is
+// no room for the theme's sidebars, a button opens each as a drawer. It closes when something is chosen in it, on the way
+// to another page and on Escape.
+addEventListener("DOMContentLoaded", () => {
+  const layers = [];
+  const cover = () => {
+    for (const part of document.querySelectorAll("[inert]")) part.inert = false;
+    for (const [layer] of layers.filter(([, isOpen]) => isOpen()))
+      for (let at = layer; at !== document.body; at = at.parentElement)
+        for (const other of at.parentElement.children)
+          if (other !== at && !other.matches(".overlay, .search-button__wrapper")) other.inert = true;
+  };
+
   for (const [name, width] of [["primary", 960], ["secondary", 1200]]) {
     const box = document.getElementById(`pst-${name}-sidebar-checkbox`);
     const bar = document.querySelector(`.bd-sidebar-${name}`);
@@ -103,14 +126,13 @@ addEventListener("DOMContentLoaded", () => {
     const isOpen = () => box.checked && !wide.matches;
     const update = () => {
       button.ariaExpanded = box.checked !== wide.matches; // beside the page, a sidebar is there unless the box is checked
-      for (let at = bar; at !== document.body; at = at.parentElement)
-        for (const other of at.parentElement.children)
-          if (other !== at && !other.matches(".overlay, .search-button__wrapper")) other.inert = isOpen();
+      cover();
     };
     const close = () => {
       box.checked = false;
       update();
     };
+    layers.push([bar, isOpen]);
     box.autocomplete = "off"; // otherwise a browser opens it again on the way back
     close();
     button.addEventListener("click", update);
@@ -124,7 +146,30 @@ addEventListener("DOMContentLoaded", () => {
       button.focus();
     }, true);
   }
+
+  // Wherever the theme's search closes, the focus goes back to where it was.
+  const search = document.querySelector(".search-button__wrapper");
+  const isOpen = () => search.classList.contains("show");
+  let last;
+  layers.push([search, isOpen]);
+  search.addEventListener("focusin", ({ relatedTarget }) => (last = relatedTarget ?? last));
+  new MutationObserver(() => {
+    cover();
+    if (isOpen()) return;
+    last?.focus({ preventScroll: true });
+    last = undefined;
+  }).observe(search, { attributeFilter: ["class"] });
+  addEventListener("pagehide", () => search.classList.remove("show"));
 });
+
+// The theme's search closes on Escape, wherever the focus is, and a drawer below it does not. This listener comes before
+// those of the theme and of the drawers.
+addEventListener("keydown", (event) => {
+  const search = document.querySelector(".search-button__wrapper.show");
+  if (event.key !== "Escape" || !search) return;
+  event.stopImmediatePropagation();
+  search.classList.remove("show");
+}, true);
 
 // On the page for missing addresses, <base> makes each link within the page lead away from it.
 addEventListener("DOMContentLoaded", () => {

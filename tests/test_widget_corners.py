@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from widget_page import bare, render_with_model
+from widget_page import Finger, bare, render_with_model
 
 from plm_lessons import widgets
 from plm_lessons.widgets import (
@@ -222,33 +222,80 @@ def test_a_second_click_or_a_key_held_down_does_not_skip_the_answer(open_page: C
     assert len([one for one in page.evaluate("fake.get('guesses')") if one is not None]) == 2
 
 
-FINGER = """(part, [x, y]) => {
-  const { left, top } = part.getBoundingClientRect(), at = { clientX: left + x, clientY: top + y, bubbles: true };
-  const finger = { ...at, pointerId: 7, pointerType: 'touch', buttons: 1 };
-  part.setPointerCapture = () => {};
-  part.dispatchEvent(new PointerEvent('pointerdown', finger));
-  const pressed = window.sent.length;
-  part.dispatchEvent(new PointerEvent('pointercancel', finger));
-  part.dispatchEvent(new MouseEvent('click', at));
-  return [pressed, window.sent.length];
-}"""
-
-
-@pytest.mark.parametrize(("widget", "part"), [(GeluWidget, ".plm-plot"), (RelativeBiasWidget, "[role=application]")])
-def test_a_finger_that_begins_to_scroll_moves_nothing_and_a_tap_does(
-    widget: Any, part: str, open_page: Callable[..., Page]
-) -> None:
-    page = render_with_model(open_page("about:blank"), widget())
-    shown = page.locator(part).first
-    assert shown.evaluate(FINGER, [150, 150]) == [0, 1]
-    assert "pinch-zoom" in shown.evaluate("part => part.style.touchAction")
-
-
 POINTERS = [
     (GeluWidget, ".plm-plot"),
     (RelativeBiasWidget, "[role=application]"),
     (RelativeBiasWidget, "form > div:has(> svg)"),
 ]
+
+
+SLID = [
+    (GeluWidget(), "x", "x"),
+    (ModelSizesWidget(hidden_size=520, num_attention_heads=8), "hidden size, H", "hidden_size"),  # between two steps
+    (ModelSizesWidget(), "attention heads, A", "num_attention_heads"),  # may take the hidden size along
+    (MaskingPatternsWidget(), "share of mask tokens", "mask_share"),  # takes from another share
+    (RMSNormWidget(), "x1", "components"),
+]
+
+
+def on_a_telephone(open_page: Callable[..., Page], widget: Any) -> tuple[Page, Finger, Callable[[], int]]:
+    """A page with room to scroll, a finger, and a function that says how much the widget has sent."""
+    page = render_with_model(open_page("about:blank", width=390, height=800, has_touch=True), widget)
+    page.add_style_tag(content="body { padding: 800px 0; }")
+    return page, Finger(page), lambda: int(page.evaluate("sent.length"))
+
+
+def scroll_to(part: Locator) -> None:
+    part.evaluate("part => part.scrollIntoView({ block: 'center' })")
+
+
+@pytest.mark.parametrize(("widget", "part"), POINTERS)
+def test_a_finger_that_scrolls_moves_nothing_and_a_tap_does(
+    widget: Any, part: str, open_page: Callable[..., Page]
+) -> None:
+    page, finger, sent = on_a_telephone(open_page, widget())
+    shown = page.locator(part).first
+    scroll_to(shown)
+    top = page.evaluate("scrollY")
+    finger.stroke(shown, 4, -150)
+    assert page.evaluate("scrollY") > top + 60 and sent() == 0
+    finger.tap(shown, 0.4)
+    assert sent() == 1
+    assert "pinch-zoom" in shown.evaluate("part => part.style.touchAction")
+
+
+def test_a_finger_that_went_sideways_leads_up_and_down_too(open_page: Callable[..., Page]) -> None:
+    page, finger, _ = on_a_telephone(open_page, RelativeBiasWidget())
+    shown = page.locator("[role=application]").first
+    scroll_to(shown)
+    top, (x, y) = page.evaluate("scrollY"), place_of(shown)
+    finger.send("touchStart", (x, y))
+    for across, down in ((10, 0), (20, 0), (30, 0), (40, 0), (40, 40), (40, 80)):
+        finger.send("touchMove", (x + across, y + down))
+    finger.lift()
+    assert page.evaluate("sent.at(-1).query > sent[0].query") and page.evaluate("scrollY") == top
+
+
+@pytest.mark.parametrize(("widget", "name", "trait"), SLID)
+def test_a_finger_that_scrolls_leaves_sliders_and_what_depends_on_them(
+    widget: Any, name: str, trait: str, open_page: Callable[..., Page]
+) -> None:
+    """The value must not even be sent and taken back: what moved along with it would stay where it is."""
+    page, finger, sent = on_a_telephone(open_page, widget)
+    moved = slider(page, name)
+    scroll_to(moved)
+    top, before = page.evaluate("scrollY"), moved.input_value()
+    for along in (0.1, 0.9):
+        finger.stroke(moved, 4, -150 if along < 0.5 else 150, along)
+        assert abs(page.evaluate("scrollY") - top) > 60
+        assert sent() == 0 and moved.input_value() == before
+        scroll_to(moved)
+    finger.stroke(moved, 60, 5, 0.1, lift=False)
+    assert page.evaluate("trait => trait in sent[0]", trait) and moved.input_value() != before
+    finger.lift()
+    before, dragged = moved.input_value(), sent()
+    finger.tap(moved, 0.9)
+    assert sent() == dragged + 1 and moved.input_value() != before
 
 
 def place_of(part: Locator) -> tuple[float, float]:

@@ -335,3 +335,39 @@ def operate(root: Locator) -> tuple[list[str], list[str]]:
         _changes(root, place, kind)
         silent = [control for control in silent if not _changes(root, control[0], control[2])]
     return [name for _, name, _ in used], [name for _, name, _ in silent]
+
+
+class Finger:
+    """A finger on the screen of a page that was opened with `has_touch`; what it does is the browser's own input."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.session = page, page.context.new_cdp_session(page)
+
+    def send(self, kind: str, *places: tuple[float, float]) -> None:
+        """Touch at these places with as many fingers (`touchStart`, `touchMove`), or with none (`touchEnd`)."""
+        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(places)]
+        self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def lift(self) -> None:
+        """End the touch, and let the page show what came of it."""
+        self.send("touchEnd")
+        self.page.evaluate(TWO_FRAMES)
+
+    def stroke(self, part: Locator, across: float, down: float, along: float = 0.5, *, lift: bool = True) -> None:
+        """Go this far from the part's middle, or from another share of its width, and stay there: nothing rolls on."""
+        box = part.bounding_box()
+        assert box is not None
+        x, y = box["x"] + along * box["width"], box["y"] + box["height"] / 2
+        self.send("touchStart", (x, y))
+        for share in (0.1, 0.2, 0.4, 0.6, 0.8, 1, 1, 1):
+            self.send("touchMove", (x + across * share, y + down * share))
+        self.page.evaluate(TWO_FRAMES)
+        if lift:
+            self.lift()
+
+    def tap(self, part: Locator, along: float) -> None:
+        """Tap at this share of the part's width, halfway down."""
+        box = part.bounding_box()
+        assert box is not None
+        self.page.touchscreen.tap(box["x"] + along * box["width"], box["y"] + box["height"] / 2)
+        self.page.evaluate(TWO_FRAMES)

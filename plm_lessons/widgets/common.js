@@ -191,10 +191,37 @@ export function pushButton(text, pressed) {
   return button;
 }
 
+/** Returns a function that takes the presses and moves on a part and says of each whether it belongs to a drag. With a finger only those do that come after it has gone sideways: until then it may be about to scroll the page. A second finger ends the drag. */
+function dragging() {
+  let from, drags;
+  return (event) => {
+    if (event.type === "pointerdown") [from, drags] = [event.isPrimary ? event : {}, event.pointerType !== "touch"];
+    const [across, down] = [event.clientX - from.clientX, event.clientY - from.clientY].map(Math.abs);
+    return (drags ||= across > 8 && across > down);
+  };
+}
+
+/** Calls `moved` with the value of a slider that is moved. A browser puts the slider where a finger begins, even one that goes on to scroll the page. So this value waits until the finger goes sideways or is lifted; if the page scrolls instead, the slider goes back and nothing else has changed. */
+export function followSlider(input, moved) {
+  const drags = dragging(), send = () => moved(Number(input.value));
+  let before; // the value that a finger found, while it may be about to scroll
+  const settle = (event) => {
+    const found = before;
+    before = undefined;
+    if (found === undefined || found === input.value) return;
+    if (event.type === "pointercancel") input.value = found;
+    else send();
+  };
+  input.addEventListener("pointerdown", (event) => void (drags(event) || (before ??= input.value)));
+  input.addEventListener("pointermove", (event) => before !== undefined && drags(event) && settle(event));
+  for (const end of ["pointerup", "pointercancel"]) input.addEventListener(end, settle);
+  input.addEventListener("input", () => before === undefined && send());
+}
+
 /** A slider with its name and its value as it is written. */
 export function labelledSlider(label, attributes, moved) {
   const input = node("input", { type: "range", "aria-label": label, ...attributes }), output = node("span", { class: "plm-value" });
-  input.addEventListener("input", () => moved(Number(input.value)));
+  followSlider(input, moved);
   const show = (value, written = String(value)) => {
     input.value = value;
     putAttribute(input, "aria-valuetext", written);
@@ -299,6 +326,7 @@ export function keepDrawn(model, names, box, draw) {
 
 /** Calls `follow` with the pointer events that are meant for this part: a click, a drag that began here with one finger or button, and, if `hovers`, a mouse that passes over it. Not a drag from elsewhere that selects text, and not two fingers that enlarge the page. */
 export function followPointer(part, follow, hovers = false) {
+  const drags = dragging();
   let held;
   const letGo = () => (held = undefined);
   part.style.touchAction = "pan-y pinch-zoom"; // so that a phone can still scroll
@@ -306,9 +334,9 @@ export function followPointer(part, follow, hovers = false) {
     letGo();
     if (!event.isPrimary || event.buttons !== 1) return;
     part.setPointerCapture((held = event.pointerId));
-    if (event.pointerType !== "touch") follow(event); // a finger may be about to scroll
+    if (drags(event)) follow(event);
   });
-  part.addEventListener("pointermove", (event) => (event.buttons ? event.buttons === 1 && event.pointerId === held : hovers) && follow(event));
+  part.addEventListener("pointermove", (event) => (event.buttons ? event.buttons === 1 && event.pointerId === held && drags(event) : hovers) && follow(event));
   part.addEventListener("lostpointercapture", letGo);
   part.addEventListener("click", follow);
 }

@@ -120,7 +120,7 @@ function render({ model, el }) {
   // Controls. Each is a native input inside its label.
   const views = choice(TEXT.view, TEXT.views, (view) => update({ view }));
   const slider = node("input", { type: "range", class: "plm-under", min: -LIMIT, max: LIMIT, step: 0.01, "aria-label": TEXT.x });
-  slider.addEventListener("input", () => update({ x: Number(slider.value) }));
+  followSlider(slider, (x) => update({ x }));
   const sliderName = node("p", { class: "plm-quiet", "aria-hidden": "true" }, TEXT.x); // elsewhere the axis above says it
   const field = (name, label, attributes) =>
     numberField(label, attributes, allowed[name], (next) => update({ [name]: next }), () => (message.textContent = wrong[name]));

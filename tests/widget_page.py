@@ -359,8 +359,10 @@ class Finger:
         assert box is not None
         x, y = box["x"] + along * box["width"], box["y"] + box["height"] / 2
         self.send("touchStart", (x, y))
-        for share in (0.1, 0.2, 0.4, 0.6, 0.8, 1, 1, 1):
+        for share in (0.1, 0.2, 0.4, 0.6, 0.8, 0.98):
             self.send("touchMove", (x + across * share, y + down * share))
+        self.page.wait_for_timeout(100)  # a move after a rest has no speed
+        self.send("touchMove", (x + across, y + down))
         self.page.evaluate(TWO_FRAMES)
         if lift:
             self.lift()

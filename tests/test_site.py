@@ -913,6 +913,17 @@ def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Brow
     page.close()
 
 
+def test_a_browser_that_is_never_idle_has_the_whole_page_live(browser: Browser, book_site: str) -> None:
+    page = browser.new_page()
+    late = "setTimeout(() => act({ didTimeout: true }), timeout)"
+    page.add_init_script(f"window.requestIdleCallback = (act, {{ timeout }} = {{}}) => timeout && {late}")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html")
+    assert page.locator(".plm-block .plm-static").count() > 0
+    expect(page.locator(".plm-block .plm-static")).to_have_count(0)
+    expect(page.locator(".lays-out-late:not([data-laid-out])")).to_have_count(0)
+    page.close()
+
+
 def test_what_is_out_of_sight_is_laid_out_late_and_moves_nothing(
     browser: Browser, book_site: str, open_page: OpenPage
 ) -> None:

@@ -14,13 +14,14 @@ if (document.documentElement.dataset.theme === "auto")
   root.classList.add("lays-out-late");
   addEventListener("load", () => {
     const blocks = [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
+    const soon = { timeout: 2000 }; // a browser may never say that it is idle
     let done = 0;
-    const layOutSome = () => {
-      for (const block of blocks.slice(done, (done += 20))) block.style.contentVisibility = "visible";
-      if (done < blocks.length) requestIdleCallback(layOutSome);
+    const layOutSome = ({ didTimeout }) => {
+      for (const block of blocks.slice(done, (done += didTimeout ? blocks.length : 20))) block.style.contentVisibility = "visible";
+      if (done < blocks.length) requestIdleCallback(layOutSome, soon);
       else root.dataset.laidOut = "whole"; // removing the class would style the whole page anew
     };
-    requestIdleCallback(layOutSome);
+    requestIdleCallback(layOutSome, soon);
   });
 })();
 

@@ -380,7 +380,7 @@ export function pageModel(state) {
   };
 }
 
-/** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do. Each is found by its attribute, not by an id: copies may be identical. */
+/** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do, or after two seconds: it may never say so. Each is found by its attribute, not by an id: copies may be identical. */
 export function mount(name, render) {
   for (const block of document.querySelectorAll(`[data-plm-widget="${name}"]`)) {
     if (block.plmLive) continue;
@@ -397,7 +397,7 @@ export function mount(name, render) {
     if ((top < 1.5 * innerHeight && bottom > -0.5 * innerHeight) || !window.requestIdleCallback) start();
     else {
       near.observe(block);
-      requestIdleCallback(start);
+      requestIdleCallback(start, { timeout: 2000 });
     }
   }
 }

@@ -171,9 +171,8 @@ function render({ model, el }) {
   const pen = node("canvas").getContext("2d");
 
   /** Writes tokens into spans, shortened to the pixels available; where tokens are read aloud, they stay whole. */
-  function fit(spans, list, room, isQuery, isRead) {
-    const { fontSize, fontFamily } = getComputedStyle(spans[0]);
-    pen.font = `${isQuery ? 700 : 400} ${fontSize} ${fontFamily}`; // a chosen query is bold
+  function fit(spans, list, font, room, isQuery, isRead) {
+    pen.font = `${isQuery ? 700 : 400} ${font}`; // a chosen query is bold
     spans.forEach((span, n) => {
       let text = list[n], most = Array.from(text).length;
       while (most > 3 && pen.measureText(text).width > room) text = shortened(list[n], --most);
@@ -187,6 +186,14 @@ function render({ model, el }) {
     const width = Math.min(24, (map.clientWidth - gutter - 2) / S), rooms = [left.clientWidth - 10, right.clientWidth - 50, gutter - 10, 84];
     reach = drawing.clientWidth;
     narrow = overview.clientWidth / names.length < 64;
+    const inLines = [...right.children].map(({ firstChild }) => firstChild), inMap = [...top.children].map(({ firstChild }) => firstChild);
+    const lists = [[left.children, queries], [inLines, keys], [side.children, queries], [inMap, keys]];
+    const fonts = lists.map(([[first]]) => {
+      const { fontSize, fontFamily } = getComputedStyle(first);
+      return `${fontSize} ${fontFamily}`;
+    });
+    findColour();
+    // Whatever is asked for has been asked: from here on the page is only changed, so that it is laid out once.
     rowHeight = Math.max(T, S) > 32 ? 16 : 20;
     cell = { width, height: Math.max(width, 16) };
     const high = rowHeight * Math.max(T, S);
@@ -196,8 +203,7 @@ function render({ model, el }) {
     canvas.style.height = `${cell.height * T}px`;
     const every = Math.ceil(11 / width); // so many narrow columns share the room of one name
     [...top.children].forEach(({ firstChild }, n) => putHidden(firstChild, n % every > 0));
-    const inLines = [...right.children].map(({ firstChild }) => firstChild), inMap = [...top.children].map(({ firstChild }) => firstChild);
-    [[left.children, queries], [inLines, keys], [side.children, queries], [inMap, keys]].forEach(([spans, list], n) => fit([...spans], list, rooms[n], n % 2 === 0, n < 2));
+    lists.forEach(([spans, list], n) => fit([...spans], list, fonts[n], rooms[n], n % 2 === 0, n < 2));
     for (const [name, pixels] of [["row", rowHeight], ["cell", cell.height], ["width", width]]) form.style.setProperty(`--${name}`, `${pixels}px`);
     names.forEach((name, n) => putText(name, narrow ? n : `${TEXT.head} ${n}`));
   }
@@ -213,10 +219,12 @@ function render({ model, el }) {
     target.getContext("2d").putImageData(pixels, 0, 0);
   }
 
+  const findColour = () => (colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number));
+
   // A canvas does not follow the theme by itself.
   function repaint() {
     if (!all || !(colour || canvas.isConnected)) return; // outside the page there are no colours; the next move brings them
-    colour ??= getComputedStyle(canvas).color.match(/[\d.]+/g).slice(0, 3).map(Number);
+    findColour();
     if (changed("small", all, ...colour)) picks.forEach(({ small }, n) => paint(small, all[n]));
     if (changed("map", rows(), ...colour)) paint(canvas, rows());
   }
@@ -314,6 +322,7 @@ function render({ model, el }) {
     colour = undefined;
     repaint();
   };
+  draw(0); // with its texts in place before it is asked for a width, the page is laid out once
   const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(inAnotherTheme)];
   return () => ends.forEach((end) => end());
 }

@@ -93,8 +93,8 @@ function render({ model, el }) {
   const head = labelledSelect(TEXT.head, {}, (picked) => update({ head: Number(picked) }));
   const settings = node("div", {}, directions.element, node("div", { class: "plm-sliders" }, num_buckets.element, max_distance.element));
 
-  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }), lines = node("div"), staircase = node("div");
   const canvas = node("canvas", { width: WORDS.length, height: WORDS.length, "aria-hidden": "true" });
+  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }, canvas), lines = node("div"), staircase = node("div");
   // The numbers are one text, and so are the words of each side: far quicker to lay out than a text for each cell.
   const numbers = node("div", { class: "plm-in-cells" }), queries = node("div", { class: "plm-map-queries" }), keys = node("div", { class: "plm-map-keys" });
   const texts = node("div", { "aria-hidden": "true" }, numbers, queries, keys);
@@ -127,14 +127,18 @@ function render({ model, el }) {
     map.replaceChildren(canvas, texts, drawing);
   }
 
+  /** Asked for once in each theme: the page is laid out for the answer. */
+  function findColours() {
+    if (colours) return;
+    const { color, borderTopColor } = getComputedStyle(canvas);
+    colours = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));
+  }
+
   /** A pixel for each pair: the further its score is from 0, the more opaque it is. */
   function paintColours() {
     const pixels = new ImageData(WORDS.length, WORDS.length);
     if (!colours && !canvas.isConnected) return; // outside the page there are no colours; the next move brings them
-    if (!colours) { // asked for once in each theme: the page is laid out for the answer
-      const { color, borderTopColor } = getComputedStyle(canvas);
-      colours = [color, borderTopColor].map((found) => found.match(/[\d.]+/g).slice(0, 3).map(Number));
-    }
+    findColours();
     const [above, below] = colours;
     grid.flat().forEach((value, n) => {
       const hidden = masked(Math.floor(n / WORDS.length), n % WORDS.length) || !most;
@@ -213,7 +217,10 @@ function render({ model, el }) {
   }
 
   function draw(width) {
-    if (changed("width", width)) widths = { map: Math.min(map.clientWidth, 430), lines: lines.clientWidth };
+    if (width && changed("width", width)) {
+      widths = { map: Math.min(map.clientWidth, 430), lines: lines.clientWidth };
+      findColours();
+    }
     putText(message, takeState(model, state, allowed, wrong));
     const { mode, values, shift: k } = state, heads = headCount(state);
     if (state.head >= heads) {

@@ -434,6 +434,15 @@ def test_runs_that_two_writers_add_at_once_are_all_kept(tmp_path: Path) -> None:
     assert sorted(kept) == [(f"writer {writer}", seed) for writer in range(2) for seed in range(50)]
 
 
+def test_a_run_is_a_line_of_its_own_where_the_last_line_break_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    runs = [measure_downstream.Run("topics", "", "counting", "", 10, seed, "held_out") for seed in range(2)]
+    for run in runs:
+        measure_downstream.Results(path).add(run, {"accuracy": 0.5}, 1.0)
+        path.write_text(path.read_text(encoding="utf-8").strip(), encoding="utf-8")
+    assert all(measure_downstream.Results(path).figures(run) == {"accuracy": 0.5} for run in runs)
+
+
 def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:
     written = measure_downstream.RESULTS.with_suffix(".md").read_text(encoding="utf-8")
     figures = recorded_figures()

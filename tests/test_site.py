@@ -243,6 +243,11 @@ def test_search_finds_a_word_of_the_chapter(book_site: str, open_page: OpenPage)
     expect(page.locator("#search-results")).to_contain_text("did not match any documents", timeout=15_000)
 
 
+def test_search_finds_numbers(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/search.html?q=80%25")
+    expect(page.locator("#search-results a[href*='/bert.html']").first).to_be_visible(timeout=15_000)
+
+
 def test_widgets_of_a_page_that_the_search_leads_to_are_whole(book_site: str, open_page: OpenPage) -> None:
     """The words sought are marked on it, and they also occur in the widgets' style sheets and data."""
     page = open_page(f"{book_site}/search.html?q=weight+attention")

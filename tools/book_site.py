@@ -208,13 +208,15 @@ CHANGES = {
     # An excerpt of a page is plain text. A formula is in the page twice: the excerpt has the form for screen readers.
     # It has nothing of the widgets. Screen readers announce the number of results. Terms of the glossary are found by a
     # third of their letters, and come first; then titles, exact names in the package, and texts; in each case chapters
-    # come before the reference. Longer names in which the word occurs come last.
+    # come before the reference. Longer names in which the word occurs come last. Numbers are found like
+    # words: readers look for "80%" and "512".
     "_static/searchtools.js": {
         '[".headerlink", "script", "style"]': '[".headerlink", "script", "style", ".katex-html", ".plm-block"]',
         'searchSummary.innerText = "";': 'searchSummary.setAttribute("role", "status");',
         "queryLower.length >= entry.length/2": "queryLower.length >= entry.length/3",
         "// query matches the full name of an object": 'score: (a) => a[4] - 3 * a[0].startsWith("book/reference/"),',
         "objPartialMatch: 6,": "objPartialMatch: 2,",
+        r"queryTerm.match(/^\d+$/)": "false // numbers count",
         "0: 15, //": "0: 0, //",
         "1: 5, //": "1: 0, //",
     },

@@ -107,8 +107,10 @@ class Results:
         """Add a run as one line, written at once, so that what other processes add meanwhile is kept."""
         rounded = {name: round(value, 6) for name, value in figures.items()}
         new = {"run": asdict(run), "figures": rounded, "seconds": round(seconds, 1)}
+        before = self.path.read_bytes() if self.path.is_file() else b""
+        line_break = "\n" if before and not before.endswith(b"\n") else ""  # an editor may have taken away the last one
         with self.path.open("ab", buffering=0) as file:
-            file.write((json.dumps(new) + "\n").encode("utf-8"))
+            file.write((line_break + json.dumps(new) + "\n").encode("utf-8"))
         self.entries = self._read()
 
 

@@ -208,8 +208,8 @@ CHANGES = {
     # An excerpt of a page is plain text. A formula is in the page twice: the excerpt has the form for screen readers.
     # It has nothing of the widgets. Screen readers announce the number of results. Terms of the glossary are found by a
     # third of their letters, and come first; then titles, exact names in the package, and texts; in each case chapters
-    # come before the reference. Longer names in which the word occurs come last. Numbers are found like
-    # words: readers look for "80%" and "512".
+    # come before the reference. Longer names in which the word occurs come last. Numbers are found as words are, for
+    # readers look for "80%" and "512".
     "_static/searchtools.js": {
         '[".headerlink", "script", "style"]': '[".headerlink", "script", "style", ".katex-html", ".plm-block"]',
         'searchSummary.innerText = "";': 'searchSummary.setAttribute("role", "status");',

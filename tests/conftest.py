@@ -134,7 +134,8 @@ class Tabs:
             tab.page.set_viewport_size({"width": width, "height": height})
             tab.page.goto(url)
             if options.get("java_script_enabled", True):  # what is out of sight waits for idle moments
-                late = tab.page.locator(".lays-out-late:not([data-laid-out]), .plm-block .plm-static")
+                unfinished = ".lays-out-late .bd-article-container:not([data-laid-out])"
+                late = tab.page.locator(f"{unfinished}, .plm-block .plm-static")
                 expect(late).to_have_count(0, timeout=15_000)
             return tab.page
 

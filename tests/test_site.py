@@ -16,7 +16,7 @@ import make_notebooks
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, expect
-from widget_page import STOP_TRANSITIONS, TWO_FRAMES, moved_by_pointer, operate, set_theme
+from widget_page import STOP_TRANSITIONS, TWO_FRAMES, moved_by_pointer, operate, set_theme, wait_until
 
 ROOT = build_book.ROOT
 SITE = build_book.SITE
@@ -206,7 +206,7 @@ def test_mathematics_is_set_and_no_tex_is_left_in_the_text(chapter_page: Page) -
     assert_mathematics_is_set(chapter_page)
     assert chapter_page.evaluate(RAW_TEX) == []
     loaded = "document.fonts.check('16px KaTeX_Math') && document.fonts.check('16px KaTeX_Main')"
-    chapter_page.wait_for_function(loaded)
+    wait_until(chapter_page, loaded)
     fonts = "[...document.fonts].filter(f => f.family.startsWith('KaTeX') && f.status === 'loaded').length"
     assert chapter_page.evaluate(fonts) >= 2
 
@@ -824,7 +824,7 @@ def test_what_an_open_drawer_covers_is_out_of_reach_and_escape_closes_it(telepho
     button.tap()
     assert page.evaluate(DRAWERS) == [OPEN if name == one else CLOSED for one in ("primary", "secondary")]
     inside = f"() => document.activeElement.closest('.bd-sidebar-{name}') !== null"
-    page.wait_for_function(inside)
+    wait_until(page, inside)
     links = page.locator(f".bd-sidebar-{name} :is(a, button, summary)").count()
     for _ in range(links + 3):  # after the last entry, it is the turn of the browser itself
         page.keyboard.press("Tab")
@@ -834,7 +834,7 @@ def test_what_an_open_drawer_covers_is_out_of_reach_and_escape_closes_it(telepho
     assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
     expect(button).to_be_focused()
     button.tap()
-    page.wait_for_function(inside)
+    wait_until(page, inside)
     page.touchscreen.tap(8 if name == "secondary" else 382, 400)  # beside the drawer
     assert page.evaluate(DRAWERS) == [CLOSED, CLOSED]
     expect(button).to_be_focused()
@@ -852,7 +852,7 @@ def test_the_buttons_above_the_page_do_not_move_it(telephone: Page) -> None:
     """Focus on them, which a drawer that closes gives back, scrolls nothing: they are always in sight."""
     page = telephone
     page.evaluate("scrollTo(0, 8000)")
-    page.wait_for_function("scrollY === 8000")
+    wait_until(page, "scrollY === 8000")
     page.locator("button.primary-toggle").tap()
     page.keyboard.press("Escape")
     expect(page.locator("button.primary-toggle")).to_be_focused()
@@ -918,15 +918,19 @@ def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Brow
     page.close()
 
 
+UNFINISHED = ".lays-out-late .bd-article-container:not([data-laid-out])"
+
+
 def test_a_browser_that_is_never_idle_has_the_whole_page_live(browser: Browser, book_site: str) -> None:
     page = browser.new_page()
     page.add_init_script("""window.late = [];
       window.requestIdleCallback = (act, { timeout } = {}) => timeout && late.push(act);""")
     page.goto(f"{book_site}/{CHAPTERS[0]}.html")
-    pictures, unfinished = page.locator(".plm-block .plm-static"), page.locator(".lays-out-late:not([data-laid-out])")
-    assert pictures.count() > 0 and unfinished.count() == 1
+    pictures, copies = page.locator(".plm-block .plm-static"), page.locator("button.copybtn")
+    unfinished = page.locator(UNFINISHED)
+    assert pictures.count() > 0 and unfinished.count() == 1 and copies.count() == 0
     page.evaluate("late.splice(0).forEach((act) => act({ didTimeout: true, timeRemaining: () => 0 }))")
-    assert pictures.count() == unfinished.count() == 0
+    assert pictures.count() == unfinished.count() == 0 and copies.count() > 10
     page.close()
 
 
@@ -947,7 +951,7 @@ def test_what_is_out_of_sight_is_laid_out_late_and_moves_nothing(
     page.wait_for_load_state("load")
     before = page.evaluate(distance, place)
     assert 0 < before < 200
-    expect(page.locator(".lays-out-late:not([data-laid-out])")).to_have_count(0)
+    expect(page.locator(UNFINISHED)).to_have_count(0)
     assert page.evaluate(distance, place) == pytest.approx(before, abs=2)
     assert page.evaluate("document.documentElement.scrollHeight") == height
     page.reload(wait_until="domcontentloaded")
@@ -986,14 +990,14 @@ def test_what_the_open_search_covers_is_out_of_reach_and_closing_it_gives_the_fo
 def test_the_search_closes_before_the_drawer_below_it(telephone: Page) -> None:
     page, field = telephone, telephone.locator(".search-button__wrapper input")
     page.locator("button.primary-toggle").tap()
-    page.wait_for_function("document.activeElement.closest('.bd-sidebar-primary')")
+    wait_until(page, "document.activeElement.closest('.bd-sidebar-primary')")
     page.keyboard.press("Control+K")
     expect(field).to_be_focused()
     page.keyboard.press("Tab")
     assert page.evaluate("['INPUT', 'BODY'].includes(document.activeElement.tagName)")
     page.keyboard.press("Escape")
     expect(field).to_be_hidden()
-    page.wait_for_function("document.activeElement.closest('.bd-sidebar-primary')")
+    wait_until(page, "document.activeElement.closest('.bd-sidebar-primary')")
     assert page.evaluate(DRAWERS) == [OPEN, CLOSED]
     assert page.evaluate("document.querySelector('article').closest('[inert]') !== null")
     page.keyboard.press("Escape")
@@ -1004,7 +1008,7 @@ def test_on_a_telephone_a_closed_drawer_leaves_nothing_over_the_buttons(telephon
     """One tap on the magnifier opens the search, although the button of the drawer has the focus."""
     page = telephone
     page.locator("button.secondary-toggle").tap()
-    page.wait_for_function("document.activeElement.closest('.bd-sidebar-secondary')")
+    wait_until(page, "document.activeElement.closest('.bd-sidebar-secondary')")
     page.touchscreen.tap(8, 700)  # beside the drawer
     expect(page.locator("button.secondary-toggle")).to_be_focused()
     page.wait_for_timeout(700)  # as long as a tooltip waits before it appears
@@ -1050,7 +1054,7 @@ def test_the_book_is_served_under_its_policy_and_the_policy_bites(browser: Brows
       add('style', { textContent: 'body { display: none }' });
       return fetch('https://example.org/').catch(() => 0);
     }""")
-    page.wait_for_function("violations.length >= 6")
+    wait_until(page, "violations.length >= 6")
     directives = {"script-src-elem", "img-src", "frame-src", "style-src-elem", "connect-src"}
     assert set(page.evaluate("violations")) == directives
     assert page.evaluate("window.planted") is None and page.locator("body").is_visible()

@@ -192,6 +192,41 @@ def test_a_theme_may_change_while_a_block_is_out_of_the_page(widget: Any, open_p
         assert any(np.abs(np.subtract([int(part) for part in colour.split(",")], one)).max() < 8 for one in wanted)
 
 
+@pytest.mark.parametrize("widget", [AttentionViewer, RelativeBiasWidget])
+def test_only_another_theme_makes_a_widget_ask_for_colours(widget: Any, open_page: Callable[..., Page]) -> None:
+    """The book's theme changes the page's classes as its reader scrolls, and whoever asks then stops the scrolling."""
+    page = render_with_model(open_page("about:blank"), widget())
+    asked = page.evaluate("""async () => {
+      const ask = window.getComputedStyle, counts = [];
+      let count = 0;
+      window.getComputedStyle = (...what) => (count++, ask(...what));
+      for (const name of ['scrolled', 'scrolled more', 'more vscode-dark']) {
+        count = 0;
+        document.body.className = name;
+        await new Promise(requestAnimationFrame);
+        counts.push(count);
+      }
+      return counts;
+    }""")
+    assert asked[:2] == [0, 0] and asked[2] > 0
+
+
+def test_a_widget_that_was_taken_to_be_as_wide_as_another_is_drawn_anew(
+    tmp_path: Path, open_page: Callable[..., Page]
+) -> None:
+    """Far from the reader, where the browser has laid nothing out, in a column that is narrower."""
+    head = """<style>.plm-block ~ .plm-block { margin-top: 9000px; width: 400px; content-visibility: auto; }</style>"""
+    page = open_page(bare(tmp_path, GeluWidget(), GeluWidget(x=1.0), head=head))
+    wide, narrow = page.locator(".plm-widget").all()
+    expect(page.locator(".plm-static")).to_have_count(0)
+    drawing = narrow.locator(".plm-plot > svg")
+    first = drawing.get_attribute("width")
+    narrow.scroll_into_view_if_needed()
+    expect(drawing).not_to_have_attribute("width", first or "")
+    width = int(drawing.get_attribute("width") or 0)
+    assert 300 < width < 400 < int(wide.locator(".plm-plot > svg").get_attribute("width") or 0)
+
+
 # --- hands ------------------------------------------------------------------------------------------------------------
 
 

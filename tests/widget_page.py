@@ -37,6 +37,15 @@ def bare(folder: Path, *widgets: LessonWidget, head: str = "") -> str:
     return path.as_uri()
 
 
+def wait_until(page: Page, expression: str) -> None:
+    """Wait until an expression is true. (`wait_for_function` asks a second time by a way that the site forbids.)"""
+    for _ in range(150):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"never true: {expression}")
+
+
 class Strict(HTMLParser):
     """Collects what a browser would see, and fails on an element that is closed out of order."""
 

@@ -13,17 +13,24 @@ if (document.documentElement.dataset.theme === "auto")
   if (arrival?.type !== "navigate" || !window.requestIdleCallback || !CSS.supports("overflow-anchor", "auto")) return;
   root.classList.add("lays-out-late");
   addEventListener("load", () => {
-    const blocks = [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
     const soon = { timeout: 2000 }; // a browser may never say that it is idle
-    let done = 0;
+    let done = 0, blocks;
     const layOutSome = ({ didTimeout }) => {
+      blocks ??= [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
       for (const block of blocks.slice(done, (done += didTimeout ? blocks.length : 20))) block.style.contentVisibility = "visible";
       if (done < blocks.length) requestIdleCallback(layOutSome, soon);
-      else root.dataset.laidOut = "whole"; // removing the class would style the whole page anew
+      else document.querySelector(".bd-article-container").dataset.laidOut = "whole"; // removing the class would style the whole page anew
     };
     requestIdleCallback(layOutSome, soon);
   });
 })();
+
+// When a page is loaded and its widgets are live, the theme adds what can wait (tools/book_site.py lists it).
+addEventListener("load", () => {
+  const rest = () => document.dispatchEvent(new Event("at-rest", { bubbles: true }));
+  if (window.requestIdleCallback) requestIdleCallback(rest, { timeout: 2000 });
+  else rest();
+});
 
 // Paper is white: print in the light theme, and go back to the reader's own afterwards. A browser may announce one
 // printing twice.
@@ -51,7 +58,7 @@ addEventListener("DOMContentLoaded", () => {
 // Readers without a mouse can scroll what is too wide, too. All is measured before anything is changed, otherwise each part
 // would be laid out anew. For code and outputs the theme's script would do it (tools/book_site.py says why it does not). When
 // its font arrives, a formula changes its width, but its box does not.
-addEventListener("DOMContentLoaded", () => {
+addEventListener("at-rest", () => {
   // Whatever the Tab key stops at has a name. It is a group: as regions, dozens of them would be among the landmarks.
   const names = [["table, :has(> table)", "Table"], [".math > *", "Formula"], [".cell_output *", "Output"], ["*", "Code"]];
   const measure = (parts) => {
@@ -102,6 +109,7 @@ addEventListener("DOMContentLoaded", () => {
     }
   };
   tell();
+  document.addEventListener("at-rest", tell); // now the tooltip is there
   new MutationObserver(tell).observe(document.documentElement, { attributeFilter: ["data-mode"] });
 });
 

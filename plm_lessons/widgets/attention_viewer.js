@@ -322,7 +322,6 @@ function render({ model, el }) {
     colour = undefined;
     repaint();
   };
-  draw(0); // with its texts in place before it is asked for a width, the page is laid out once
   const ends = [keepDrawn(model, Object.keys(allowed), form, draw), watchTheme(inAnotherTheme)];
   return () => ends.forEach((end) => end());
 }

@@ -255,12 +255,18 @@ export function readings(names) {
 /** The line for messages, above all about refused values; it is read out at once. */
 export const messageLine = () => node("p", { class: "plm-message", role: "alert" });
 
+const widths = new WeakMap(); // of forms, asked for while they are empty: whatever is in them by then is laid out twice
+
 /** Puts a widget into its box: title, question and a form of `parts` that is never sent. Returns the form and a function that announces a text politely. */
 export function fillBox(el, title, question, ...parts) {
-  const form = node("form", { novalidate: "", autocomplete: "off" }, ...parts);
+  const form = node("form", { novalidate: "", autocomplete: "off" });
   form.addEventListener("submit", (event) => event.preventDefault());
   const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
   el.append(frame(title, question, form, spoken));
+  // Where the page is not laid out yet, a widget is taken to be as wide as the one before; if it is not, it is drawn again.
+  document.plmWidth = (!isLaidOut(form) && document.plmWidth) || form.clientWidth;
+  widths.set(form, document.plmWidth);
+  form.append(...parts);
   return { form, say: announcer(spoken) };
 }
 
@@ -303,16 +309,16 @@ export function takeState(model, state, allowed, wrong) {
   return message;
 }
 
-/** Draws now, whenever one of the model's values changes, and whenever the width of the box changes. `draw` is given the width: reading it there would lay out the page twice. Returns a function that ends this. */
-export function keepDrawn(model, names, box, draw) {
-  let width = box.clientWidth;
+/** Draws now, whenever one of the model's values changes, and whenever the width of the form changes. `draw` is given the width: reading it there would lay out the page twice. Returns a function that ends this. */
+export function keepDrawn(model, names, form, draw) {
+  let width = widths.get(form);
   const again = () => draw(width);
   const observer = new ResizeObserver(() => {
-    if (box.clientWidth === width) return;
-    width = box.clientWidth;
+    if (form.clientWidth === width) return;
+    width = form.clientWidth;
     again();
   });
-  observer.observe(box);
+  observer.observe(form);
   const changed = () => void (sending ? waiting.add(again) : again());
   for (const name of names) model.on(`change:${name}`, changed);
   drawings.set(model, (drawings.get(model) ?? new Set()).add(again));
@@ -341,10 +347,16 @@ export function followPointer(part, follow, hovers = false) {
   part.addEventListener("click", follow);
 }
 
+/** What an attribute says about the theme, as common.css reads it; pages change their classes for other reasons, too, such as scrolling. */
+const themeIn = (name, value) => (name === "class" ? /vscode-\w+/.exec(value)?.[0] : value);
+
 /** Calls `repaint` when the page or the reader's system changes its theme: a canvas does not follow by itself. Returns a function that ends this. */
 export function watchTheme(repaint) {
-  const watch = new MutationObserver((records) => records.some(({ target, attributeName, oldValue }) => target.getAttribute(attributeName) !== oldValue) && repaint()), system = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
-  for (const part of [document.documentElement, document.body]) watch.observe(part, { attributes: true, attributeOldValue: true });
+  const isOther = ({ target, attributeName: name, oldValue }) => themeIn(name, target.getAttribute(name)) !== themeIn(name, oldValue);
+  const watch = new MutationObserver((records) => records.some(isOther) && repaint());
+  const settings = { attributeFilter: ["data-theme", "theme", "data-jp-theme-light", "class"], attributeOldValue: true };
+  const system = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
+  for (const part of [document.documentElement, document.body]) watch.observe(part, settings);
   for (const query of system) query.addEventListener("change", repaint);
   return () => {
     watch.disconnect();
@@ -380,6 +392,9 @@ export function pageModel(state) {
   };
 }
 
+/** Whether the browser has laid a part of the page out: what is far from the reader may still wait for it, and whoever asks for its place or size has it laid out. */
+const isLaidOut = (part) => part.checkVisibility({ contentVisibilityAuto: true });
+
 /** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do, or after two seconds: it may never say so. Each is found by its attribute, not by an id: copies may be identical. */
 export function mount(name, render) {
   for (const block of document.querySelectorAll(`[data-plm-widget="${name}"]`)) {
@@ -392,7 +407,7 @@ export function mount(name, render) {
       waits = false;
       near.disconnect();
     };
-    const { top, bottom } = block.getBoundingClientRect();
+    const { top, bottom } = isLaidOut(block) ? block.getBoundingClientRect() : { top: Infinity };
     // Without idle callbacks (Safari) there is no scroll anchoring either: what grows late above the reader would move the page.
     if ((top < 1.5 * innerHeight && bottom > -0.5 * innerHeight) || !window.requestIdleCallback) start();
     else {
@@ -407,7 +422,7 @@ function enliven(block, render) {
   const view = block.querySelector(".plm-view");
   const picture = [...view.childNodes];
   const live = node("div");
-  view.style.minHeight = `${view.offsetHeight}px`; // otherwise the page could end, for a moment, above the reader
+  if (isLaidOut(view)) view.style.minHeight = `${view.offsetHeight}px`; // otherwise the page could end, for a moment, above the reader
   view.replaceChildren(live);
   try {
     render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });

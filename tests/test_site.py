@@ -918,6 +918,45 @@ def test_a_widget_out_of_sight_is_live_when_the_reader_comes_to_it(browser: Brow
     page.close()
 
 
+MARKED = "[...document.querySelectorAll('.bd-toc-nav a.active')].map((link) => link.getAttribute('href'))"
+# The links to the section on the line at a quarter of the window, and to those it is a part of.
+READ = """[...document.querySelectorAll('.bd-toc-nav a')].map((link) => link.getAttribute('href')).filter((id) => {
+  const { top, bottom } = document.querySelector(id).getBoundingClientRect(), line = 0.255 * innerHeight;
+  return top <= line && line < bottom;
+})"""
+
+
+def test_the_section_that_is_being_read_is_marked_beside_the_page(book_site: str, open_page: OpenPage) -> None:
+    """On the way down and up, in sections of any length, and where a link leads."""
+    page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=1400, height=800)
+    page.evaluate(STOP_TRANSITIONS)
+    end = page.evaluate("document.documentElement.scrollHeight")
+    seen = set()
+    for place in [*range(0, end, 2500), *range(end, 0, -2100)]:
+        page.evaluate(f"scrollTo({{ top: {place}, behavior: 'instant' }})")
+        page.evaluate(TWO_FRAMES)
+        marked = page.evaluate(MARKED)
+        assert marked == page.evaluate(READ), place
+        seen |= set(marked)
+    assert len(seen) > 15
+    for name in ("#fine-tune-eleven-topics", "#ask-it", "#where-does-a-word-stand"):
+        page.evaluate(f"location.hash = '{name}'")
+        page.evaluate(TWO_FRAMES)
+        assert page.evaluate(MARKED)[-1] == name
+        bar, mark = page.locator(".bd-sidebar-secondary"), page.locator(f'.bd-toc-nav a[href="{name}"]')
+        room, box = bar.bounding_box(), mark.bounding_box()
+        assert room is not None and box is not None
+        assert room["y"] <= box["y"] and box["y"] + box["height"] <= room["y"] + room["height"]
+
+
+def test_the_member_that_is_being_read_is_marked_beside_the_reference(book_site: str, open_page: OpenPage) -> None:
+    page = open_page(f"{book_site}/book/reference/models.html", width=1400, height=800)
+    name = page.locator(".bd-toc-nav a").nth(3).get_attribute("href")
+    page.evaluate(f"location.hash = '{name}'")
+    page.evaluate(TWO_FRAMES)
+    assert page.evaluate(MARKED)[-1] == name
+
+
 UNFINISHED = ".lays-out-late .bd-article-container:not([data-laid-out])"
 
 

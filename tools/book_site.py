@@ -198,9 +198,11 @@ def write_files(app: Sphinx, exception: Exception | None) -> None:
 CHANGES = {
     "_static/copybutton.js": {"('DOMContentLoaded', cb)": "('at-rest', cb)"},
     "_static/scripts/sphinx-book-theme.js": {'("DOMContentLoaded",e)': '("at-rest",e)'},
+    # Bootstrap marks the section that is being read when a tenth of it is in view, which in a long one never happens,
+    # and on the way up it marks the outer one. With a selector that matches nothing it marks nothing; book.js does it.
     "_static/scripts/bootstrap.js": {
         't():document.addEventListener("DOMContentLoaded",t)': 't():document.addEventListener("at-rest",t)',
-        "=`load${vs}.data-api`": '="at-rest"',
+        """'[data-bs-spy="scroll"]'""": "'.marked-by-book-js'",
     },
     # The theme lets the Tab key stop at code that is wider than the page. To find such code, it measures all blocks
     # when a page has been read, and again after every change on it, such as a widget's, and makes changes in between,

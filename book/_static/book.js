@@ -113,6 +113,23 @@ addEventListener("DOMContentLoaded", () => {
   new MutationObserver(tell).observe(document.documentElement, { attributeFilter: ["data-mode"] });
 });
 
+// Beside the page, the section that is being read is marked, with those it is a part of: those on a line in the upper part of
+// the window. (tools/book_site.py says why the theme does not do it.)
+addEventListener("at-rest", () => {
+  const target = (link) => document.getElementById(decodeURIComponent(link.hash.slice(1)))?.closest("section, dl");
+  const links = new Map([...document.querySelectorAll(".bd-toc-nav a")].map((link) => [target(link), link]));
+  links.delete(undefined);
+  const observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries)
+      for (const part of [links.get(target), links.get(target).parentElement]) part.classList.toggle("active", isIntersecting);
+    const bar = document.querySelector(".bd-sidebar-secondary"), mark = [...links.values()].findLast((link) => link.matches(".active"));
+    if (!mark) return;
+    const room = bar.getBoundingClientRect(), { top, bottom } = mark.getBoundingClientRect();
+    if (top < room.top || bottom > room.bottom) bar.scrollTop += (top + bottom - room.top - room.bottom) / 2; // long contents follow
+  }, { rootMargin: "-25% 0px -74%" });
+  for (const section of links.keys()) observer.observe(section);
+});
+
 // What lies over the page, a drawer or the search, keeps the rest of it out of reach as long as it is open. Where there is
 // no room for the theme's sidebars, a button opens each as a drawer. It closes when something is chosen in it, on the way
 // to another page and on Escape.

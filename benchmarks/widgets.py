@@ -2,6 +2,7 @@
 
     python benchmarks/widgets.py            every widget by itself
     python benchmarks/widgets.py --book     and the pages of the built book (built first if it is out of date)
+    python benchmarks/widgets.py --against FOLDER    only the pages, in turns with those of another build of the book
 
 Measured in headless Chromium, for a processor four times slower than this one, as the developer tools do for "a
 mid-range phone".
@@ -15,7 +16,8 @@ mid-range phone".
   The times run from the start of the navigation, to this machine: until the document has been read, until that widget
   is live, and until all widgets are; those out of sight wait until the browser is idle. They are medians of five loads,
   for the widget that takes longest. Because they are read from the clock on the wall, other programs should rest.
-  Target: live within 500 ms after the document has been read.
+  Target: live within 500 ms after the document has been read. Against another build there is a row for each widget at
+  which a page is opened: what the machine does meanwhile, it does to both.
 * *Weight.* Everything that a page requests, text compressed by gzip at level 6, as a host sends it. Target: 600 kB.
 
 Needs Chromium; if it is not on the PATH, set CHROMIUM to its path.
@@ -161,6 +163,24 @@ def load(browser: Browser, address: str, place: int) -> tuple[float, float, floa
     return read, live, all_live, count, weight
 
 
+def report_turns(browser: Browser, address: str, other: str) -> None:
+    """Print how soon all widgets of a page are live after it has been read, here and in another build of the book."""
+    print("| page | opened at widget | all live, ms | in the other build, ms | ratio |\n|:--|--:|--:|--:|--:|")
+    for path, count in pages():
+        for place in range(count):
+            turns = [
+                [load(browser, f"{one}/book/{path.name}", place) for one in (address, other)] for _ in range(LOADS)
+            ]
+            here, there = (statistics.median(turn[i][2] - turn[i][0] for turn in turns) for i in range(2))
+            print(f"| {path.stem} | {place + 1} | {here:.0f} | {there:.0f} | {here / there:.2f} |", flush=True)
+
+
+def pages() -> Iterator[tuple[Path, int]]:
+    """Yield each page of the built book, and how many widgets it has."""
+    for path in sorted(build_book.SITE.glob("book/*.html")):
+        yield path, path.read_text(encoding="utf-8").count('class="plm-block"')
+
+
 def packed_size(answer: Response) -> int:
     """Return the bytes of an answer as a host sends it: text compressed, pictures and fonts as they are."""
     body = b"" if answer.status >= 300 else answer.body()
@@ -173,8 +193,7 @@ def report_pages(browser: Browser, address: str) -> None:
     """Print a row for each page of the book that has widgets, and for its first page."""
     print("\n| page | widgets | read after, ms | live after, ms | all live after, ms | weight, kB gzip |")
     print("|:--|--:|--:|--:|--:|--:|")
-    for path in sorted(build_book.SITE.glob("book/*.html")):
-        count = path.read_text(encoding="utf-8").count('class="plm-block"')
+    for path, count in pages():
         if not count and path.stem != "index":
             continue
         found = [
@@ -187,22 +206,34 @@ def report_pages(browser: Browser, address: str) -> None:
         print(f"| {path.stem} | {count} | {read:.0f} | {live:.0f} | {all_live:.0f} | {weight:.0f} |", flush=True)
 
 
+def serve(site: Path) -> str:
+    """Serve a built book as long as this program runs; return its address."""
+    httpd = build_book.server(port=0, site=site)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{httpd.server_address[1]}"
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--book", action="store_true", help="also measure the pages of the book")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="another build: its _build/html, or a copy of it"
+    )
     arguments = parser.parse_args()
+    if arguments.against and not (arguments.against / "_headers").is_file():
+        parser.error(f"--against {arguments.against}: must be the folder of a built book, and holds no _headers")
+    if (arguments.book or arguments.against) and not build_book.is_fresh():
+        build_book.build()
     with sync_playwright() as playwright:
         browser = launch(playwright)
         print(f"Chromium {browser.version}, on a processor {SLOWDOWN} times slower\n")
-        report_moves(browser)
-        if arguments.book:
-            if not build_book.is_fresh():
-                build_book.build()
-            httpd = build_book.server(port=0)
-            threading.Thread(target=httpd.serve_forever, daemon=True).start()
-            report_pages(browser, f"http://127.0.0.1:{httpd.server_address[1]}")
-            httpd.shutdown()
+        if arguments.against:
+            report_turns(browser, serve(build_book.SITE), serve(arguments.against))
+        else:
+            report_moves(browser)
+            if arguments.book:
+                report_pages(browser, serve(build_book.SITE))
         browser.close()
 
 

@@ -1081,7 +1081,7 @@ def test_the_book_is_served_under_its_policy_and_the_policy_bites(browser: Brows
     page = browser.new_page()
     page.add_init_script(VIOLATIONS)
     response = page.goto(f"{book_site}/{CHAPTERS[0]}.html")
-    assert response is not None and response.headers["content-security-policy"] == build_book.policy()
+    assert response is not None and response.headers["content-security-policy"] == build_book.policy(SITE)
     page.wait_for_load_state("networkidle")
     assert page.evaluate("violations") == []
     page.evaluate("""() => {

@@ -282,7 +282,7 @@ def test_the_policy_names_what_is_inline_and_allows_no_other_host() -> None:
     assert set(rules["style-src-elem"].split()) == {"'self'", known("p{color:red}")}
     assert "unsafe" not in dict(rule.split(" ", 1) for rule in book_site.policy([one]).split("; "))["script-src"]
 
-    written = build_book.policy()
+    written = build_book.policy(SITE)
     assert "http" not in written and "*" not in written and "unsafe-eval" not in written
     assert re.findall(r"(\S+)-src\S* [^;]*'unsafe-inline'", written) == ["style"]
     assert written.count("sha256") < 60

@@ -64,13 +64,13 @@ class BookHandler(http.server.SimpleHTTPRequestHandler):
     """Serves the site as a host should: under its policy, and with its own 404 page. Writes no log."""
 
     def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", policy())
+        self.send_header("Content-Security-Policy", policy(Path(self.directory)))
         super().end_headers()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         if code != http.HTTPStatus.NOT_FOUND:
             return super().send_error(code, message, explain)
-        page = (SITE / "404.html").read_text(encoding="utf-8")
+        page = Path(self.directory, "404.html").read_text(encoding="utf-8")
         # The page is made for the address at which the book is published.
         body = re.sub(r'<base href="[^"]*"', '<base href="/"', page, count=1).encode()
         self.send_response(code)
@@ -83,18 +83,18 @@ class BookHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def policy() -> str:
-    """Return the Content-Security-Policy that tools/book_site.py wrote for the site."""
-    return (SITE / "_headers").read_text(encoding="utf-8").partition("Content-Security-Policy: ")[2].strip()
+def policy(site: Path) -> str:
+    """Return the Content-Security-Policy that tools/book_site.py wrote for a site."""
+    return (site / "_headers").read_text(encoding="utf-8").partition("Content-Security-Policy: ")[2].strip()
 
 
-def server(port: int) -> http.server.ThreadingHTTPServer:
-    """Return a server of the built book, for this machine only; port 0 means any free one.
+def server(port: int, site: Path = SITE) -> http.server.ThreadingHTTPServer:
+    """Return a server of a built book, for this machine only; port 0 means any free one.
 
     Raises:
         OSError: the port is taken.
     """
-    handler = functools.partial(BookHandler, directory=str(SITE))
+    handler = functools.partial(BookHandler, directory=str(site))
     return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
 
 

@@ -227,6 +227,23 @@ def test_a_widget_that_was_taken_to_be_as_wide_as_another_is_drawn_anew(
     assert 300 < width < 400 < int(wide.locator(".plm-plot > svg").get_attribute("width") or 0)
 
 
+@pytest.mark.parametrize("widget", [AttentionViewer, RelativeBiasWidget])
+def test_a_second_widget_that_is_not_in_the_page_yet_waits_until_it_is(
+    widget: Any, open_page: Callable[..., Page]
+) -> None:
+    """As JupyterLab does it: it has no width, and is not as wide as the first one."""
+    page = render_with_model(open_page("about:blank"), widget())
+    shape = """() => [...document.querySelectorAll('.plm-widget')].map((one) =>
+      [...one.querySelectorAll('canvas, svg')].map((part) => [part.clientWidth, part.clientHeight]))"""
+    [first] = page.evaluate(shape)
+    page.evaluate("document.body.append = document.documentElement.append = (box) => (window.box = box)")
+    render_with_model(page, widget())
+    assert len(page.evaluate(shape)) == 1
+    page.evaluate("Element.prototype.append.call(document.body, box)")
+    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
+    assert page.evaluate(shape) == [first, first]
+
+
 # --- hands ------------------------------------------------------------------------------------------------------------
 
 

@@ -263,8 +263,8 @@ export function fillBox(el, title, question, ...parts) {
   form.addEventListener("submit", (event) => event.preventDefault());
   const spoken = node("p", { class: "plm-unseen", role: "status", "aria-live": "polite" });
   el.append(frame(title, question, form, spoken));
-  // Where the page is not laid out yet, a widget is taken to be as wide as the one before; if it is not, it is drawn again.
-  document.plmWidth = (!isLaidOut(form) && document.plmWidth) || form.clientWidth;
+  // Where nothing is laid out yet, a widget is taken to be as wide as the one before; if it is not, it is drawn again.
+  document.plmWidth = (isPutOff(form) && document.plmWidth) || form.clientWidth;
   widths.set(form, document.plmWidth);
   form.append(...parts);
   return { form, say: announcer(spoken) };
@@ -392,8 +392,8 @@ export function pageModel(state) {
   };
 }
 
-/** Whether the browser has laid a part of the page out: what is far from the reader may still wait for it, and whoever asks for its place or size has it laid out. */
-const isLaidOut = (part) => part.checkVisibility({ contentVisibilityAuto: true });
+/** Whether the browser has put off laying out a part of the page, since it is far from the reader: whoever asks for its place or size has it laid out. */
+const isPutOff = (part) => Boolean(part.checkVisibility?.()) && !part.checkVisibility({ contentVisibilityAuto: true });
 
 /** Makes every block of this widget on the page live: at once where the reader is near, the others when the browser has nothing else to do, or after two seconds: it may never say so. Each is found by its attribute, not by an id: copies may be identical. */
 export function mount(name, render) {
@@ -407,7 +407,7 @@ export function mount(name, render) {
       waits = false;
       near.disconnect();
     };
-    const { top, bottom } = isLaidOut(block) ? block.getBoundingClientRect() : { top: Infinity };
+    const { top, bottom } = isPutOff(block) ? { top: Infinity } : block.getBoundingClientRect();
     // Without idle callbacks (Safari) there is no scroll anchoring either: what grows late above the reader would move the page.
     if ((top < 1.5 * innerHeight && bottom > -0.5 * innerHeight) || !window.requestIdleCallback) start();
     else {
@@ -422,7 +422,7 @@ function enliven(block, render) {
   const view = block.querySelector(".plm-view");
   const picture = [...view.childNodes];
   const live = node("div");
-  if (isLaidOut(view)) view.style.minHeight = `${view.offsetHeight}px`; // otherwise the page could end, for a moment, above the reader
+  if (!isPutOff(view)) view.style.minHeight = `${view.offsetHeight}px`; // otherwise the page could end, for a moment, above the reader
   view.replaceChildren(live);
   try {
     render({ model: pageModel(JSON.parse(block.querySelector('script[type="application/json"]').textContent)), el: live });

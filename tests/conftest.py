@@ -21,6 +21,7 @@ from browser import MISSING, chromium_path
 from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from widget_page import UNFINISHED
 
 # The tensors of tests are tiny: a second thread adds nothing but waiting, especially when other programs are running.
 torch.set_num_threads(1)
@@ -134,8 +135,7 @@ class Tabs:
             tab.page.set_viewport_size({"width": width, "height": height})
             tab.page.goto(url)
             if options.get("java_script_enabled", True):  # what is out of sight waits for idle moments
-                unfinished = ".lays-out-late .bd-article-container:not([data-laid-out])"
-                late = tab.page.locator(f"{unfinished}, .plm-block .plm-static")
+                late = tab.page.locator(f"{UNFINISHED}, .plm-block .plm-static")
                 expect(late).to_have_count(0, timeout=15_000)
             return tab.page
 

@@ -16,7 +16,7 @@ import make_notebooks
 import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, expect
-from widget_page import STOP_TRANSITIONS, TWO_FRAMES, moved_by_pointer, operate, set_theme, wait_until
+from widget_page import STOP_TRANSITIONS, TWO_FRAMES, UNFINISHED, moved_by_pointer, operate, set_theme, wait_until
 
 ROOT = build_book.ROOT
 SITE = build_book.SITE
@@ -959,9 +959,6 @@ def test_the_member_that_is_being_read_is_marked_beside_the_reference(book_site:
     wait_until(page, f"{MARKED}.at(-1) === '{name}'")
 
 
-UNFINISHED = ".lays-out-late .bd-article-container:not([data-laid-out])"
-
-
 def test_a_browser_that_is_never_idle_has_the_whole_page_live(browser: Browser, book_site: str) -> None:
     page = browser.new_page()
     page.add_init_script("""window.late = [];
@@ -972,6 +969,26 @@ def test_a_browser_that_is_never_idle_has_the_whole_page_live(browser: Browser, 
     assert pictures.count() > 0 and unfinished.count() == 1 and copies.count() == 0
     page.evaluate("late.splice(0).forEach((act) => act({ didTimeout: true, timeRemaining: () => 0 }))")
     assert pictures.count() == unfinished.count() == 0 and copies.count() > 10
+    page.close()
+
+
+def test_a_browser_without_idle_moments_has_everything(browser: Browser, book_site: str) -> None:
+    """As Safari is."""
+    page = browser.new_page()
+    page.add_init_script("delete window.requestIdleCallback")
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html")
+    expect(page.locator("button.copybtn").nth(10)).to_be_attached()
+    expect(page.locator(".plm-block .plm-static")).to_have_count(0)
+    page.close()
+
+
+def test_a_picture_that_does_not_arrive_holds_nothing_up(browser: Browser, book_site: str) -> None:
+    page = browser.new_page()
+    page.route("**/_images/**", lambda route: None)
+    page.goto(f"{book_site}/{CHAPTERS[0]}.html", wait_until="domcontentloaded")
+    expect(page.locator("button.copybtn").nth(10)).to_be_attached()
+    expect(page.locator(".plm-block .plm-static")).to_have_count(0)
+    assert page.evaluate("document.readyState") == "interactive"
     page.close()
 
 

@@ -19,6 +19,8 @@ from plm_lessons.widgets.base import LessonWidget
 BARE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>A bare page</title><link rel="icon" href="data:,">{head}</head><body>{body}</body></html>"""
+# A page of the book of which a part has not been laid out yet.
+UNFINISHED = ".lays-out-late .bd-article-container:not([data-laid-out])"
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 

@@ -25,11 +25,12 @@ if (document.documentElement.dataset.theme === "auto")
   });
 })();
 
-// When a page is loaded and its widgets are live, the theme adds what can wait (tools/book_site.py lists it).
-addEventListener("load", () => {
+// When a page is read and its widgets are live, the theme adds what can wait (tools/book_site.py lists it). Pictures that
+// arrive late do not hold it up.
+addEventListener("DOMContentLoaded", () => {
   const rest = () => document.dispatchEvent(new Event("at-rest", { bubbles: true }));
-  if (window.requestIdleCallback) requestIdleCallback(rest, { timeout: 2000 });
-  else rest();
+  if (window.requestIdleCallback) requestIdleCallback(rest, { timeout: 2000 }); // after the widgets, which have asked before
+  else setTimeout(rest); // without idle moments (Safari) they are live by now
 });
 
 // Paper is white: print in the light theme, and go back to the reader's own afterwards. A browser may announce one
@@ -109,7 +110,7 @@ addEventListener("DOMContentLoaded", () => {
     }
   };
   tell();
-  document.addEventListener("at-rest", tell); // now the tooltip is there
+  addEventListener("at-rest", tell); // now the tooltip is there
   new MutationObserver(tell).observe(document.documentElement, { attributeFilter: ["data-mode"] });
 });
 

@@ -243,8 +243,11 @@ def t5(work: Work, repeats: int) -> Iterator[Row]:
 
 
 def generate(work: Work, repeats: int) -> Iterator[Row]:
-    """Time writing, greedily and with beams; the note says whether both sides write the same tokens."""
-    model = T5ForConditionalGeneration(work.t5).eval()
+    """Time writing, greedily and with beams; the note tells whether both sides write the same, and how many words.
+
+    The output matrix is one of its own: random weights that are tied to the embeddings write the same word for ever.
+    """
+    model = T5ForConditionalGeneration(dataclasses.replace(work.t5, tie_word_embeddings=False)).eval()
     theirs = as_transformers(model).eval()
     generator = torch.Generator().manual_seed(0)
     for rows, num_beams in ((1, 1), (8, 1), (1, 4), (8, 4)):
@@ -259,7 +262,9 @@ def generate(work: Work, repeats: int) -> Iterator[Row]:
                 options = {**options, "length_penalty": None}
             return theirs.generate(ids, do_sample=False, **options)
 
-        note = "same tokens" if torch.equal(ours(), other()) else "DIFFERENT TOKENS"
+        written = ours()
+        same = "same tokens" if torch.equal(written, other()) else "DIFFERENT TOKENS"
+        note = f"{same}, {written.unique().numel()} words"
         seconds = take_turns({"ours": ours, "theirs": other}, repeats)
         name = f"T5, {rows} text{'s' * (rows > 1)}, " + ("greedy" if num_beams == 1 else f"{num_beams} beams")
         yield Row("generate", name, rows * work.new_tokens, None, seconds["ours"], seconds["theirs"], "float32", note)

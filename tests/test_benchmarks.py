@@ -34,7 +34,9 @@ def test_all_sections_run_and_are_told_in_a_table_and_in_json(
     assert {row["section"] for row in found["rows"]} == {"pretraining", "forward", "t5", "generate"}
     assert len(lines) == 2 + len(found["rows"])
     assert all(len(row[side]) == 2 and min(row[side]) > 0 for row in found["rows"] for side in ("ours", "theirs"))
-    assert [row["note"] for row in found["rows"] if row["section"] == "generate"] == ["same tokens"] * 4
+    notes = [row["note"].split(", ") for row in found["rows"] if row["section"] == "generate"]
+    assert [same for same, _ in notes] == ["same tokens"] * 4
+    assert all(int(words.removesuffix(" words")) > 2 for _, words in notes)  # else it is easy to agree
     assert found["machine"]["torch"] and "GFLOP/s" in found["machine"]["matmul peak in float32"]
 
 

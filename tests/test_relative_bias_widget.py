@@ -13,8 +13,10 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 from widget_page import (
+    BESIDE_ROWS,
     IMPORT,
     MARKUP,
+    OUT_OF_CELLS,
     SPACE_TEXT,
     TWO_FRAMES,
     Scales,
@@ -402,21 +404,6 @@ IN_CELLS = """root => {
 }"""
 
 
-# By how many pixels each number extends beyond its cell, sideways and up or down; below 0 it does not.
-OUT_OF_CELLS = """root => {
-  const text = root.querySelector('.plm-in-cells').firstChild, map = root.querySelector('.plm-map canvas');
-  const { left, top, width } = map.getBoundingClientRect(), size = width / 12, range = document.createRange();
-  return [...text.data.matchAll(/[0-9]+/g)].map((found) => {
-    range.setStart(text, found.index);
-    range.setEnd(text, found.index + found[0].length);
-    const box = range.getBoundingClientRect(), column = text.data.slice(0, found.index).split('\\n').at(-1).length;
-    const row = text.data.slice(0, found.index).split('\\n').length - 1, x = left + Math.floor(column / 3) * size;
-    const middle = (box.top + box.bottom) / 2 - top - (row + 0.5) * size;
-    return [Math.max(x - box.left, box.right - x - size), Math.abs(middle)];
-  });
-}"""
-
-
 @pytest.mark.parametrize("width", (320, 1000))
 def test_numbers_stand_in_their_cells(widget: Widget, width: int) -> None:
     widget.page.set_viewport_size({"width": width, "height": 900})
@@ -429,24 +416,6 @@ def test_numbers_stand_in_their_cells(widget: Widget, width: int) -> None:
         assert max(upright for _, upright in found) <= 2
     widget.page.set_viewport_size({"width": 1000, "height": 900})
     widget.page.wait_for_timeout(150)
-
-
-# How many pixels the middle of each word beside the map is from the middle of its row or column.
-BESIDE_ROWS = """root => {
-  const { left, top, width } = root.querySelector('.plm-map canvas').getBoundingClientRect(), size = width / 12;
-  return ['.plm-map-queries', '.plm-map-keys'].flatMap((side, across) => {
-    const text = root.querySelector(side).firstChild, range = document.createRange();
-    let at = 0;
-    return text.data.split('\\n').map((word, n) => {
-      range.setStart(text, at);
-      range.setEnd(text, at + word.length);
-      at += word.length + 1;
-      const box = range.getBoundingClientRect();
-      const middle = across ? (box.left + box.right) / 2 - left : (box.top + box.bottom) / 2 - top;
-      return Math.abs(middle - (n + 0.5) * size);
-    });
-  });
-}"""
 
 
 @pytest.mark.parametrize("width", (320, 1000))

@@ -384,3 +384,37 @@ class Finger:
         assert box is not None
         self.page.touchscreen.tap(box["x"] + along * box["width"], box["y"] + box["height"] / 2)
         self.page.evaluate(TWO_FRAMES)
+
+
+# The map of relative_bias.js
+
+# By how many pixels each number extends beyond its cell, sideways and up or down; below 0 it does not.
+OUT_OF_CELLS = """root => {
+  const text = root.querySelector('.plm-in-cells').firstChild, map = root.querySelector('.plm-map canvas');
+  const { left, top, width } = map.getBoundingClientRect(), size = width / 12, range = document.createRange();
+  return [...text.data.matchAll(/[0-9]+/g)].map((found) => {
+    range.setStart(text, found.index);
+    range.setEnd(text, found.index + found[0].length);
+    const box = range.getBoundingClientRect(), column = text.data.slice(0, found.index).split('\\n').at(-1).length;
+    const row = text.data.slice(0, found.index).split('\\n').length - 1, x = left + Math.floor(column / 3) * size;
+    const middle = (box.top + box.bottom) / 2 - top - (row + 0.5) * size;
+    return [Math.max(x - box.left, box.right - x - size), Math.abs(middle)];
+  });
+}"""
+
+# How many pixels the middle of each word beside the map is from the middle of its row or column.
+BESIDE_ROWS = """root => {
+  const { left, top, width } = root.querySelector('.plm-map canvas').getBoundingClientRect(), size = width / 12;
+  return ['.plm-map-queries', '.plm-map-keys'].flatMap((side, across) => {
+    const text = root.querySelector(side).firstChild, range = document.createRange();
+    let at = 0;
+    return text.data.split('\\n').map((word, n) => {
+      range.setStart(text, at);
+      range.setEnd(text, at + word.length);
+      at += word.length + 1;
+      const box = [...range.getClientRects()].at(-1); // WebKit also gives the end of the line before
+      const middle = across ? (box.left + box.right) / 2 - left : (box.top + box.bottom) / 2 - top;
+      return Math.abs(middle - (n + 0.5) * size);
+    });
+  });
+}"""

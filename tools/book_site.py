@@ -166,6 +166,18 @@ def hashes(texts: Iterable[str]) -> list[str]:
     return sorted(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts)
 
 
+def let_pages_be_light_where_no_script_runs(app: Sphinx, exception: Exception | None) -> None:
+    """Name the light theme in each page; where scripts run, they choose the theme before anything is shown.
+
+    The theme of the book names its own default, "auto", for which it has no colours: boxes would be black.
+    """
+    if exception is not None or app.builder.name != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        page = path.read_text(encoding="utf-8")
+        path.write_text(page.replace(' data-theme="auto">', ' data-theme="light">', 1), encoding="utf-8")
+
+
 # Files beside the pages
 
 
@@ -258,6 +270,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", complete_head, priority=900)  # when theme and extensions have had their say
     app.connect("html-page-context", let_widgets_come_first)
     app.connect("html-page-context", let_summaries_name_themselves)
+    app.connect("build-finished", let_pages_be_light_where_no_script_runs)
     app.connect("build-finished", write_files)
     app.connect("build-finished", change_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -12,12 +12,17 @@ if (document.documentElement.dataset.theme === "auto")
   const [arrival] = performance.getEntriesByType("navigation");
   if (arrival?.type !== "navigate" || !window.requestIdleCallback || !CSS.supports("overflow-anchor", "auto")) return;
   root.classList.add("lays-out-late");
+  // Who came by a link to a place stays there until they move: near the end of a page no browser sees to it, within a block
+  // that gets its height late Firefox does not.
+  let stays = true;
+  for (const move of ["wheel", "touchmove", "pointerdown", "keydown"]) addEventListener(move, () => (stays = false), { once: true, passive: true });
   addEventListener("load", () => {
     const soon = { timeout: 2000 }; // a browser may never say that it is idle
     let done = 0, blocks;
     const layOutSome = ({ didTimeout }) => {
       blocks ??= [...document.querySelectorAll(".bd-article section > :not(section, h1, h2, h3)")];
       for (const block of blocks.slice(done, (done += didTimeout ? blocks.length : 20))) block.style.contentVisibility = "visible";
+      if (stays) document.querySelector(":target")?.scrollIntoView({ behavior: "instant" });
       if (done < blocks.length) requestIdleCallback(layOutSome, soon);
       else document.querySelector(".bd-article-container").dataset.laidOut = "whole"; // removing the class would style the whole page anew
     };

@@ -117,8 +117,9 @@ function render({ model, el }) {
   const changed = changes();
 
   function makeMap(width) {
+    cell = Math.floor((width - GUTTER) / WORDS.length); // Safari cuts the height of a line, which is a cell's, to whole pixels
+    width = GUTTER + cell * WORDS.length;
     const drawing = node("svg", { width, height: width, viewBox: `0 0 ${width} ${width}`, role: "img" });
-    cell = (width - GUTTER) / WORDS.length;
     const edge = (i) => GUTTER + i * cell;
     const corner = [TEXT.columnsOfMap, TEXT.rowsOfMap].map((text, i) => node("text", { x: GUTTER - 5, y: GUTTER - 22 + 15 * i, "text-anchor": "end" }, text));
     const borders = [...WORDS, ""].map((_, i) => `M${GUTTER} ${edge(i)}H${width}M${edge(i)} ${GUTTER}V${width}`).join("");

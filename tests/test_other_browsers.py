@@ -1,0 +1,138 @@
+"""The built pages in WebKit, without which no telephone by Apple shows a page, and in Firefox.
+
+What pages have to do is tested in Chromium, by the other files. Here they do it once more, in brief, because engines
+differ where nobody expects it: WebKit cut the height of lines to whole pixels, and a map had numbers in wrong rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import build_book
+import pytest
+from other_browsers import Firefox, WebKit, Window
+from test_site import CHAPTERS, PAGES, SITE
+from widget_page import BESIDE_ROWS, CONTROLS, KEYS, OUT_OF_CELLS, SHOWN, USABLE
+
+
+@pytest.fixture(scope="module", params=[WebKit, Firefox])
+def window(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    kind: type[Window] = request.param
+    if missing := kind.missing():
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    window = kind(tmp_path_factory.mktemp(kind.__name__))
+    yield window
+    window.close()
+
+
+# What goes wrong in a page is remembered by the page itself: WebKit's driver does not tell.
+HEARD = """window.heard = [];
+addEventListener('error', ({ message, target: of }) => heard.push(message ?? 'lost: ' + (of.src ?? of.href)), true);
+addEventListener('unhandledrejection', ({ reason }) => heard.push(String(reason)));
+addEventListener('securitypolicyviolation', (event) => heard.push(event.effectiveDirective + ': ' + event.blockedURI));
+console.error = (...words) => heard.push(words.join(' '));"""
+
+
+@pytest.fixture(scope="module")
+def heard_site(book_site: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a copy of the book in which each page runs `HEARD` before anything else."""
+    site = shutil.copytree(SITE, tmp_path_factory.mktemp("heard") / "site")
+    (site / "heard.js").write_text(HEARD, "utf-8")
+    for path in site.rglob("*.html"):
+        text = path.read_text("utf-8")
+        path.write_text(text.replace("<head>", '<head><script src="/heard.js"></script>', 1), "utf-8")
+    httpd = build_book.server(0, site)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+# Widgets without text, and with a drawing that has no width. (One within another is as wide as what is drawn in it.)
+EMPTY = """return [...document.querySelectorAll('.plm-block')].filter((block) => {
+  const drawings = [...block.querySelectorAll('svg:not(svg svg), canvas')].filter((part) => part.checkVisibility());
+  const flat = drawings.some((part) => !part.getBoundingClientRect().width);
+  return flat || !block.querySelector('.plm-widget').innerText.trim();
+}).map((block) => block.dataset.plmWidget)"""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_and_nothing_goes_wrong_in_it(heard_site: str, window: Window, name: str) -> None:
+    window.open(f"{heard_site}/{name}.html")
+    assert window.run(EMPTY) == []
+    for width in (1200, 700, 390):
+        window.resize(width, 900)
+        inside, whole = window.run("return [innerWidth, document.scrollingElement.scrollWidth]")
+        assert whole <= inside, width
+    assert window.run("return heard") == []
+
+
+def test_what_goes_wrong_is_heard(heard_site: str, window: Window) -> None:
+    window.open(f"{heard_site}/{PAGES[0]}.html")
+    address = "https://example.org/a.png"
+    window.run("document.body.append(Object.assign(new Image(), { src: arguments[0] }))", address)
+    for _ in range(50):
+        if len(window.run("return heard")) == 2:
+            break
+        time.sleep(0.1)
+    assert sorted(window.run("return heard")) == [f"img-src: {address}", f"lost: {address}"]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_control_of_every_widget_works(book_site: str, window: Window, name: str) -> None:
+    window.open(f"{book_site}/{name}.html")
+    for number in range(window.run("return document.querySelectorAll('.plm-widget').length")):
+        used, silent = operate(window, number)
+        assert used and silent == [], f"widget {number}"
+
+
+def operate(window: Window, number: int) -> tuple[list[str], list[str]]:
+    """Do what `widget_page.operate` does, and return the same."""
+    root = f"document.querySelectorAll('.plm-widget')[{number}]"
+
+    def usable() -> list[Any]:
+        found: list[Any] = window.run(f"return ({USABLE})({root}, arguments[0])", CONTROLS)
+        return found
+
+    def changes(place: int, kind: str) -> bool:
+        control = window.run(f"return {root}.querySelectorAll(arguments[0])[arguments[1]]", CONTROLS, place)
+        shown = f"({SHOWN})({root}, [{place}, arguments[0]])"
+        window.run(f"window.before = {shown}", CONTROLS)
+        for key in KEYS.get(kind, ("ArrowRight", "ArrowLeft")):
+            window.press(control, key)
+            if window.run(f"return window.before !== {shown}", CONTROLS):
+                return True
+        return False
+
+    used, silent = usable(), []
+    for control in used:
+        if control in usable() and not changes(control[0], control[2]):
+            silent.append(control)
+    for place, _, kind in usable() if silent else ():
+        changes(place, kind)
+        silent = [control for control in silent if not changes(control[0], control[2])]
+    return [name for _, name, _ in used], [name for _, name, _ in silent]
+
+
+@pytest.mark.parametrize("width", (390, 1200))
+def test_numbers_and_words_of_the_map_stand_where_they_belong(book_site: str, window: Window, width: int) -> None:
+    window.open(f"{book_site}/book/t5.html", width)
+    root = "document.querySelector('.plm-map').closest('.plm-widget')"
+    found = window.run(f"return ({OUT_OF_CELLS})({root})")
+    assert len(found) == 144 and max(sideways for sideways, _ in found) <= 0
+    assert max(upright for _, upright in found) <= 2
+    assert max(window.run(f"return ({BESIDE_ROWS})({root})")) <= 2
+
+
+def test_names_in_code_that_lead_to_the_reference_are_underlined(book_site: str, window: Window) -> None:
+    window.open(f"{book_site}/{CHAPTERS[0]}.html")
+    styles = """const style = getComputedStyle(document.querySelector('.bd-article .highlight pre a'));
+      return [style.textDecorationLine, style.textDecorationStyle]"""
+    assert window.run(styles) == ["underline", "dotted"]

@@ -154,10 +154,11 @@ class Firefox(Window):
 
     programs = ("firefox-esr",)
     packages = "firefox-esr"
+    preferences: ClassVar[dict[str, Any]] = {"datareporting.policy.dataSubmissionEnabled": False}
     asked = 0
 
     def command(self, folder: Path) -> list[str]:
-        settings = {"marionette.port": self.port, "datareporting.policy.dataSubmissionEnabled": False}
+        settings = {"marionette.port": self.port, **self.preferences}
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in settings.items()]
         (folder / "user.js").write_text("".join(lines), "utf-8")
         return ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
@@ -199,3 +200,9 @@ class Firefox(Window):
     def close(self) -> None:
         self.line.close()
         super().close()
+
+
+class FirefoxWithLargerText(Firefox):
+    """Firefox that enlarges texts by half, and nothing else: "Zoom Text Only"."""
+
+    preferences: ClassVar[dict[str, Any]] = {"ui.textScaleFactor": 150, "browser.display.os-zoom-behavior": 2}

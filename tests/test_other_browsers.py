@@ -11,25 +11,36 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import build_book
+import numpy as np
 import pytest
-from other_browsers import Firefox, WebKit, Window
+from other_browsers import Firefox, FirefoxWithLargerText, WebKit, Window
 from test_site import CHAPTERS, PAGES, SITE
-from widget_page import BESIDE_ROWS, CONTROLS, KEYS, OUT_OF_CELLS, SHOWN, USABLE
+from widget_page import BESIDE_ROWS, CONTROLS, KEYS, OUT_OF_CELLS, SHOWN, USABLE, bare
+
+from plm_lessons.widgets import AttentionViewer, RelativeBiasWidget
 
 
-@pytest.fixture(scope="module", params=[WebKit, Firefox])
-def window(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    kind: type[Window] = request.param
+@contextmanager
+def started(kind: type[Window], folder: Path) -> Iterator[Window]:
+    """Start a browser that is there."""
     if missing := kind.missing():
         if os.environ.get("REQUIRE_BROWSER") == "1":
             pytest.fail(missing)
         pytest.skip(missing)
-    window = kind(tmp_path_factory.mktemp(kind.__name__))
+    window = kind(folder)
     yield window
     window.close()
+
+
+@pytest.fixture(scope="module", params=[WebKit, Firefox])
+def window(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    with started(request.param, tmp_path_factory.mktemp(request.param.__name__)) as window:
+        yield window
 
 
 # What goes wrong in a page is remembered by the page itself: WebKit's driver does not tell.
@@ -121,14 +132,29 @@ def operate(window: Window, number: int) -> tuple[list[str], list[str]]:
     return [name for _, name, _ in used], [name for _, name, _ in silent]
 
 
-@pytest.mark.parametrize("width", (390, 1200))
-def test_numbers_and_words_of_the_map_stand_where_they_belong(book_site: str, window: Window, width: int) -> None:
-    window.open(f"{book_site}/book/t5.html", width)
-    root = "document.querySelector('.plm-map').closest('.plm-widget')"
-    found = window.run(f"return ({OUT_OF_CELLS})({root})")
-    assert len(found) == 144 and max(sideways for sideways, _ in found) <= 0
-    assert max(upright for _, upright in found) <= 2
-    assert max(window.run(f"return ({BESIDE_ROWS})({root})")) <= 2
+# Tokens of the attention viewer that are higher than their row.
+CUT_TOKENS = """return [...document.querySelectorAll('.plm-heads-lines span, .plm-heads-side span')].filter((part) => {
+  const range = document.createRange(), row = part.closest('[role="listitem"], span').getBoundingClientRect();
+  range.selectNodeContents(part);
+  const { top, bottom, height } = range.getBoundingClientRect();
+  return height && (top < row.top - 1 || bottom > row.bottom + 1);
+}).map((part) => part.textContent)"""
+
+
+@pytest.mark.parametrize("kind", [WebKit, Firefox, FirefoxWithLargerText])
+def test_words_and_numbers_stand_in_their_rows(kind: type[Window], tmp_path: Path) -> None:
+    """Where lines are cut to whole pixels, and where texts alone are larger, they are as high as the rows of a drawing."""
+    sentence = {"tokens": ["[CLS]", "why", "(gypsum)", "[SEP]"], "attentions": {"encoder": np.full((1, 2, 4, 4), 0.25)}}
+    address, profile = bare(tmp_path, RelativeBiasWidget(), AttentionViewer([sentence])), tmp_path / "profile"
+    profile.mkdir()
+    with started(kind, profile) as window:
+        for width in (500, 1200):
+            window.open(address, width)
+            found = window.run(f"return ({OUT_OF_CELLS})(document.querySelector('.plm-widget'))")
+            assert len(found) == 144 and max(upright for _, upright in found) <= 2
+            assert kind is FirefoxWithLargerText or max(sideways for sideways, _ in found) <= 0
+            assert max(window.run(f"return ({BESIDE_ROWS})(document.querySelector('.plm-widget'))")) <= 2
+            assert window.run(CUT_TOKENS) == []
 
 
 def test_names_in_code_that_lead_to_the_reference_are_underlined(book_site: str, window: Window) -> None:

@@ -125,15 +125,26 @@ addEventListener("at-rest", () => {
   const target = (link) => document.getElementById(decodeURIComponent(link.hash.slice(1)))?.closest("section, dl");
   const links = new Map([...document.querySelectorAll(".bd-toc-nav a")].map((link) => [target(link), link]));
   links.delete(undefined);
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries)
-      for (const part of [links.get(target), links.get(target).parentElement]) part.classList.toggle("active", isIntersecting);
-    const bar = document.querySelector(".bd-sidebar-secondary"), mark = [...links.values()].findLast((link) => link.matches(".active"));
-    if (!mark) return;
-    const room = bar.getBoundingClientRect(), { top, bottom } = mark.getBoundingClientRect();
+  const sections = [...links.keys()], onTheLine = new Set();
+  let atTheEnd = false; // of the page, where the last section may be too short to reach the line
+  const show = () => {
+    const read = atTheEnd ? sections.filter((section) => section.contains(sections.at(-1))) : sections.filter((section) => onTheLine.has(section));
+    if (!read.length) return; // between two sections the mark stays
+    for (const [section, link] of links) for (const part of [link, link.parentElement]) part.classList.toggle("active", read.includes(section));
+    const bar = document.querySelector(".bd-sidebar-secondary"), room = bar.getBoundingClientRect();
+    const { top, bottom } = links.get(read.at(-1)).getBoundingClientRect();
     if (top < room.top || bottom > room.bottom) bar.scrollTop += (top + bottom - room.top - room.bottom) / 2; // long contents follow
+  };
+  const lines = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) onTheLine[isIntersecting ? "add" : "delete"](target);
+    show();
   }, { rootMargin: "-25% 0px -74%" });
-  for (const section of links.keys()) observer.observe(section);
+  for (const section of sections) lines.observe(section);
+  const end = new IntersectionObserver(([{ isIntersecting }]) => {
+    atTheEnd = isIntersecting && scrollY > 0;
+    show();
+  }, { threshold: 1 });
+  for (const footer of document.querySelectorAll(".bd-footer-content")) end.observe(footer);
 });
 
 // What lies over the page, a drawer or the search, keeps the rest of it out of reach as long as it is open. Where there is
@@ -184,7 +195,8 @@ addEventListener("DOMContentLoaded", () => {
   const isOpen = () => search.classList.contains("show");
   let last;
   layers.push([search, isOpen]);
-  search.addEventListener("focusin", ({ relatedTarget }) => (last = relatedTarget ?? last));
+  const button = () => [...document.querySelectorAll(".search-button, .search-button-field")].find((part) => part.checkVisibility?.());
+  search.addEventListener("focusin", ({ relatedTarget }) => (last = relatedTarget ?? last ?? button())); // in Safari a click gives a button no focus
   new MutationObserver(() => {
     cover();
     if (isOpen()) return;

@@ -194,8 +194,9 @@ function render({ model, el }) {
     });
     findColour();
     // Whatever is asked for has been asked: from here on the page is only changed, so that it is laid out once.
-    rowHeight = Math.max(T, S) > 32 ? 16 : 20;
-    cell = { width, height: Math.max(width, 16) };
+    const atLeast = (pixels, n) => Math.max(pixels, Math.ceil(1.2 * parseFloat(fonts[n]))); // a reader may enlarge texts alone
+    rowHeight = atLeast(Math.max(T, S) > 32 ? 16 : 20, 0);
+    cell = { width, height: atLeast(Math.max(width, 16), 2) };
     const high = rowHeight * Math.max(T, S);
     drawing.style.height = `${high}px`;
     putAttribute(drawing, "viewBox", `0 0 ${reach} ${high}`);

@@ -124,7 +124,7 @@ function render({ model, el }) {
   const sliderName = node("p", { class: "plm-quiet", "aria-hidden": "true" }, TEXT.x); // elsewhere the axis above says it
   const field = (name, label, attributes) =>
     numberField(label, attributes, allowed[name], (next) => update({ [name]: next }), () => (message.textContent = wrong[name]));
-  const xField = field("x", TEXT.xNumber, { min: -LIMIT, max: LIMIT, step: "any" });
+  const xField = field("x", TEXT.xNumber, { min: -LIMIT, max: LIMIT, step: 0.01 });
   const seedField = field("seed", TEXT.seed, { min: 0, max: 2 ** 32 - 1, step: 1 });
   const buttons = [1, 10, 100, 1000].map((count) =>
     pushButton(`${TEXT.draw} ${count}`, () => {

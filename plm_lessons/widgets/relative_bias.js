@@ -126,6 +126,9 @@ function render({ model, el }) {
     drawing.append(...corner, node("path", { class: "plm-grid", d: borders }), bars, diagonal, pair);
     for (const [name, pixels] of [["gutter", GUTTER], ["cell", cell], ["map", width - GUTTER]]) map.style.setProperty(`--${name}`, `${pixels}px`);
     map.replaceChildren(canvas, texts, drawing);
+    // Where a reader enlarges texts alone, Firefox enlarges lines with them, but not the map.
+    map.style.setProperty("--line", `${cell}px`);
+    map.style.setProperty("--line", `${(cell * cell) / (parseFloat(getComputedStyle(numbers).lineHeight) || cell)}px`);
   }
 
   /** Asked for once in each theme: the page is laid out for the answer. */

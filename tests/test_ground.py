@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import check_mutations
 import make_notebooks
 import nbformat
 import pytest
@@ -389,3 +390,9 @@ def test_a_tool_that_is_asked_for_help_does_nothing_else(
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(name).main()
     assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage:")
+
+
+@pytest.mark.parametrize("mutation", check_mutations.MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_code_that_a_mutation_breaks_is_there_once(mutation: check_mutations.Mutation) -> None:
+    file = ROOT / "plm_lessons" / mutation.file
+    assert file.read_text(encoding="utf-8").count(mutation.right) == 1

@@ -34,6 +34,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URL, BRANCH = make_notebooks.repository()
+COLAB = URL.replace("https://github.com", "https://colab.research.google.com/github")
 NOTEBOOKS = make_notebooks.notebooks()
 # Every address of the repository, whoever owns it: github.com/OWNER/plm-lessons and what follows.
 ADDRESS = re.compile(r"https://(?:github\.com|colab\.research\.google\.com/github)/[\w.-]+/plm-lessons(?:/[\w./-]*)?")
@@ -66,12 +67,11 @@ def pins() -> dict[str, Requirement]:
 
 
 def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
-    colab = URL.replace("https://github.com", "https://colab.research.google.com/github")
     pages = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]*")
     base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     for path, text in texts():
         others = [address for address in pages.findall(text) if not address.startswith(base)]
-        others += [address for address in ADDRESS.findall(text) if not address.startswith((URL, colab))]
+        others += [address for address in ADDRESS.findall(text) if not address.startswith((URL, COLAB))]
         assert not others, f"{path.name} names {', '.join(others)}; _config.yml names {URL} and {base}"
         for address in ADDRESS.findall(text):
             file = re.search(rf"/(?:blob|edit|raw)/{BRANCH}/(.+)", address)
@@ -83,7 +83,7 @@ def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
 def test_the_readme_opens_every_notebook_in_colab() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in NOTEBOOKS:
-        assert make_notebooks.colab_url(path) in readme
+        assert f"{COLAB}/blob/{BRANCH}/{path.relative_to(ROOT).as_posix()}" in readme
 
 
 def test_the_citation_is_complete_and_names_this_version() -> None:

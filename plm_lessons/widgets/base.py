@@ -24,7 +24,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import numbers
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any, ClassVar
@@ -32,7 +31,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from plm_lessons.checks import check_text, told
+from plm_lessons.checks import check_text, is_real, is_whole, told
 
 # When a reader comes to a page from Sphinx's search, Sphinx marks the search terms in every text, even in style sheets
 # and data, which then no longer work. It leaves elements of this class alone.
@@ -41,11 +40,6 @@ UNMARKED = "nohighlight"
 
 class WidgetValueError(traitlets.TraitError, ValueError):
     """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
-
-
-def is_real(value: Any) -> bool:
-    """Whether `value` is a real number of Python or numpy; True and False are not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 class Checked(traitlets.TraitType):
@@ -92,9 +86,7 @@ class Whole(Checked):
         self.least, self.most, self.step = least, most, 2 if even else 1
 
     def validate(self, obj: Any, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise self.refuse(obj, value)
-        if not self.least <= int(value) <= self.most or int(value) % self.step:
+        if not is_whole(value) or not self.least <= value <= self.most or value % self.step:
             raise self.refuse(obj, value)
         return int(value)
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.checks import is_real
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError
 from plm_lessons.widgets.picture import Drawing, figure, table, written
 
 WORDS = ["the", "small", "cat", "sat", "on", "the", "old", "mat", "and", "slept", "all", "day"]

@@ -8,15 +8,14 @@ second: A and B share as many words in either order.
 
 from __future__ import annotations
 
-import numbers
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets
 
-from plm_lessons.checks import told
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.checks import is_real, is_whole, told
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError
 from plm_lessons.widgets.picture import Drawing, figure, table
 from plm_lessons.widgets.sentence_pairs_maths import (
     READER,
@@ -121,7 +120,7 @@ def _is_text(value: Any, kind: str) -> bool:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value in (0, 1)
+    return is_whole(value) and value in (0, 1)
 
 
 class _Pairs(Checked):

@@ -214,10 +214,10 @@ class SentencePairs(LessonWidget):
     name = "sentence_pairs"
     fields = ("pairs", "seed", "task", "guesses")
 
-    pairs = _Pairs((), f"a list of 1 to {MOST_PAIRS} pairs")
+    pairs = _Pairs(f"a list of 1 to {MOST_PAIRS} pairs")
     seed = Whole(2**32 - 1)
-    task = OneOf(TASKS, default="nsp")
-    guesses = _Guesses((), "empty, or a list of 0, 1 or None for each of the pairs")
+    task = OneOf(TASKS)
+    guesses = _Guesses("empty, or a list of 0, 1 or None for each of the pairs")
 
     def __init__(
         self, pairs: Sequence[Pair] = EXAMPLE, seed: int = 0, task: str = "nsp", guesses: Sequence[int | None] = ()

@@ -31,7 +31,6 @@ from refused_objectives import BAD_DOCUMENTS, DOCUMENTS, MIN_PAIR, MIN_ROW, PAIR
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram, WordPiece
 from tokenizers.pre_tokenizers import Whitespace
-from torch import Tensor
 
 from plm_lessons import corpus, objectives
 from plm_lessons.downstream import Question
@@ -101,10 +100,10 @@ def fresh(name: str) -> Any:
     return copy.deepcopy(model(name))
 
 
-def pretrained(batch: dict[str, Tensor] = BATCH) -> dict[str, Any]:
+def pretrained() -> dict[str, Any]:
     return {
         "model": fresh("BertForMaskedLM"),
-        "batches": [batch] * 4,
+        "batches": [BATCH] * 4,
         "steps": 2,
         "learning_rate": 0.001,
         "warmup_steps": 1,

@@ -368,9 +368,9 @@ def test_a_position_bias_is_one_number_a_bucket_and_head(bidirectional: bool) ->
             module(*lengths)
 
 
-def unscaled(seed: int = 0) -> UnscaledAttention:
+def unscaled() -> UnscaledAttention:
     module = UnscaledAttention(10, 3, 4).double().eval()  # 3 heads of 4 numbers are not 10
-    randomise(module, seed)
+    randomise(module)
     return module
 
 

@@ -69,9 +69,9 @@ def no_unexpected_warning() -> Any:
         yield
 
 
-def inputs(rows: int = 2, source: int = 6, target: int = 4) -> dict[str, Any]:
-    ids = torch.randint(2, 30, (rows, source), generator=seeded())
-    return {"input_ids": ids, "labels": torch.randint(2, 30, (rows, target), generator=seeded(1))}
+def inputs(rows: int = 2) -> dict[str, Any]:
+    ids = torch.randint(2, 30, (rows, 6), generator=seeded())
+    return {"input_ids": ids, "labels": torch.randint(2, 30, (rows, 4), generator=seeded(1))}
 
 
 def change(

@@ -44,7 +44,7 @@ def text_ids() -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer().encode_batch(texts, add_special_tokens=False)]
 
 
-def tiny_t5(seed: int = 0) -> T5ForConditionalGeneration:
+def tiny_t5() -> T5ForConditionalGeneration:
     config = T5Config(
         vocab_size=tokenizer().get_vocab_size(),
         d_model=16,
@@ -55,7 +55,7 @@ def tiny_t5(seed: int = 0) -> T5ForConditionalGeneration:
         dropout_rate=0.0,
         initializer_factor=0.2,
     )
-    return T5ForConditionalGeneration(config, torch.Generator().manual_seed(seed))
+    return T5ForConditionalGeneration(config)
 
 
 # --- The tokenizer ---------------------------------------------------------------------------------------------------

@@ -360,9 +360,9 @@ def with_model(open_page: Callable[..., Page]) -> Callable[..., Page]:
     return start
 
 
-def cell(page: Page, name: str, column: int = 0) -> str:
+def cell(page: Page, name: str) -> str:
     label = TEXT["curves"][name]
-    return page.locator("tr", has_text=label).locator("td").nth(column).inner_text()
+    return page.locator("tr", has_text=label).locator("td").first.inner_text()
 
 
 def test_trait_set_in_python_moves_the_view(with_model: Callable[..., Page]) -> None:

@@ -25,7 +25,9 @@ Reference: Any = transformers.T5ForConditionalGeneration
 
 TINY = T5Config(vocab_size=30, d_model=12, d_kv=5, d_ff=20, num_layers=2, num_decoder_layers=3, num_heads=2)
 V1_1 = dataclasses.replace(TINY, feed_forward_proj="gated-gelu", tie_word_embeddings=False, scale_decoder_outputs=False)
-COUNTS = {  # tied matrices are counted once; for the tied models the counts are those of transformers
+# Tied matrices are counted once; for the tied models the counts are those of transformers. Raffel et al. count 60M,
+# 220M, 770M (with a separate output matrix, which the released model lacks), 3B and 11B.
+COUNTS = {
     "t5-small": 60_506_624,
     "t5-base": 222_903_552,
     "t5-large": 737_668_096,

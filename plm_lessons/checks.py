@@ -23,6 +23,11 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def is_real(value: Any) -> bool:
+    """Whether the value is a real number, of Python or NumPy, perhaps infinite or NaN; True and False are not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def check_whole(name: str, value: Any, least: int = 0, most: int | None = None, why: str = "") -> None:
     """Check for a whole number from `least` to `most`; by default, up to the largest that a tensor can hold."""
     if not is_whole(value) or not least <= value <= (LARGEST if most is None else most):
@@ -42,8 +47,7 @@ def check_number(
     name: str, value: Any, low: float = -float("inf"), high: float = float("inf"), above: bool = False
 ) -> None:
     """Check for a finite number from `low` (exclusive if `above`) to `high`; NaN, True and False are refused."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not is_finite(value) or not low <= value <= high or (above and value == low):
+    if not is_real(value) or not is_finite(value) or not low <= value <= high or (above and value == low):
         allowed = "" if low == -float("inf") else f" above {low:g}" if above else f" of at least {low:g}"
         if high < float("inf"):
             allowed = f"{allowed} and at most {high:g}" if above else f" from {low:g} to {high:g}"

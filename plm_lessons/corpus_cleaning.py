@@ -15,12 +15,13 @@ import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from plm_lessons.checks import check_text, check_whole, each_text
+from plm_lessons.checks import check_text, each_text
 from plm_lessons.corpus import split_sentences
 
 END_MARKS = (".", "!", "?", '"', "”")
 LEAST_WORDS = 5  # in a line
 LEAST_SENTENCES = 3  # on a page
+SPAN = 3  # sentences that are removed where they occur again
 POLICY_PHRASES = (
     "terms of use",
     "privacy policy",
@@ -95,32 +96,30 @@ def _why_a_line_goes(line: str) -> str | None:
     return None
 
 
-def drop_repeated_spans(pages: Iterable[str], span: int = 3) -> list[str]:
-    """Keep only the first occurrence of any `span` consecutive sentences that occur more than once.
+def drop_repeated_spans(pages: Iterable[str]) -> list[str]:
+    """Keep only the first occurrence of any three consecutive sentences that occur more than once.
 
     Case and white space are ignored. A sentence stays if none of the spans that contain it is a repetition.
 
     Args:
         pages: the texts; their order decides which occurrence is the first.
-        span: number of sentences in a span, at least 1.
 
     Returns:
         As many texts as there were pages, some of them shorter or empty.
 
     Raises:
-        ValueError: `span` is less than 1, or a page is not a text.
+        ValueError: a page is not a text.
     """
-    check_whole("span", span, least=1)
     seen: set[tuple[str, ...]] = set()
     cleaned = []
     for page in each_text("pages", pages):
         sentences = [(number, text) for number, line in enumerate(page.split("\n")) for text in split_sentences(line)]
         plain = [" ".join(text.lower().split()) for _, text in sentences]
         repeated: set[int] = set()
-        for start in range(len(plain) - span + 1):
-            key = tuple(plain[start : start + span])
+        for start in range(len(plain) - SPAN + 1):
+            key = tuple(plain[start : start + SPAN])
             if key in seen:
-                repeated.update(range(start, start + span))
+                repeated.update(range(start, start + SPAN))
             seen.add(key)
         lines: dict[int, list[str]] = {}
         for place, (number, text) in enumerate(sentences):

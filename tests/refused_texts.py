@@ -38,7 +38,7 @@ PARTS = [
         page=TEXT,
         unwanted_words=TEXTS,
     ),
-    part(corpus_cleaning.drop_repeated_spans, lambda: {"pages": ["A. B."], "span": 1}, pages=TEXTS, span=COUNTS),
+    part(corpus_cleaning.drop_repeated_spans, lambda: {"pages": ["A. B."]}, pages=TEXTS),
     part(text_sources.CorpusText, lambda: {"source": "sotu"}, source=[("books", "'sotu'"), (None, "'wikipedia'")]),
     part(
         text_sources.FileText,

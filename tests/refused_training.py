@@ -31,7 +31,6 @@ from refused_objectives import BAD_DOCUMENTS, DOCUMENTS, MIN_PAIR, MIN_ROW, PAIR
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram, WordPiece
 from tokenizers.pre_tokenizers import Whitespace
-from torch import Tensor
 
 from plm_lessons import corpus, objectives
 from plm_lessons.downstream import Question
@@ -101,10 +100,10 @@ def fresh(name: str) -> Any:
     return copy.deepcopy(model(name))
 
 
-def pretrained(batch: dict[str, Tensor] = BATCH) -> dict[str, Any]:
+def pretrained() -> dict[str, Any]:
     return {
         "model": fresh("BertForMaskedLM"),
-        "batches": [batch] * 4,
+        "batches": [BATCH] * 4,
         "steps": 2,
         "learning_rate": 0.001,
         "warmup_steps": 1,
@@ -553,12 +552,12 @@ PARTS = [
         accumulation_steps=COUNTS,
         max_length=COUNTS,
         short_epochs=WHOLE,
-        learning_rate=[(0, "above 0"), (NAN, "above 0"), ("1", "above 0")],
+        learning_rate=[(0, "above 0"), (NAN, "above 0"), (INF, "above 0"), ("1", "above 0")],
         warmup_steps=[*WHOLE, (1001, "0 to 1000")],
         schedule=[("step", "'cosine'")],
         cooldown_steps=[*WHOLE, (1001, "0 to 1000")],
         weight_decay=RATES,
-        max_gradient_norm=[(0, "above 0"), (NAN, "above 0")],
+        max_gradient_norm=[(0, "above 0"), (-1, "above 0"), (NAN, "above 0")],
         task_share=SHARES,
         late_task_share=SHARES,
         late_steps=[*WHOLE, (1001, "0 to 1000")],

@@ -48,7 +48,7 @@ def test_widget(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> No
 
 
 @pytest.mark.parametrize("name", widgets.__all__)
-def test_picture_of_a_widget(name: str, tmp_path: Path, open_page: Callable[..., Page]) -> None:
+def test_picture_of_a_widget(name: str, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     page.set_content(f"<html lang=en><title>{name}</title><main>{getattr(widgets, name)().picture()}</main></html>")
     page.add_style_tag(content=getattr(widgets, name)()._css)

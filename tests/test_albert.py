@@ -31,7 +31,6 @@ from plm_lessons import (
     AlbertForTokenClassification,
     AlbertModel,
     BertConfig,
-    BertModel,
 )
 from plm_lessons.layers.activations import ACTIVATIONS
 
@@ -216,11 +215,7 @@ def test_an_impossible_value_is_refused_by_the_fields_name(fields: dict[str, Any
         AlbertConfig(**fields)
 
 
-def test_a_model_wants_its_own_familys_configuration() -> None:
-    with pytest.raises(ValueError, match="config is of type BertConfig: must be AlbertConfig for AlbertModel"):
-        AlbertModel(BertConfig())
-    with pytest.raises(ValueError, match="config is of type AlbertConfig: must be BertConfig for BertModel"):
-        BertModel(TINY)
+def test_the_order_of_segments_has_exactly_two_scores() -> None:
     with pytest.raises(ValueError, match="num_labels=3: must be 2 in AlbertForPreTraining"):
         AlbertForPreTraining(dataclasses.replace(TINY, num_labels=3))
 
@@ -358,14 +353,6 @@ def test_classifiers_have_the_dropout_of_their_own_field(model_class: Any) -> No
         return not torch.allclose(getattr(model.train()(tokens()), name), getattr(expected, name))
 
     assert noisy(0.5) and not noisy(0.0)
-
-
-def test_a_wrong_label_is_refused_by_name() -> None:
-    model = lively(AlbertForPreTraining)
-    with pytest.raises(ValueError, match="sentence_order_label holds 2: must be from 0 to 1"):
-        model(tokens(), sentence_order_label=torch.tensor([0, 2]))
-    with pytest.raises(ValueError, match=r"sentence_order_label has shape \(1,\)"):
-        model(tokens(), sentence_order_label=torch.tensor([0]))
 
 
 # --- files ---

@@ -82,8 +82,6 @@ def test_the_other_question_is_that_of_bert(document_ids: list[list[list[int]]],
             assert together == (asked.labels[row] == 0)
     [batch] = first_batches(document_ids, tokenizer, 1, batch_size=10_000, question="next_sentence")
     assert batch["sentence_order_label"].double().mean() > 0.55  # random pairs are the majority there, see NSP
-    with pytest.raises(ValueError, match="question='sop'"):
-        albert_pairs(document_ids, tokenizer, 64, torch.Generator(), "sop")  # type: ignore[arg-type]
 
 
 def test_whole_words_are_masked_and_several_in_a_row(pairs: SentencePairBatch, tokenizer: Tokenizer) -> None:
@@ -145,12 +143,6 @@ def test_an_epoch_reads_every_pair_once(document_ids: list[list[list[int]]], tok
         torch.cat([part["sentence_order_label"] for part in parts]).bincount(),
         whole["sentence_order_label"].bincount(),
     )
-
-
-@pytest.mark.parametrize("name", ["batch_size", "copies"])
-def test_batches_need_a_size_and_a_copy(name: str, document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=f"{name}=0"):
-        first_batches(document_ids, tokenizer, 1, **{name: 0})
 
 
 def test_a_document_of_one_sentence_is_refused_and_not_dropped(tokenizer: Tokenizer) -> None:

@@ -250,14 +250,6 @@ def test_lists_are_the_callers_own() -> None:
     assert len(documents("sotu")) == 212 and len(corpus.sentiment_examples()) == 7693
 
 
-def test_unknown_sources_and_splits_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"source='wiki': must be one of 'wikipedia', 'sotu', 'all'"):
-        documents("wiki")
-    for function in (lambda split: documents("sotu", split), corpus.sentiment_examples):
-        with pytest.raises(ValueError, match=r"split='test': must be one of 'train', 'held_out', 'all'"):
-            function("test")
-
-
 # --- The tool that makes it ------------------------------------------------------------------------------------------
 
 

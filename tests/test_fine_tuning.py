@@ -68,8 +68,6 @@ def test_a_long_text_keeps_its_beginning_and_its_end_mark() -> None:
     assert inputs["input_ids"].shape == (2, 12)
     assert inputs["attention_mask"].sum(dim=1).tolist() == [4, 12]
     assert inputs["input_ids"][1, -1] == tokenizer().token_to_id("[SEP]")
-    with pytest.raises(ValueError, match="texts"):
-        encode_texts(tokenizer(), [], max_length=12)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -82,10 +80,6 @@ def test_pairs_are_framed_as_the_tokenizer_frames_them(name: str) -> None:
     assert inputs.keys() == set(expected.keys())
     assert all(torch.equal(inputs[key], expected[key]) for key in inputs)
     assert int(inputs["token_type_ids"].max()) == (0 if name == "byte_level_bpe" else 1)
-    with pytest.raises(ValueError, match=r"pairs\[0\] has \d+ tokens: must have at most max_length=8"):
-        encode_pairs(tokenizer(name), firsts, seconds, max_length=8)
-    with pytest.raises(ValueError, match="seconds has 1"):
-        encode_pairs(tokenizer(name), firsts, seconds[:1], max_length=30)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -103,11 +97,7 @@ def test_labels_of_words_stand_on_their_first_pieces(name: str) -> None:
         assert pieces == [word[0] for word in alone]
 
 
-def test_words_that_do_not_fit_their_labels_or_the_model_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"labels\[1\] has 2 entries: must have one for each of the 3 words"):
-        encode_words(tokenizer(), ["a cat", "a black cat"], [[0, 1], [0, 1]], max_length=9)
-    with pytest.raises(ValueError, match=r"texts\[0\] has 5 tokens: must have at most max_length=4"):
-        encode_words(tokenizer(), ["a black cat"], [[0, 1, 1]], max_length=4)
+def test_a_word_without_a_token_is_refused() -> None:
     with pytest.raises(ValueError, match=r"texts\[0\] holds the word .*which the tokenizer drops entirely"):
         encode_words(tokenizer(), ["a \u200b cat"], [[0, 1, 1]], max_length=9)
 
@@ -177,8 +167,6 @@ def test_a_window_without_the_whole_answer_points_to_its_beginning() -> None:
         whole = "nine" in row and "ten" in row
         assert row[start : end + 1] == (["nine", "ten"] if whole else ["[CLS]"])
     assert sum(start > 0 for start in starts) == 1 and len(starts) > 2
-    with pytest.raises(ValueError, match=r"max_length=11 leaves questions\[0\] room for 7 tokens .* overlap=7"):
-        encode_questions(tokenizer(), [question], max_length=11, overlap=7)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -357,10 +345,6 @@ def test_what_cannot_be_trained_on_is_refused() -> None:
     labels = torch.tensor([0, 1])
     settings = {"epochs": 1, "learning_rate": 1e-3, "progress": False}
     model = small_model("SequenceClassification")
-    with pytest.raises(ValueError, match="labels has 1 rows: must have one for each of the 2 inputs"):
-        fine_tune(model, inputs, labels[:-1], **settings)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="epochs=0"):
-        fine_tune(model, inputs, labels, **settings | {"epochs": 0})  # type: ignore[arg-type]
     left_padded = {name: value.flip(1) for name, value in encode_texts(tokenizer(), ["a", "a red dog"], 12).items()}
     for read in (lambda: fine_tune(model, left_padded, labels, **settings), lambda: predict_logits(model, left_padded)):  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="attention_mask has a token after padding"):
@@ -469,8 +453,6 @@ def test_figures_of_answers_are_those_of_squad() -> None:
         assert answer_figures([answer], [truth]) == {"exact_match": exact, "f1": pytest.approx(f1)}, answer
         assert answer_f1(answer, truth) == pytest.approx(answer_f1(truth, answer))
     assert answer_figures(["band", "cat"], ["band", "dog"]) == {"exact_match": 0.5, "f1": 0.5}
-    with pytest.raises(ValueError, match="answers has 1 texts, truths 2"):
-        answer_figures(["a"], ["a", "b"])
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
@@ -479,8 +461,6 @@ def test_figures_of_classes_are_those_of_scikit_learn(pairs: list[tuple[int, int
     figures = class_figures(predicted, labels)
     assert figures["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, predicted))
     assert figures["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(labels, predicted, average="macro"))
-    with pytest.raises(ValueError, match="predicted has 1 classes, labels 2"):
-        class_figures([0], [0, 1])
 
 
 HEADS = {

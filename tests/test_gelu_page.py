@@ -538,21 +538,6 @@ def test_curves_are_told_apart_without_colour(widget: Widget) -> None:
 # --- any page ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_javascript_a_picture_and_a_sentence_are_there(address: str, open_page: Callable[..., Page]) -> None:
-    for theme in ("light", "dark"):
-        page = open_page(address, width=390, java_script_enabled=False, color_scheme=theme)
-        picture = page.locator('[data-plm-widget="gelu"] .plm-static').first
-        expect(picture).to_be_visible()
-        expect(picture.get_by_text("With JavaScript, it can be moved and switched.")).to_be_visible()
-        image = picture.locator("> img")
-        box = image.bounding_box()
-        assert box is not None and box["width"] > 200 and box["height"] > 130 and box["x"] + box["width"] <= 390
-        assert image.evaluate("image => image.complete && image.naturalWidth") > 200
-        assert (image.get_attribute("alt") or "").startswith("x = ") and picture.locator("table td").count() >= 2
-        assert page.locator('[data-plm-widget="gelu"]').first.locator("input, button").count() == 0
-        assert picture.evaluate(CONTRAST)["worst"][0] >= 4.5
-
-
 def test_live_widget_takes_the_place_of_the_picture(widget: Widget) -> None:
     assert widget.block.locator(".plm-widget").count() == 1 and widget.block.locator(".plm-static").count() == 0
     height = widget.block.locator(".plm-view").evaluate("view => getComputedStyle(view).minHeight")

@@ -162,8 +162,8 @@ def test_a_text_does_not_depend_on_the_rest_of_the_batch_or_on_padding(seed: int
 class Table:
     """A world in which the logits of the next token depend on the last two; it counts how often it is asked."""
 
-    def __init__(self, vocab_size: int, seed: int, spread: float = 1.5) -> None:
-        self.logits = spread * torch.randn(vocab_size, vocab_size, vocab_size, generator=seeded(seed))
+    def __init__(self, vocab_size: int, seed: int) -> None:
+        self.logits = 1.5 * torch.randn(vocab_size, vocab_size, vocab_size, generator=seeded(seed))
         self.asked = 0
 
     def __call__(self, tokens: Tensor) -> Tensor:

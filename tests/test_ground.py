@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import check_mutations
 import make_notebooks
 import nbformat
 import pytest
@@ -33,6 +34,7 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URL, BRANCH = make_notebooks.repository()
+COLAB = URL.replace("https://github.com", "https://colab.research.google.com/github")
 NOTEBOOKS = make_notebooks.notebooks()
 # Every address of the repository, whoever owns it: github.com/OWNER/plm-lessons and what follows.
 ADDRESS = re.compile(r"https://(?:github\.com|colab\.research\.google\.com/github)/[\w.-]+/plm-lessons(?:/[\w./-]*)?")
@@ -65,12 +67,11 @@ def pins() -> dict[str, Requirement]:
 
 
 def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
-    colab = URL.replace("https://github.com", "https://colab.research.google.com/github")
     pages = re.compile(r"https://[\w.-]+\.github\.io/[\w./-]*")
     base = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     for path, text in texts():
         others = [address for address in pages.findall(text) if not address.startswith(base)]
-        others += [address for address in ADDRESS.findall(text) if not address.startswith((URL, colab))]
+        others += [address for address in ADDRESS.findall(text) if not address.startswith((URL, COLAB))]
         assert not others, f"{path.name} names {', '.join(others)}; _config.yml names {URL} and {base}"
         for address in ADDRESS.findall(text):
             file = re.search(rf"/(?:blob|edit|raw)/{BRANCH}/(.+)", address)
@@ -82,7 +83,7 @@ def test_every_address_agrees_with_the_one_in_the_configuration() -> None:
 def test_the_readme_opens_every_notebook_in_colab() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in NOTEBOOKS:
-        assert make_notebooks.colab_url(path) in readme
+        assert f"{COLAB}/blob/{BRANCH}/{path.relative_to(ROOT).as_posix()}" in readme
 
 
 def test_the_citation_is_complete_and_names_this_version() -> None:
@@ -389,3 +390,9 @@ def test_a_tool_that_is_asked_for_help_does_nothing_else(
     with pytest.raises(SystemExit) as ended:
         importlib.import_module(name).main()
     assert ended.value.code == 0 and capsys.readouterr().out.startswith("usage:")
+
+
+@pytest.mark.parametrize("mutation", check_mutations.MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_code_that_a_mutation_breaks_is_there_once(mutation: check_mutations.Mutation) -> None:
+    file = ROOT / "plm_lessons" / mutation.file
+    assert file.read_text(encoding="utf-8").count(mutation.right) == 1

@@ -90,28 +90,16 @@ def test_a_part_without_anything_to_predict_adds_nothing() -> None:
     assert all(torch.equal(gradients(beside)[name], value) for name, value in gradients(alone).items())
 
 
-@pytest.mark.parametrize(
-    ("parts", "message"),
-    [
-        ([], "parts: must hold at least one batch"),
-        ([{"input_ids": torch.tensor([[5]])}], "parts: must hold at least one batch, with labels"),
-        ([a_batch("bert", 2, 0), a_batch("roberta", 2, 0)], r"parts\[1\] must have the labels that parts\[0\] has"),
-    ],
-)
-def test_parts_without_labels_are_refused(parts: list[Batch], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        accumulate_gradients(a_model("bert"), parts)
+def test_parts_with_different_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"parts\[1\] must have the labels that parts\[0\] has"):
+        accumulate_gradients(a_model("bert"), [a_batch("bert", 2, 0), a_batch("roberta", 2, 0)])
 
 
-def test_an_update_takes_so_many_batches_and_says_when_there_are_too_few() -> None:
+def test_an_update_takes_so_many_batches() -> None:
     batches = [a_batch("roberta", 2, seed) for seed in range(5)]
     settings: dict[str, Any] = {"learning_rate": 1e-3, "warmup_steps": 0, "progress": False}
     log = pretrain(a_model("roberta"), batches, steps=2, accumulation_steps=2, **settings)
     assert [entry["step"] for entry in log] == [1, 2]
-    with pytest.raises(ValueError, match="batches ended after 5: there must be at least 6 for steps=3"):
-        pretrain(a_model("roberta"), batches, steps=3, accumulation_steps=2, **settings)
-    with pytest.raises(ValueError, match="accumulation_steps=0"):
-        pretrain(a_model("roberta"), batches, steps=1, accumulation_steps=0, **settings)
 
 
 @pytest.mark.parametrize("family", ["roberta", "bert"])

@@ -75,21 +75,9 @@ def test_gelu_keeps_shape_and_type(dtype: torch.dtype) -> None:
     assert gelu(torch.ones(2, 3, dtype=dtype), "tanh").shape == (2, 3)
 
 
-def test_gelu_refuses_an_unknown_form_and_whole_numbers() -> None:
-    with pytest.raises(ValueError, match="approximate='erf'.*'none', 'tanh'"):
-        gelu(GRID, approximate="erf")
-    with pytest.raises(ValueError, match="x has dtype torch.int64"):
-        gelu(torch.arange(3))
-
-
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_every_activation_is_what_transformers_means_by_the_name(name: str) -> None:
     torch.testing.assert_close(activation(name)(GRID), ACT2FN[name](GRID), rtol=0, atol=1e-12)
-
-
-def test_an_unknown_activation_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="hidden_act='geglu'.*gelu_new"):
-        activation("geglu")
 
 
 # --- attention ---
@@ -221,13 +209,6 @@ def test_attention_alone_does_not_see_order() -> None:
     module, hidden = attention(), normal(1, 6, 12)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     torch.testing.assert_close(module(hidden[:, order])[0], module(hidden)[0][:, order], rtol=0, atol=1e-12)
-
-
-def test_attention_refuses_heads_that_do_not_divide_and_masks_of_other_shapes() -> None:
-    with pytest.raises(ValueError, match="num_attention_heads=5.*hidden_size=12"):
-        MultiHeadAttention(12, 5)
-    with pytest.raises(ValueError, match=r"attention_mask has shape \(2, 1, 1, 4\)"):
-        additive_mask(torch.ones(2, 1, 1, 4), torch.float32)
 
 
 def test_feed_forward_is_two_linear_maps_with_the_activation_between() -> None:
@@ -387,9 +368,9 @@ def test_a_position_bias_is_one_number_a_bucket_and_head(bidirectional: bool) ->
             module(*lengths)
 
 
-def unscaled(seed: int = 0) -> UnscaledAttention:
+def unscaled() -> UnscaledAttention:
     module = UnscaledAttention(10, 3, 4).double().eval()  # 3 heads of 4 numbers are not 10
-    randomise(module, seed)
+    randomise(module)
     return module
 
 

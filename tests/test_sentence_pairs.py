@@ -245,7 +245,3 @@ def test_pair_batch() -> None:
     wider = pair_batch(pairs, cls_token_id=CLS, sep_token_id=SEP, pad_token_id=9, max_length=8)
     assert wider.input_ids.tolist() == [[CLS, 11, 12, SEP, 13, SEP, 9, 9], [CLS, 14, SEP, 15, SEP, 9, 9, 9]]
     assert wider.attention_mask.sum(dim=1).tolist() == [6, 5]
-    with pytest.raises(ValueError, match=r"max_length must be at least 6, the length of pairs\[0\].*got 5"):
-        pair_batch(pairs, cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD, max_length=5)
-    with pytest.raises(ValueError, match="pairs must hold at least one row"):
-        pair_batch([], cls_token_id=CLS, sep_token_id=SEP, pad_token_id=PAD)

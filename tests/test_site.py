@@ -334,8 +334,9 @@ def test_the_buttons_of_a_chapter(chapter_page: Page, chapter: str) -> None:
     assert Path(download.value.path()).read_bytes() == notebook.read_bytes()
     page.locator(".dropdown-download-buttons > button").click()  # closes what it opened
 
+    colab = URL.replace("https://github.com", "https://colab.research.google.com/github")
     launch = page.locator(".dropdown-launch-buttons a")
-    assert [link.get_attribute("href") for link in launch.all()] == [make_notebooks.colab_url(notebook)]
+    assert [link.get_attribute("href") for link in launch.all()] == [f"{colab}/blob/{BRANCH}/{chapter}.ipynb"]
 
     def repository_link(kind: str) -> str:
         return page.locator(f".dropdown-source-buttons a.btn-source-{kind}-button").get_attribute("href") or ""

@@ -278,5 +278,3 @@ def test_a_batch_is_padded_on_the_right_and_padding_has_no_label() -> None:
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch.labels.tolist() == [[8, EOS, IGNORE_INDEX], [5, 6, EOS]]
     assert all(part.dtype == torch.int64 for part in batch)
-    with pytest.raises(ValueError, match="examples must hold at least one"):
-        text_to_text_batch([], pad_token_id=0)

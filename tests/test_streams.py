@@ -108,10 +108,6 @@ def test_documents_are_the_same_wherever_they_come_from(
 
 
 def test_text_that_cannot_be_read_is_refused_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match="nothing.txt: no such file"):
-        FileText((tmp_path / "nothing.txt",))
-    with pytest.raises(ValueError, match="at least one file"):
-        FileText(())
     latin, lines = tmp_path / "latin.txt", tmp_path / "lines.jsonl"
     latin.write_bytes("Ein Käfer.".encode("latin-1"))
     with pytest.raises(ValueError, match=r"latin.txt: must be UTF-8 \(.* byte 5\)"):
@@ -392,9 +388,6 @@ def test_late_steps_of_t5_are_the_last_also_after_short_epochs(
 
 
 def test_schedules_have_their_shapes() -> None:
-    with pytest.raises(ValueError, match="cooldown_steps=5: .* 0 to 4 = total_steps - warmup_steps"):
-        share_of_peak(0, 8, 12, "linear", 5)  # the rate would jump
-
     def shares(schedule: str, warmup: int, cooldown: int = 0) -> list[float]:
         return [share_of_peak(step, warmup, 12, schedule, cooldown) for step in range(13)]
 
@@ -405,8 +398,6 @@ def test_schedules_have_their_shapes() -> None:
     )
     assert shares("constant", 0) == [1.0] * 13
     assert shares("constant", 4, 4) == pytest.approx([*climb, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
-    with pytest.raises(ValueError, match="schedule"):
-        shares("step", 0)
 
 
 def test_fewer_steps_keep_the_shares_of_the_schedule() -> None:
@@ -418,21 +409,6 @@ def test_fewer_steps_keep_the_shares_of_the_schedule() -> None:
         parts.with_steps(0)
     rates = [recipe.learning_rate_of(step) for step in (1, 241, 301, 360)]
     assert rates == pytest.approx([0.02, 0.02, 0.01, 0.02 / 120])
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("steps", 0), ("batch_size", 0), ("accumulation_steps", 0), ("max_length", 0), ("task_limit", 0),
-        ("learning_rate", 0.0), ("learning_rate", math.inf), ("max_gradient_norm", -1.0), ("weight_decay", -0.1),
-        ("weight_decay", math.nan), ("task_share", 1.5), ("late_task_share", -0.1), ("late_steps", 1001),
-        ("warmup_steps", 1001), ("warmup_steps", -1), ("cooldown_steps", 1001), ("seed", -1), ("seed", 2**31),
-        ("schedule", "step"), ("batch_size", 2.5),
-    ],
-)  # fmt: skip
-def test_recipes_that_cannot_be_are_refused_by_name(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"^{name}="):
-        dataclasses.replace(RECIPE, **{name: value})
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

@@ -25,7 +25,9 @@ Reference: Any = transformers.T5ForConditionalGeneration
 
 TINY = T5Config(vocab_size=30, d_model=12, d_kv=5, d_ff=20, num_layers=2, num_decoder_layers=3, num_heads=2)
 V1_1 = dataclasses.replace(TINY, feed_forward_proj="gated-gelu", tie_word_embeddings=False, scale_decoder_outputs=False)
-COUNTS = {  # tied matrices are counted once; for the tied models the counts are those of transformers
+# Tied matrices are counted once; for the tied models the counts are those of transformers. Raffel et al. count 60M,
+# 220M, 770M (with a separate output matrix, which the released model lacks), 3B and 11B.
+COUNTS = {
     "t5-small": 60_506_624,
     "t5-base": 222_903_552,
     "t5-large": 737_668_096,
@@ -69,9 +71,9 @@ def no_unexpected_warning() -> Any:
         yield
 
 
-def inputs(rows: int = 2, source: int = 6, target: int = 4) -> dict[str, Any]:
-    ids = torch.randint(2, 30, (rows, source), generator=seeded())
-    return {"input_ids": ids, "labels": torch.randint(2, 30, (rows, target), generator=seeded(1))}
+def inputs(rows: int = 2) -> dict[str, Any]:
+    ids = torch.randint(2, 30, (rows, 6), generator=seeded())
+    return {"input_ids": ids, "labels": torch.randint(2, 30, (rows, 4), generator=seeded(1))}
 
 
 def change(
@@ -396,24 +398,12 @@ def test_a_source_of_padding_only_gives_finite_numbers() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_ids": torch.tensor([[30]])}, "input_ids holds 30: must be from 0 to vocab_size - 1 = 29"),
-        ({"labels": None}, "decoder_input_ids and labels are both None"),
-        ({"labels": torch.tensor([[30], [1]])}, "labels holds 30"),
-        ({"labels": torch.tensor([[1, 2]])}, r"labels has shape \(1, 2\): must be \(2, 2\)"),
-        ({"labels": [[1], [2]]}, "labels is of type list"),
         ({"labels": torch.tensor(3)}, r"labels has shape \(\): must be \(2,\)"),
-        ({"labels": torch.zeros(2, 0, dtype=torch.int64)}, r"labels has shape \(2, 0\)"),
-        ({"decoder_input_ids": [[1], [2]]}, "decoder_input_ids is of type list"),
-        ({"labels": torch.tensor([[1.0], [2.0]])}, "labels is of type torch.float32"),
-        ({"decoder_input_ids": torch.tensor([[1], [2]])}, r"labels has shape \(2, 4\): must be \(2, 1\)"),
         ({"decoder_input_ids": torch.tensor([[1, 2]]), "labels": None}, "decoder_input_ids has shape .* 2 rows"),
-        ({"decoder_input_ids": torch.tensor([[1], [30]]), "labels": None}, "decoder_input_ids holds 30"),
         (
             {"attention_mask": torch.ones(2, 5)},
             r"attention_mask has shape \(2, 5\): must be \(2, 6\), to fit input_ids",
         ),
-        ({"attention_mask": torch.ones(2, 6, 6)}, r"attention_mask has shape \(2, 6, 6\): must be \(2, 6\)"),
-        ({"attention_mask": torch.full((2, 6), 2)}, "attention_mask holds 2"),
         ({"decoder_attention_mask": torch.ones(2, 6)}, r"must be \(2, 4\), to fit decoder_input_ids"),
     ],
 )

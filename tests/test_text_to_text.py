@@ -44,7 +44,7 @@ def text_ids() -> list[list[int]]:
     return [encoding.ids for encoding in tokenizer().encode_batch(texts, add_special_tokens=False)]
 
 
-def tiny_t5(seed: int = 0) -> T5ForConditionalGeneration:
+def tiny_t5() -> T5ForConditionalGeneration:
     config = T5Config(
         vocab_size=tokenizer().get_vocab_size(),
         d_model=16,
@@ -55,7 +55,7 @@ def tiny_t5(seed: int = 0) -> T5ForConditionalGeneration:
         dropout_rate=0.0,
         initializer_factor=0.2,
     )
-    return T5ForConditionalGeneration(config, torch.Generator().manual_seed(seed))
+    return T5ForConditionalGeneration(config)
 
 
 # --- The tokenizer ---------------------------------------------------------------------------------------------------
@@ -113,8 +113,6 @@ def test_every_task_has_its_prefix_its_answers_and_short_inputs() -> None:
         shared = sum(pair.source in texts for pair in sides["held_out"])
         assert shared <= len(sides["held_out"]) / 100, "but for phrases that presidents repeat"
         assert task.examples("held_out") == sides["held_out"]
-    with pytest.raises(ValueError, match="split='test': must be one of 'train', 'held_out', 'all'"):
-        TASKS["topic"].examples("test")
 
 
 def test_the_answers_are_those_of_the_text() -> None:
@@ -265,8 +263,6 @@ def test_batches_of_a_mixture_are_reproducible_and_can_begin_anywhere() -> None:
     again = next(t5_batches([spans], [1.0], tokenizer(), batch_size=200, seed=2))
     sentinels = {tuple((row >= 8092).nonzero().flatten().tolist()) for row in again["input_ids"]}
     assert len(sentinels) > 50, "the noise is at other places each time"
-    with pytest.raises(ValueError, match="batch_size=0"):
-        next(t5_batches([spans], [1.0], tokenizer(), batch_size=0))
 
 
 def test_training_on_a_mixture_lowers_the_loss_of_both() -> None:
@@ -297,8 +293,6 @@ def test_figures_of_targets_are_means_over_tokens_whatever_the_batches() -> None
     assert whole == pytest.approx(parts, rel=1e-5) and whole["loss"] == pytest.approx(loss.item(), rel=1e-5)
     assert whole["tokens"] == sum(len(row.targets) for row in examples.rows)
     assert evaluate_targets(model, [{name: value.int() for name, value in batch.items()}]) == whole
-    with pytest.raises(ValueError, match="something to predict"):
-        evaluate_targets(model, [])
 
 
 def test_texts_are_written_as_by_generate_one_at_a_time() -> None:
@@ -342,5 +336,3 @@ def test_figures_of_a_task_fit_its_answers() -> None:
     assert task_figures(TASKS["sentiment"], ["positive", "good"], ["positive"] * 2) == {"valid": 0.5, "accuracy": 0.5}
     assert task_figures(TASKS["describe"], ["a city", "x"], ["city", "y"]) == {"rouge_l": pytest.approx(1 / 3)}
     assert commonest_answer([TextPair("", answer) for answer in "abb"]) == "b"
-    with pytest.raises(ValueError, match="written has 1 texts, targets 2"):
-        task_figures(TASKS["topic"], ["a"], ["a", "b"])

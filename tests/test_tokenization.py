@@ -176,11 +176,6 @@ def test_own_sentences_are_encoded_and_only_empty_ones_left_out() -> None:
     assert encode_documents(wordpiece(), []) == []
 
 
-def test_a_string_in_place_of_a_document_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"documents holds the string 'It rained\.'; split_sentences"):
-        encode_documents(wordpiece(), ["It rained."])
-
-
 def test_a_tokenizer_that_cuts_or_pads_is_refused() -> None:
     for switch in (lambda t: t.enable_truncation(8), lambda t: t.enable_padding(length=8)):
         tokenizer = load_tokenizer()
@@ -233,16 +228,6 @@ def test_longest_match_on_a_word_that_fails_half_way() -> None:
     assert (first.piece, last.piece, last.tried) == ("state", None, ("##ж",))
 
 
-def test_longest_match_refuses_what_is_not_one_word() -> None:
-    for text in ("", "two words", "don't", "State", "naïve"):
-        with pytest.raises(ValueError, match="word is"):
-            longest_match(wordpiece(), text)
-    with pytest.raises(ValueError, match="word has 101 characters"):
-        longest_match(wordpiece(), "a" * 101)
-    with pytest.raises(ValueError, match="tokenizer has the model BPE; it must be WordPiece"):
-        longest_match(Tokenizer(models.BPE()), "word")
-
-
 # --- Training --------------------------------------------------------------------------------------------------------
 
 HUGS = {"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}
@@ -280,12 +265,6 @@ def test_a_piece_beside_itself_is_counted_once() -> None:
 
 def test_a_pair_is_counted_wherever_it_stands_in_a_word() -> None:
     assert training_merges({"abcab": 3, "bab": 1}, 1, prefix="") == [Merge("a", "b", "ab", 7)]
-
-
-def test_training_merges_refuses_what_is_no_word() -> None:
-    for word in ("", " hug", "two words"):
-        with pytest.raises(ValueError, match=f"words holds {word!r}"):
-            training_merges({"hug": 1, word: 1}, 1)
 
 
 def test_training_wordpiece_is_these_merges() -> None:

@@ -163,13 +163,8 @@ def test_training_follows_its_seed_and_not_global_state(
     assert train(seed=1) != first
 
 
-def test_too_few_batches_and_diverging_losses_are_errors(
-    document_ids: list[list[list[int]]], tokenizer: Tokenizer
-) -> None:
+def test_a_diverging_loss_is_an_error(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
     batches = first_batches(document_ids, tokenizer, 2)
-    with pytest.raises(ValueError, match="batches ended after 2"):
-        pretrain(BertForPreTraining(small_config(tokenizer)), batches, steps=3, learning_rate=1e-3, warmup_steps=0,
-                 progress=False)  # fmt: skip
     broken = BertForPreTraining(small_config(tokenizer))
     with torch.no_grad():
         broken.masked_lm_head.bias.fill_(math.nan)
@@ -207,12 +202,6 @@ def test_all_processes_find_at_the_same_step_that_the_batches_end(
     assert len(read) == 5
 
 
-@pytest.mark.parametrize("name", ["batch_size", "copies"])
-def test_batches_need_a_size_and_a_copy(name: str, document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
-    with pytest.raises(ValueError, match=name):
-        first_batches(document_ids, tokenizer, 1, **{name: 0})
-
-
 def test_evaluation_counts_every_question_once(document_ids: list[list[list[int]]], tokenizer: Tokenizer) -> None:
     model = BertForPreTraining(small_config(tokenizer))
     batches = first_batches(document_ids, tokenizer, 3)
@@ -224,8 +213,6 @@ def test_evaluation_counts_every_question_once(document_ids: list[list[list[int]
                            ("next_sentence_loss", "pairs"), ("next_sentence_accuracy", "pairs")):  # fmt: skip
         mean = sum(part[figure] * part[weight] for part in parts) / sum(part[weight] for part in parts)
         assert together[figure] == pytest.approx(mean, rel=1e-5)
-    with pytest.raises(ValueError, match="something to predict"):
-        evaluate_pretraining(model, [])
     narrow = [{name: value.int() for name, value in batch.items()} for batch in batches]
     assert evaluate_pretraining(model, narrow) == together
 
@@ -245,8 +232,6 @@ def test_fill_mask_gives_probabilities_for_every_mask(tokenizer: Tokenizer) -> N
     everything = fill_mask(model, tokenizer, "a [MASK]", top=8192)[0]
     assert sum(probability for _, probability in everything) == pytest.approx(1, abs=1e-4)
     assert {word for word, _ in everything} == set(tokenizer.get_vocab())
-    with pytest.raises(ValueError, match=r"\[MASK\]"):
-        fill_mask(model, tokenizer, "nothing is missing here")
     for name in ("enable_padding", "enable_truncation"):
         limited = load_tokenizer("wordpiece")
         getattr(limited, name)(**{"length": 9} if name == "enable_padding" else {"max_length": 5})

@@ -360,26 +360,9 @@ def with_model(open_page: Callable[..., Page]) -> Callable[..., Page]:
     return start
 
 
-def cell(page: Page, name: str, column: int = 0) -> str:
+def cell(page: Page, name: str) -> str:
     label = TEXT["curves"][name]
-    return page.locator("tr", has_text=label).locator("td").nth(column).inner_text()
-
-
-def test_trait_set_in_python_moves_the_view(with_model: Callable[..., Page]) -> None:
-    page = with_model()
-    page.evaluate("fake.fromKernel('x', -3)")
-    assert page.get_by_role("slider").input_value() == "-3"
-    assert page.get_by_label("x as a number").input_value() == "-3"
-    assert cell(page, "bracket") == "2.74860"
-    page.evaluate("fake.fromKernel('curves', ['relu'])")
-    assert page.get_by_role("checkbox", checked=True).count() == 1
-    page.evaluate("fake.fromKernel('draws', 25)")
-    page.evaluate("fake.fromKernel('view', 'masks')")
-    assert page.get_by_role("radio", name="random masks").is_checked()
-    assert page.locator("tr", has_text="Masks drawn").locator("td").inner_text() == "25"
-    page.evaluate("fake.fromKernel('seed', 8)")
-    assert page.get_by_label("seed").input_value() == "8"
-    assert page.evaluate("sent") == []  # an echo to the kernel would make two views chase each other
+    return page.locator("tr", has_text=label).locator("td").first.inner_text()
 
 
 def test_moving_the_view_sets_the_trait(with_model: Callable[..., Page]) -> None:
@@ -420,13 +403,6 @@ def test_keys_of_the_notebook_do_not_take_those_of_the_controls(with_model: Call
     for key in ("Control+s", "Escape"):  # saving the notebook and leaving the cell still work
         slider.press(key)
     assert page.evaluate("outside") == ["Control", "s", "Escape"]
-
-
-def test_closed_view_stops_listening(with_model: Callable[..., Page]) -> None:
-    page = with_model()
-    assert page.evaluate("fake.listeners()") == 5
-    page.evaluate("cleanup()")
-    assert page.evaluate("fake.listeners()") == 0
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ MUTATIONS = (
     ),
     Mutation(
         "span corruption begins with noise", "objectives/span_corruption.py",
-        "torch.stack([text, noise], dim=1)", "torch.stack([noise, text], dim=1)", ("test_span_corruption",),
+        "np.stack([text, noise], axis=1)", "np.stack([noise, text], axis=1)", ("test_span_corruption",),
     ),
     Mutation(
         "RoBERTa gives padding a position", "models/roberta.py",

@@ -59,15 +59,6 @@ def repository() -> tuple[str, str]:
     return config["repository"]["url"], config["repository"]["branch"]
 
 
-def colab_url(path: Path) -> str:
-    """Return the address that opens the notebook at `path` (inside the repository) in Google Colab."""
-    url, branch = repository()
-    slug = url.removeprefix("https://github.com/")
-    return (
-        f"https://colab.research.google.com/github/{slug}/blob/{branch}/{path.resolve().relative_to(ROOT).as_posix()}"
-    )
-
-
 def setup_source() -> str:
     """Return the source of the set-up cell: it installs the package in Colab and does nothing elsewhere."""
     url, branch = repository()

@@ -25,7 +25,7 @@ from plm_lessons.commands.loading import CHECKPOINTS
 from plm_lessons.files import write_atomically
 from plm_lessons.models.checkpoint_files import WEIGHTS
 from plm_lessons.objectives.text_to_text import TASKS
-from plm_lessons.text_sources import CorpusText, TextSource
+from plm_lessons.text_sources import CorpusText
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.held_out import held_out_figures
@@ -39,6 +39,7 @@ from plm_lessons.training.t5_evaluation import commonest_answer, task_figures, w
 ROOT = Path(__file__).parent.parent
 TITLES = {"bert": "BERT", "roberta": "RoBERTa", "albert": "ALBERT", "t5": "T5"}
 CHECKED = 2  # held-out Wikipedia batches for which a card gives separate figures, quick to reproduce
+WRITTEN = 1000  # held-out examples of each task of T5 that are measured, drawn at random if there are more
 Figures = dict[str, dict[str, float]]
 
 
@@ -54,14 +55,14 @@ def train(name: str, folder: Path) -> None:
         raise ValueError(f"{folder} holds a model made with another recipe: remove it first")
 
 
-def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None:
+def publish(name: str, finished: Path, folder: Path) -> None:
     """Copy a finished model to the folder with which it ships, and write its card."""
     copies = {LOG: "training_log.jsonl"}
     for file in ("config.json", WEIGHTS, "tokenizer.json", RECIPE, LOG):
         write_atomically(folder / copies.get(file, file), (finished / file).read_bytes())
     recipe, tokenizer = SHIPPED[name], load_tokenizer(folder)
     model = FAMILIES[recipe.family].model_class.from_pretrained(folder).to(best_device())
-    figures = held_out_figures(model, tokenizer, recipe, source)
+    figures = held_out_figures(model, tokenizer, recipe, CorpusText())
     some = islice(held_out_batches(CorpusText("wikipedia"), tokenizer, recipe), CHECKED)
     checked = FAMILIES[recipe.family].evaluate(model, some)
     tasks = written_tasks(model, tokenizer) if recipe.task_share else {}
@@ -70,15 +71,11 @@ def publish(name: str, finished: Path, folder: Path, source: TextSource) -> None
     write_atomically(folder / "README.md", card.encode("utf-8"))
 
 
-def written_tasks(model: Any, tokenizer: Tokenizer, most: int = 1000) -> dict[str, Figures]:
-    """Compute the figures of a T5's tasks on the held-out split, decoded greedily, and those of the commonest answer.
-
-    Args:
-        most: The largest number of examples of a task, drawn at random if there are more.
-    """
+def written_tasks(model: Any, tokenizer: Tokenizer) -> dict[str, Figures]:
+    """Compute figures of a T5's tasks on the held-out split, decoded greedily, and those of the commonest answer."""
     figures: dict[str, Figures] = {}
     for name, task in TASKS.items():
-        examples = drawn(task.examples("held_out"), most, seed=0)
+        examples = drawn(task.examples("held_out"), WRITTEN, seed=0)
         targets = [example.target for example in examples]
         written = write_texts(model, tokenizer, [example.source for example in examples])
         baseline = [commonest_answer(task.examples("train"))] * len(targets)
@@ -246,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         except Stopped as stopped:
             print(stopped, file=sys.stderr)
             return 128 + stopped.signal_number
-        publish(name, chosen.scratch / name, chosen.out / name, CorpusText())
+        publish(name, chosen.scratch / name, chosen.out / name)
     return 0
 
 

@@ -99,9 +99,8 @@ def run(chosen: argparse.Namespace) -> None:
     chosen.max_length = chosen.max_length or MAX_LENGTH
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
-    train = _text_to_text if family == "t5" else _labels
     with made_folder(out):  # before the training: a folder that cannot be written to fails now
-        model, tokenizer, measure = train(chosen, folder, family)
+        model, tokenizer, measure = _text_to_text(chosen, folder) if family == "t5" else _labels(chosen, folder, family)
         write_atomically(out / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
         model.save_pretrained(out)
     print(f"model: {out}")
@@ -184,7 +183,7 @@ def _fitting(chosen: argparse.Namespace, task: Task, split: str, tokenizer: Toke
     return kept
 
 
-def _text_to_text(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
+def _text_to_text(chosen: argparse.Namespace, folder: Path) -> Trained:
     """Fine-tune a T5, for which nothing is new but the prefix."""
     task = text_to_text.TASKS[chosen.task]
     model, tokenizer = load_model(folder, T5ForConditionalGeneration, dropout_rate=chosen.dropout)

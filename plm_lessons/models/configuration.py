@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from plm_lessons.checks import check_choice, check_sizes, is_whole
+from plm_lessons.checks import check_choice, check_sizes, is_real, is_whole
 from plm_lessons.files import read_object, write_atomically
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -164,8 +163,7 @@ class ModelConfig:
         """Each of the fields must be a number in [low, high)."""
         for name in names:
             value = getattr(self, name)
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-            if not number or not low <= value < high:  # NaN is in no range
+            if not is_real(value) or not low <= value < high:  # NaN is in no range
                 raise ValueError(f"{name}={value!r}: must be a number in [{low}, {high})")
 
     def _check_divides(self, divisor: str, dividend: str) -> None:

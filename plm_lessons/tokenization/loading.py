@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ def words_of(tokenizer: Tokenizer, text: str) -> list[str]:
     if not tokenizer.pre_tokenizer:
         return [normal]
     return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal)]
+
+
+def count_words(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[str]:
+    """How often each word occurs in the texts, for a tokenizer none of whose words contains white space."""
+    words: Counter[str] = Counter()
+    # So each different stretch without white space is cut only once.
+    for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
+        for word in words_of(tokenizer, raw):
+            words[word] += count
+    return words
 
 
 def the_word(tokenizer: Tokenizer, word: str) -> str:

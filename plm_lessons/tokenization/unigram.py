@@ -24,8 +24,8 @@ from operator import itemgetter
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from plm_lessons.checks import check_whole, each_text
-from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
+from plm_lessons.checks import check_whole
+from plm_lessons.tokenization.loading import check_tokenizer, count_words, the_word
 from plm_lessons.tokenization.merges import without_rare
 from plm_lessons.tokenization.unigram_training import train_scores
 
@@ -73,10 +73,9 @@ def _with_marked_spaces(tokenizer: Tokenizer) -> Tokenizer:
 
 def _count_units(scratch: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     units: Counter[str] = Counter()
-    for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
-        for word in words_of(scratch, raw):
-            for unit in _UNIT.findall(word):
-                units[unit] += count
+    for word, count in count_words(scratch, texts).items():
+        for unit in _UNIT.findall(word):
+            units[unit] += count
     return units
 
 
@@ -141,8 +140,7 @@ def train_t5_unigram(
     """
     _check_sizes(vocab_size, min_character_count)
     check_whole("num_sentinels", num_sentinels)
-    scratch = _t5_tokenizer(models.Unigram())
-    kept = without_rare(_count_units(scratch, texts), min_character_count)
+    kept = without_rare(_count_units(_t5_tokenizer(models.Unigram()), texts), min_character_count)
     sentinels = [f"<extra_id_{number}>" for number in reversed(range(num_sentinels))]
     trained = train_scores(kept, vocab_size, [*T5_SPECIAL_TOKENS, *sentinels])
     first = len(T5_SPECIAL_TOKENS)

@@ -12,14 +12,13 @@ The method has two halves that are easily confused:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from plm_lessons.checks import check_whole, each_text
-from plm_lessons.tokenization.loading import check_tokenizer, the_word, words_of
+from plm_lessons.checks import check_whole
+from plm_lessons.tokenization.loading import check_tokenizer, count_words, the_word
 from plm_lessons.tokenization.merges import alphabet, train_pieces, without_rare
 
 # Their ids are their places here: [PAD] = 0 ... [MASK] = 4.
@@ -68,13 +67,7 @@ def train_wordpiece(texts: Iterable[str], vocab_size: int = 8192, min_character_
     """
     check_whole("vocab_size", vocab_size, least=1)
     check_whole("min_character_count", min_character_count)
-    scratch = _bert_tokenizer(models.WordPiece())
-    words: Counter[str] = Counter()
-    # No word contains white space, so each different stretch without white space is cut only once.
-    for raw, count in Counter(raw for text in each_text("texts", texts) for raw in text.split()).items():
-        for word in words_of(scratch, raw):
-            words[word] += count
-    kept = without_rare(words, min_character_count)
+    kept = without_rare(count_words(_bert_tokenizer(models.WordPiece()), texts), min_character_count)
     pieces, _ = train_pieces(kept, vocab_size, [*SPECIAL_TOKENS, *alphabet(kept, PREFIX)], PREFIX)
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
 

@@ -15,15 +15,16 @@ from plm_lessons.checks import check_whole
 from plm_lessons.models.checks import check_whole_numbers
 from plm_lessons.models.pretrained import evaluation_mode
 from plm_lessons.models.tasks import MaskedLMModel, check_masked_lm
-from plm_lessons.training.large_batches import Batch
+from plm_lessons.training.large_batches import LOSSES, Batch
 from plm_lessons.training.ngrams import NgramModel
 
-# Each kind of labels: the name of its figures, what is predicted, and the fields that may hold the scores.
-TASKS = {
-    "labels": ("masked_lm", "masked_words", ("prediction_logits", "logits")),
-    "next_sentence_label": ("next_sentence", "pairs", ("seq_relationship_logits",)),
-    "sentence_order_label": ("sentence_order", "pairs", ("sop_logits",)),
+# Each kind of labels in `LOSSES`: what is predicted, and the fields that may hold the scores.
+SCORES = {
+    "labels": ("masked_words", ("prediction_logits", "logits")),
+    "next_sentence_label": ("pairs", ("seq_relationship_logits",)),
+    "sentence_order_label": ("pairs", ("sop_logits",)),
 }
+ACCURACIES = {kind: loss.replace("_loss", "_accuracy") for kind, loss in LOSSES.items()}
 
 
 def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict[str, float]:
@@ -42,11 +43,11 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
     figures: dict[str, float] = {}
     for batch in batches:
         inputs = {name: value.to(model.device) for name, value in batch.items()}
-        answers = {kind: inputs.pop(kind) for kind in TASKS if kind in inputs}
+        answers = {kind: inputs.pop(kind) for kind in SCORES if kind in inputs}
         with evaluation_mode(model):
             output = model(**inputs)
         for kind, truth in answers.items():
-            name, counted, fields = TASKS[kind]
+            counted, fields = SCORES[kind]
             logits = next((scores for field in fields if (scores := getattr(output, field)) is not None), None)
             if logits is None:
                 raise ValueError(f"batches have {kind}: {type(model).__name__} has no head for it")
@@ -54,16 +55,16 @@ def evaluate_pretraining(model: MaskedLMModel, batches: Iterable[Batch]) -> dict
             logits, truth = logits[asked].float(), truth[asked].long()
             loss = torch.nn.functional.cross_entropy(logits, truth, reduction="sum").item()
             hits = (logits.argmax(-1) == truth).sum().item()
-            for figure, value in ((f"{name}_loss", loss), (f"{name}_accuracy", hits), (counted, len(truth))):
+            for figure, value in ((LOSSES[kind], loss), (ACCURACIES[kind], hits), (counted, len(truth))):
                 figures[figure] = figures.get(figure, 0.0) + value
-    for name, counted, _ in TASKS.values():
-        if f"{name}_loss" in figures:
+    for kind, (counted, _) in SCORES.items():
+        if LOSSES[kind] in figures:
             if not figures[counted]:
                 raise ValueError(f"batches: must hold something to predict, but have no {counted}")
-            figures[f"{name}_loss"] /= figures[counted]
-            figures[f"{name}_accuracy"] /= figures[counted]
+            figures[LOSSES[kind]] /= figures[counted]
+            figures[ACCURACIES[kind]] /= figures[counted]
     if not figures:
-        raise ValueError(f"batches: must hold something to predict, but have no {', '.join(TASKS)}")
+        raise ValueError(f"batches: must hold something to predict, but have no {', '.join(SCORES)}")
     return figures
 
 

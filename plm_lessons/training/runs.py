@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import distributed
 from tqdm.auto import tqdm
 
@@ -112,10 +113,9 @@ class Run:
         """The file of the log."""
         return self.log_path or self.folder / LOG
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What must not change for a run to be resumed, as JSON returns it; text and vocabulary are read anew."""
-        words = json.dumps(load_tokenizer(self.recipe.tokenizer).get_vocab(), sort_keys=True)
+    def _settings(self, tokenizer: Tokenizer) -> dict[str, Any]:
+        """Return what must not change for a run to be resumed, as it comes back from JSON."""
+        words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
         settings = {
             "recipe": dataclasses.asdict(self.recipe),
             "text": self.source.describe(),
@@ -138,13 +138,14 @@ class Run:
             Stopped: The run was asked to stop; the same call resumes it.
             OSError: A file cannot be written. Files that were there before stay whole.
         """
-        settings = self.settings  # once, as a file may grow or disappear while the text is in memory
+        tokenizer = load_tokenizer(self.recipe.tokenizer)
+        settings = self._settings(tokenizer)  # once, as a file may grow or disappear while the text is in memory
         with _alone_in(self.folder):
-            return self._train(settings, progress)
+            return self._train(tokenizer, settings, progress)
 
-    def _train(self, settings: dict[str, Any], progress: bool) -> PretrainedModel:
+    def _train(self, tokenizer: Tokenizer, settings: dict[str, Any], progress: bool) -> PretrainedModel:
         recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done(settings)
-        family, tokenizer, device = FAMILIES[recipe.family], load_tokenizer(recipe.tokenizer), best_device()
+        family, device = FAMILIES[recipe.family], best_device()
         model = family.model(recipe, tokenizer).to(device)
         optimizer = family.optimizer(model, recipe)
         done, waiting, position = 0, Means(), Position()

@@ -158,13 +158,13 @@ class AttentionViewer(LessonWidget):
     name = "attention_viewer"
     fields = ("sentences", "sentence", "kind", "layer", "head", "query", "measure")
 
-    sentences = _Sentences((), f"a list of 1 to {MOST_SENTENCES} sentences with their attention weights")
+    sentences = _Sentences(f"a list of 1 to {MOST_SENTENCES} sentences with their attention weights")
     sentence = Whole(MOST_SENTENCES - 1)
-    kind = OneOf(KINDS, default="encoder")
+    kind = OneOf(KINDS)
     layer = Whole(MOST_LAYERS - 1)
     head = Whole(MOST_HEADS - 1)
-    query = Whole(MOST_TOKENS - 1, default=-1, least=-1)
-    measure = OneOf(TEXT["measures"], default="previous")
+    query = Whole(MOST_TOKENS - 1, least=-1)
+    measure = OneOf(TEXT["measures"])
 
     def __init__(
         self,
@@ -177,13 +177,7 @@ class AttentionViewer(LessonWidget):
         measure: str = "previous",
     ) -> None:
         super().__init__(
-            sentences=sentences,
-            sentence=sentence,
-            kind=kind,
-            layer=layer,
-            head=head,
-            query=query,
-            measure=measure,
+            sentences=sentences, sentence=sentence, kind=kind, layer=layer, head=head, query=query, measure=measure
         )
 
     @traitlets.validate("sentences", "sentence", "kind", "layer", "head", "query")

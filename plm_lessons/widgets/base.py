@@ -24,7 +24,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import numbers
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any, ClassVar
@@ -32,7 +31,7 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from plm_lessons.checks import check_text, told
+from plm_lessons.checks import check_text, is_real, is_whole, told
 
 # When a reader comes to a page from Sphinx's search, Sphinx marks the search terms in every text, even in style sheets
 # and data, which then no longer work. It leaves elements of this class alone.
@@ -43,18 +42,16 @@ class WidgetValueError(traitlets.TraitError, ValueError):
     """A value that a widget cannot show. The message names the trait, the value and what is allowed."""
 
 
-def is_real(value: Any) -> bool:
-    """Whether `value` is a real number of Python or numpy; True and False are not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
 class Checked(traitlets.TraitType):
-    """A synchronised trait that says what it allows; subclasses return the clean value or raise `self.refuse(...)`."""
+    """A synchronised trait that says what it allows; subclasses return the clean value or raise `self.refuse(...)`.
+
+    Its default is in the signature of the widget, whose `__init__` gives every trait a value.
+    """
 
     allowed: str = ""
 
-    def __init__(self, default: Any, allowed: str) -> None:
-        super().__init__(default)
+    def __init__(self, allowed: str) -> None:
+        super().__init__()
         self.allowed = allowed
         self.tag(sync=True)
 
@@ -73,8 +70,8 @@ class Checked(traitlets.TraitType):
 class Number(Checked):
     """A finite real number from `low` to `high`."""
 
-    def __init__(self, low: float, high: float, default: float) -> None:
-        super().__init__(default, f"a number from {low:g} to {high:g}")
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__(f"a number from {low:g} to {high:g}")
         self.low, self.high = low, high
 
     def validate(self, obj: Any, value: Any) -> float:
@@ -87,14 +84,12 @@ class Number(Checked):
 class Whole(Checked):
     """A whole number from `least` to `most`; an even one if `even`."""
 
-    def __init__(self, most: int, default: int = 0, least: int = 0, even: bool = False) -> None:
-        super().__init__(default, f"{'an even' if even else 'a whole'} number from {least} to {most}")
+    def __init__(self, most: int, least: int = 0, even: bool = False) -> None:
+        super().__init__(f"{'an even' if even else 'a whole'} number from {least} to {most}")
         self.least, self.most, self.step = least, most, 2 if even else 1
 
     def validate(self, obj: Any, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise self.refuse(obj, value)
-        if not self.least <= int(value) <= self.most or int(value) % self.step:
+        if not is_whole(value) or not self.least <= value <= self.most or value % self.step:
             raise self.refuse(obj, value)
         return int(value)
 
@@ -102,8 +97,8 @@ class Whole(Checked):
 class Numbers(Checked):
     """From `least` to `most` finite real numbers, each from `low` to `high`. Kept as a tuple."""
 
-    def __init__(self, low: float, high: float, least: int, most: int, default: tuple[float, ...]) -> None:
-        super().__init__(default, f"a list of {least} to {most} numbers, each from {low:g} to {high:g}")
+    def __init__(self, low: float, high: float, least: int, most: int) -> None:
+        super().__init__(f"a list of {least} to {most} numbers, each from {low:g} to {high:g}")
         self.low, self.high, self.least, self.most = low, high, least, most
 
     def validate(self, obj: Any, value: Any) -> tuple[float, ...]:
@@ -117,9 +112,9 @@ class Numbers(Checked):
 class OneOf(Checked):
     """One of several names."""
 
-    def __init__(self, options: Iterable[str], default: str) -> None:
+    def __init__(self, options: Iterable[str]) -> None:
         self.options = tuple(options)
-        super().__init__(default, "one of " + ", ".join(map(repr, self.options)))
+        super().__init__("one of " + ", ".join(map(repr, self.options)))
 
     def validate(self, obj: Any, value: Any) -> str:
         if not isinstance(value, str) or value not in self.options:
@@ -130,9 +125,9 @@ class OneOf(Checked):
 class SomeOf(Checked):
     """Any of several names, each at most once. Kept as a tuple in the order of `options`."""
 
-    def __init__(self, options: Iterable[str], default: tuple[str, ...]) -> None:
+    def __init__(self, options: Iterable[str]) -> None:
         self.options = tuple(options)
-        super().__init__(default, "a list of names, each at most once, from " + ", ".join(map(repr, self.options)))
+        super().__init__("a list of names, each at most once, from " + ", ".join(map(repr, self.options)))
 
     def validate(self, obj: Any, value: Any) -> tuple[str, ...]:
         if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):

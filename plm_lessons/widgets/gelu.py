@@ -124,9 +124,9 @@ class GeluWidget(LessonWidget):
     name = "gelu"
     fields = ("x", "view", "curves", "seed", "draws")
 
-    x = Number(-LIMIT, LIMIT, default=-0.75)
-    view = OneOf(VIEWS, default="function")
-    curves = SomeOf(CURVES, default=("exact", "tanh", "bracket"))
+    x = Number(-LIMIT, LIMIT)
+    view = OneOf(VIEWS)
+    curves = SomeOf(CURVES)
     seed = Whole(2**32 - 1)
     draws = Whole(MOST_DRAWS)
 

@@ -145,20 +145,19 @@ class MaskingPatternsWidget(LessonWidget):
     parts = ("tokenization",)
 
     text = _Text(
-        START,
         f"a text of at most {MOST_CHARACTERS} characters that makes 2 to {MOST_TOKENS} tokens, of which at least one "
         "may be chosen",
     )
     # The page gets the pieces themselves.
-    tokenizer = OneOf(MASK_TOKENS, default="wordpiece").tag(to_json=lambda name, _: packed(name))
-    unit = OneOf(UNITS, default="tokens")
-    masking_rate = Number(0, 0.5, default=0.15)
-    mask_share = Number(0, 1, default=0.8)
-    random_share = Number(0, 1, default=0.1)
-    mean_span_length = Number(1, 10, default=3.0)
-    copies = Whole(40, default=10, least=1)
+    tokenizer = OneOf(MASK_TOKENS).tag(to_json=lambda name, _: packed(name))
+    unit = OneOf(UNITS)
+    masking_rate = Number(0, 0.5)
+    mask_share = Number(0, 1)
+    random_share = Number(0, 1)
+    mean_span_length = Number(1, 10)
+    copies = Whole(40, least=1)
     seed = Whole(2**32 - 1)
-    epochs = Whole(MOST_EPOCHS, default=12, least=1)
+    epochs = Whole(MOST_EPOCHS, least=1)
 
     def __init__(
         self,

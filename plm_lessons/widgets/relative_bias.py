@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import traitlets
 
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.checks import is_real
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError
 from plm_lessons.widgets.picture import Drawing, figure, table, written
 
 WORDS = ["the", "small", "cat", "sat", "on", "the", "old", "mat", "and", "slept", "all", "day"]
@@ -100,7 +101,7 @@ class HeadTables(Checked):
     """A list of heads, each a list of `rows` lists of `columns` scores. Kept as tuples."""
 
     def __init__(self, rows: int, columns: int) -> None:
-        super().__init__((), f"a list of at most {MOST_HEADS} heads, each {rows} lists of {columns} {SCORES}")
+        super().__init__(f"a list of at most {MOST_HEADS} heads, each {rows} lists of {columns} {SCORES}")
         self.rows, self.columns = rows, columns
 
     def validate(self, obj: Any, value: Any) -> tuple[Any, ...]:
@@ -118,7 +119,7 @@ class BucketValues(Checked):
 
     def __init__(self) -> None:
         heads = f"a list of at most {MOST_HEADS} heads"
-        super().__init__((), f"{heads}, each a list of the same even number, 4 to {MOST_BUCKETS}, of {SCORES}")
+        super().__init__(f"{heads}, each a list of the same even number, 4 to {MOST_BUCKETS}, of {SCORES}")
 
     def validate(self, obj: Any, value: Any) -> tuple[tuple[float, ...], ...]:
         if not _is_list(value) or len(value) > MOST_HEADS:
@@ -171,13 +172,13 @@ class RelativeBiasWidget(LessonWidget):
         *TRAINED.values(),
     )
 
-    mode = OneOf(MODES, default="t5")
-    num_buckets = Whole(MOST_BUCKETS, default=32, least=4, even=True)
-    max_distance = Whole(256, default=128, least=17)
-    direction = OneOf(DIRECTIONS, default="bidirectional")
+    mode = OneOf(MODES)
+    num_buckets = Whole(MOST_BUCKETS, least=4, even=True)
+    max_distance = Whole(256, least=17)
+    direction = OneOf(DIRECTIONS)
     shift = Whole(MOST_SHIFT)
-    query = Whole(len(WORDS) - 1, default=5)
-    distance = Whole(300, default=-3, least=-300)
+    query = Whole(len(WORDS) - 1)
+    distance = Whole(300, least=-300)
     head = Whole(MOST_HEADS - 1)
     values = BucketValues()
     relative_key_scores = HeadTables(len(WORDS), 2 * len(WORDS) - 1)

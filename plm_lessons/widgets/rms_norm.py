@@ -80,10 +80,10 @@ class RMSNormWidget(LessonWidget):
     name = "rms_norm"
     fields = ("components", "log10_scale", "log10_eps", "gain")
 
-    components = Numbers(-LIMIT, LIMIT, 1, MOST_COMPONENTS, default=START)
+    components = Numbers(-LIMIT, LIMIT, 1, MOST_COMPONENTS)
     log10_scale = Whole(3, least=-6)
-    log10_eps = Number(-12, 0, default=-6)
-    gain = Number(0, MOST_GAIN, default=1)
+    log10_eps = Number(-12, 0)
+    gain = Number(0, MOST_GAIN)
 
     def __init__(
         self,

@@ -8,15 +8,14 @@ second: A and B share as many words in either order.
 
 from __future__ import annotations
 
-import numbers
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import traitlets
 
-from plm_lessons.checks import told
-from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError, is_real
+from plm_lessons.checks import is_real, is_whole, told
+from plm_lessons.widgets.base import Checked, LessonWidget, OneOf, Whole, WidgetValueError
 from plm_lessons.widgets.picture import Drawing, figure, table
 from plm_lessons.widgets.sentence_pairs_maths import (
     READER,
@@ -121,7 +120,7 @@ def _is_text(value: Any, kind: str) -> bool:
 
 
 def _is_label(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value in (0, 1)
+    return is_whole(value) and value in (0, 1)
 
 
 class _Pairs(Checked):
@@ -215,10 +214,10 @@ class SentencePairs(LessonWidget):
     name = "sentence_pairs"
     fields = ("pairs", "seed", "task", "guesses")
 
-    pairs = _Pairs((), f"a list of 1 to {MOST_PAIRS} pairs")
+    pairs = _Pairs(f"a list of 1 to {MOST_PAIRS} pairs")
     seed = Whole(2**32 - 1)
-    task = OneOf(TASKS, default="nsp")
-    guesses = _Guesses((), "empty, or a list of 0, 1 or None for each of the pairs")
+    task = OneOf(TASKS)
+    guesses = _Guesses("empty, or a list of 0, 1 or None for each of the pairs")
 
     def __init__(
         self, pairs: Sequence[Pair] = EXAMPLE, seed: int = 0, task: str = "nsp", guesses: Sequence[int | None] = ()

@@ -125,9 +125,10 @@ class WebKit(Window):
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Send a command to the driver and return its value."""
-        address, data = f"http://127.0.0.1:{self.port}{self.session}{path}", body and json.dumps(body).encode()
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{self.session}{path}", data, method=method)
         try:
-            with urllib.request.urlopen(urllib.request.Request(address, data, method=method), timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{path}: {json.load(error)['value']}") from None

@@ -143,7 +143,7 @@ CUT_TOKENS = """return [...document.querySelectorAll('.plm-heads-lines span, .pl
 
 @pytest.mark.parametrize("kind", [WebKit, Firefox, FirefoxWithLargerText])
 def test_words_and_numbers_stand_in_their_rows(kind: type[Window], tmp_path: Path) -> None:
-    """Where lines are cut to whole pixels, and where texts alone are larger, they are as high as the rows of a drawing."""
+    """Where lines are cut to whole pixels, and where texts alone are larger, they are as high as rows of a drawing."""
     sentence = {"tokens": ["[CLS]", "why", "(gypsum)", "[SEP]"], "attentions": {"encoder": np.full((1, 2, 4, 4), 0.25)}}
     address, profile = bare(tmp_path, RelativeBiasWidget(), AttentionViewer([sentence])), tmp_path / "profile"
     profile.mkdir()

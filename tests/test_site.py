@@ -952,7 +952,7 @@ FAR = """Math.min(...[...document.querySelectorAll('article section')].flatMap((
 
 
 def test_the_section_that_is_being_read_is_marked_beside_the_page(book_site: str, open_page: OpenPage) -> None:
-    """On the way down and up, in sections of any length, and where a link leads. Between two sections the mark stays."""
+    """On the way down and up, in sections of any length, and where a link leads; between two sections it stays."""
     page = open_page(f"{book_site}/{CHAPTERS[0]}.html", width=1400, height=800)
     page.evaluate(STOP_TRANSITIONS)
     end = page.evaluate("document.documentElement.scrollHeight")

@@ -31,14 +31,20 @@ class Window:
         folder: An empty folder, for what the browser leaves behind.
     """
 
-    programs: ClassVar[tuple[str, ...]]
+    programs: ClassVar[tuple[str, ...]]  # each with its other names
     packages: ClassVar[str]  # of Debian
+    environment: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def missing(cls) -> str | None:
         """Return what to do if a program is missing."""
-        lacks = [name for name in cls.programs if not shutil.which(name)]
+        lacks = [names for names in cls.programs if not cls.path(names)]
         return f"no {', '.join(lacks)}: install it (Debian: apt-get install {cls.packages})" if lacks else None
+
+    @staticmethod
+    def path(names: str) -> str | None:
+        """Return the path of the first of these names ("firefox-esr or firefox") that is a program here."""
+        return next((path for name in names.split(" or ") if (path := shutil.which(name))), None)
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -50,7 +56,7 @@ class Window:
                 self.command(folder),
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1"},
+                env=os.environ | self.environment,
                 start_new_session=True,
             )
         for _ in range(300):
@@ -109,8 +115,14 @@ class Window:
 class WebKit(Window):
     """WebKit in a browser with little more than a window, on a screen that nobody sees."""
 
-    programs = ("WebKitWebDriver", "xvfb-run")
-    packages = "webkit2gtk-driver xvfb"
+    programs = ("WebKitWebDriver", "xvfb-run", "xauth")
+    packages = "webkit2gtk-driver xvfb xauth"
+    # No graphics card, no screen reader, and no sandbox: it needs rights that a container may lack, and the pages are ours.
+    environment: ClassVar[dict[str, str]] = {
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+        "NO_AT_BRIDGE": "1",
+        "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",
+    }
     session = ""
 
     def command(self, folder: Path) -> list[str]:
@@ -153,7 +165,7 @@ class WebKit(Window):
 class Firefox(Window):
     """Firefox without a window that one could see; it is asked in Marionette, the protocol below its WebDriver."""
 
-    programs = ("firefox-esr",)
+    programs = ("firefox-esr or firefox",)
     packages = "firefox-esr"
     preferences: ClassVar[dict[str, Any]] = {"datareporting.policy.dataSubmissionEnabled": False}
     asked = 0
@@ -162,7 +174,8 @@ class Firefox(Window):
         settings = {"marionette.port": self.port, **self.preferences}
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in settings.items()]
         (folder / "user.js").write_text("".join(lines), "utf-8")
-        return ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
+        firefox = self.path(*self.programs) or ""
+        return [firefox, "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
 
     def begin(self) -> None:
         self.line = socket.create_connection(("127.0.0.1", self.port), timeout=120).makefile("rwb")

@@ -39,6 +39,7 @@ settings.load_profile("book")
 LONGEST = [
     "test_site.py",
     "bert.ipynb",
+    "test_other_browsers.py",
     "test_widget_standard.py",
     "t5.ipynb",
     "test_accessibility.py",

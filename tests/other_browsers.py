@@ -117,7 +117,7 @@ class WebKit(Window):
 
     programs = ("WebKitWebDriver", "xvfb-run", "xauth")
     packages = "webkit2gtk-driver xvfb xauth"
-    # No graphics card, no screen reader, and no sandbox: it needs rights that a container may lack, and the pages are ours.
+    # No graphics card, no screen reader, and no sandbox, for which a container may lack the rights: all pages are ours.
     environment: ClassVar[dict[str, str]] = {
         "LIBGL_ALWAYS_SOFTWARE": "1",
         "NO_AT_BRIDGE": "1",

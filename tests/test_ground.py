@@ -91,6 +91,7 @@ def test_the_citation_is_complete_and_names_this_version() -> None:
     assert citation["cff-version"] == "1.2.0"
     assert citation["message"] and citation["title"] and all(author["name"] for author in citation["authors"])
     assert citation["repository-code"] == URL
+    assert citation["url"] == yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]
     assert citation["version"] == PROJECT["version"] == plm_lessons.__version__
 
 

@@ -442,26 +442,44 @@ def test_the_glossary_is_in_order_and_each_entry_says_where_the_term_is_explaine
 # What is counted and looked up
 
 
-def test_reading_times_count_the_words_that_are_shown(tmp_path: Path) -> None:
+def test_reading_times_count_the_words_and_the_code_that_are_shown(tmp_path: Path) -> None:
+    def displayed(text: str) -> nbformat.NotebookNode:
+        return nbformat.v4.new_output("display_data", {"text/markdown": text, "text/plain": ""})
+
+    source, table = "```python\n" + "y = 1\n\n" * 20 + "```", "| a |\n| --: |\n" + "| 1 |\n" * 50
     cells = [
         nbformat.v4.new_code_cell("not counted", metadata={"tags": ["remove-cell"]}),
-        nbformat.v4.new_markdown_cell(" ".join(["word"] * 900)),
+        nbformat.v4.new_markdown_cell(" ".join(["word"] * 2000)),
         nbformat.v4.new_code_cell("one two three", metadata={"tags": ["hide-input"]}),
-        nbformat.v4.new_code_cell(" ".join(["x"] * 100)),
+        nbformat.v4.new_code_cell("x = 1\n\n" * 30, outputs=[displayed(source), displayed(table)]),
     ]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
-    assert book_facts.words(tmp_path / "a.ipynb") == 1000
-    assert book_facts.minutes(tmp_path / "a.ipynb") == 5
+    assert book_facts.words(tmp_path / "a.ipynb") == 2000
+    assert book_facts.code_lines(tmp_path / "a.ipynb") == 30 + 20  # neither empty lines nor the table
+    assert book_facts.minutes(tmp_path / "a.ipynb") == 10 + 5
 
 
 def test_the_pages_say_how_long_and_with_what() -> None:
     text = re.sub(r"<[^>]+>", "", (SITE / "book" / "versions.html").read_text(encoding="utf-8"))
     for notebook in NOTEBOOKS:
-        assert f"{book_facts.words(notebook):,}" in text
+        assert f"{book_facts.words(notebook):,}" in text and f"{book_facts.code_lines(notebook):,}" in text
     for package in ("torch", "jupyter-book", "transformers"):
         assert re.search(rf"{package}\s+{re.escape(version(package))}", text)
     first = re.sub(r"<[^>]+>", "", (SITE / "book" / "index.html").read_text(encoding="utf-8"))
     assert f"Start here · {book_facts.minutes(ROOT / 'book' / 'bert.ipynb')} minutes to read" in first
+
+
+def test_the_first_page_says_how_to_cite_the_book() -> None:
+    text = unescape(re.sub(r"<[^>]+>", "", (SITE / "book" / "index.html").read_text(encoding="utf-8")))
+    entry = dict(re.findall(r"^ +(\w+) += \{+(.+?)\}+,?$", text[text.index("@misc{") :], flags=re.MULTILINE))
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert entry == {
+        "title": cited["title"],
+        "author": " and ".join(author["name"] for author in cited["authors"]),
+        "year": str(CONFIG["copyright"]),
+        "url": BASE,
+        "version": cited["version"],
+    }
 
 
 def test_the_notebooks_are_listed_in_the_order_of_the_contents() -> None:

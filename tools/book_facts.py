@@ -1,7 +1,8 @@
 """A Sphinx extension that computes or looks up the facts that the pages state about the book itself.
 
 The pages get these substitutions: `reading`, the minutes that each notebook takes to read, and to run if
-`make notebooks` has measured that; `notebooks` and `versions`, the tables of the page on versions and run times.
+`make notebooks` has measured that; `notebooks` and `versions`, the tables of the page on versions and run times;
+`citation`, the book as an entry of BibTeX.
 """
 
 from __future__ import annotations
@@ -14,24 +15,40 @@ from platform import python_version
 from typing import Any
 
 import nbformat
+import yaml
 from packaging.requirements import Requirement
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 WORDS_A_MINUTE = 200
+# Code is read more slowly than prose.
+LINES_A_MINUTE = 10
 # Cells that the page does not show, or only on request.
 UNSEEN = {"remove-cell", "hide-input"}
 
 
+def shown(notebook: Path) -> list[Any]:
+    """Return the cells that a reader of the built page meets."""
+    cells: list[Any] = nbformat.read(notebook, as_version=4).cells
+    return [cell for cell in cells if not UNSEEN & set(cell.metadata.get("tags", []))]
+
+
 def words(notebook: Path) -> int:
-    """Return how many words a reader of the built page meets in text and code; outputs are not counted."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    return sum(len(cell.source.split()) for cell in cells if not UNSEEN & set(cell.metadata.get("tags", [])))
+    """Return how many words of text a notebook has; outputs are not counted."""
+    return sum(len(cell.source.split()) for cell in shown(notebook) if cell.cell_type == "markdown")
+
+
+def code_lines(notebook: Path) -> int:
+    """Return how many lines of code a notebook has, with those of the package that `show_source` displays."""
+    code = [cell for cell in shown(notebook) if cell.cell_type == "code"]
+    texts = [output.get("data", {}).get("text/markdown", "") for cell in code for output in cell.outputs]
+    sources = [text.partition("\n")[2].rstrip("`") for text in texts if text.startswith("```")]
+    return sum(bool(line.strip()) for text in [*(cell.source for cell in code), *sources] for line in text.splitlines())
 
 
 def minutes(notebook: Path) -> int:
-    """Return how long a notebook takes to read, in minutes."""
-    return round(words(notebook) / WORDS_A_MINUTE)
+    """Return about how long a notebook takes to read, in minutes: a multiple of five."""
+    return 5 * round((words(notebook) / WORDS_A_MINUTE + code_lines(notebook) / LINES_A_MINUTE) / 5)
 
 
 def run_seconds(book: Path) -> dict[str, int]:
@@ -47,6 +64,21 @@ def in_order(book: Path) -> list[Path]:
     text = contents.read_text(encoding="utf-8") if contents.exists() else ""
     places = {name: place for place, name in enumerate(re.findall(r"\bbook/(\w+)", text))}
     return sorted(book.glob("*.ipynb"), key=lambda path: (places.get(path.stem, len(places)), path.stem))
+
+
+def citation(root: Path, year: str) -> str:
+    """Return the book as an entry of BibTeX, made from `CITATION.cff`, in a fence of Markdown."""
+    book = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    # Braces around the title keep its capitals; around a name they say that it has no first and last part.
+    fields = {
+        "title": f"{{{book['title']}}}",
+        "author": " and ".join(f"{{{author['name']}}}" for author in book["authors"]),
+        "year": year,
+        "url": book["url"],
+        "version": book["version"],
+    }
+    lines = [f"  {name:7} = {{{value}}}" for name, value in fields.items()]
+    return "\n".join(["```bibtex", "@misc{plm-lessons,", ",\n".join(lines), "}", "```"])
 
 
 def table(header: list[str], rows: list[list[str]], side: str = "--:") -> str:
@@ -66,15 +98,22 @@ def find_facts(app: Sphinx, config: Config) -> None:
         reading[name] = f"{minutes(path)} minutes to read" + (f", {run} to run" if name in seconds else "")
         title = nbformat.read(path, as_version=4).cells[1].source.splitlines()[0].removeprefix("# ")
         rows.append(
-            [f"[{title}]({path.name})", f"{words(path):,}", f"{minutes(path)}\u00a0min", run.replace(" s", "\u00a0s")]
+            [
+                f"[{title}]({path.name})",
+                f"{words(path):,}",
+                f"{code_lines(path):,}",
+                f"{minutes(path)}\u00a0min",
+                run.replace(" s", "\u00a0s"),
+            ]
         )
     asked = Path(app.srcdir, "requirements.in").read_text(encoding="utf-8").splitlines()
     lines = (line.split("#")[0].strip() for line in asked)
     packages = sorted({Requirement(line).name for line in lines if line}, key=str.lower)
     config.myst_substitutions = {
         **config.myst_substitutions,
+        "citation": citation(Path(app.srcdir), config.copyright),
         "reading": reading,
-        "notebooks": table(["Notebook", "Words", "To read", "To run"], rows),
+        "notebooks": table(["Notebook", "Words", "Lines of code", "To read", "To run"], rows),
         "versions": table(
             ["Package", "Version"],
             [["Python", python_version()], *([name, version(name)] for name in packages)],

@@ -22,6 +22,7 @@ TWO_CUTS.pre_tokenizer = pre_tokenizers.Sequence(
 PARTS = [
     *(part(task.examples, lambda: {"split": "validation"}, split=SPLIT) for task in downstream.TASKS.values()),
     *(part(choose, lambda: {"split": "validation"}, split=SPLIT) for choose in (splits.articles, splits.reviews)),
+    part(downstream.recorded_figures, dict, place=WHOLE),
     part(splits.split_of, lambda: {"key": "a"}, key=TEXT),
     part(corpus.split_of, lambda: {"key": "a"}, key=TEXT),
     part(

@@ -66,7 +66,6 @@ UNCHECKED = {
     "albert_batch": "rows of a batch, chosen by `albert_batches`",
     "bert_batch": "rows of a batch, chosen by `bert_batches`",
     "best_device": "takes nothing",
-    "recorded_figures": "takes nothing",
     "overlap_guess": "of a pair that `SentencePairs` takes",
     "position_ids": "of ids that the model has checked",
     "recorded": "takes any settings by their own names; test_records.py says what it refuses",

@@ -445,6 +445,9 @@ def test_the_figures_that_ship_are_those_of_the_table_beside_them() -> None:
     assert written == downstream_tables.tables(measure_downstream.Results(measure_downstream.RESULTS).entries)
     for key, seeds in several.items():
         assert f"| {statistics.mean(seeds):.1f} ± {statistics.stdev(seeds):.1f} |" in written, key
+    assert {task for task, *_ in recorded_figures(1)} == {"topics", "capitals", "questions"}
+    accuracy = recorded_figures(1)["capitals", 1500, "bert", "pre-trained"]
+    assert f"{statistics.mean(accuracy):.1f} ± {statistics.stdev(accuracy):.1f}" in written
 
 
 def test_what_was_measured_with_other_weights_or_settings_does_not_count() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from plm_lessons.checks import check_whole
 from plm_lessons.downstream.tasks import TASKS
 
 
@@ -33,17 +34,25 @@ def current_runs(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entry for entry in now if settings(entry["run"]) == last[cell(entry["run"])]]
 
 
-def recorded_figures() -> dict[tuple[str, int, str, str], list[float]]:
-    """The first figure of each task on held-out examples, in percent, one value per seed.
+def recorded_figures(place: int = 0) -> dict[tuple[str, int, str, str], list[float]]:
+    """One figure of each task on held-out examples, in percent, one value per seed.
+
+    Args:
+        place: Of a task's `figures`, the place of the one to return, from 0; tasks that have fewer are left out.
 
     Returns:
         Lists of values by task, number of training examples, model ("" where only words were counted), and start
         ("pre-trained", "from scratch" or "counting").
+
+    Raises:
+        ValueError: `place` is not a whole number from 0 on.
     """
+    check_whole("place", place, least=0)
     figures: dict[tuple[str, int, str, str], list[float]] = {}
     lines = (files("plm_lessons") / "checkpoints" / "downstream.jsonl").read_text(encoding="utf8").splitlines()
     for entry in current_runs([json.loads(line) for line in lines]):
         run = entry["run"]
         key = run["task"], run["examples"], run["model"], run["start"]
-        figures.setdefault(key, []).append(100 * entry["figures"][TASKS[run["task"]].figures[0]])
+        for name in TASKS[run["task"]].figures[place : place + 1]:
+            figures.setdefault(key, []).append(100 * entry["figures"][name])
     return figures

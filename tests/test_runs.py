@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 import plm_lessons
 from plm_lessons import RobertaForMaskedLM
@@ -190,6 +191,29 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
         assert "holds a run with other settings" in error and error.count("\n") == 1
         assert re.search(message, error), error
     assert (tmp_path / "a" / "state.safetensors").read_bytes() == state
+
+
+def test_a_text_that_has_changed_is_refused_though_its_size_is_the_same(
+    stopped: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = text.read_bytes()
+    text.write_bytes(before.swapcase())
+    try:
+        assert main(stopped) == 2
+    finally:
+        text.write_bytes(before)
+    assert re.search("other settings: text_checksum '[0-9a-f]{8}', now '[0-9a-f]{8}'", capsys.readouterr().err)
+    assert main(stopped) == 0
+    noted = json.loads((tmp_path / "a" / "recipe.json").read_text(encoding="utf8"))
+    assert noted["text_checksum"] == f"{zlib.crc32(before):08x}"
+
+
+def test_a_run_begun_before_checksums_were_noted_resumes(stopped: list[str], text: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "state.safetensors"
+    about = read_about(path)
+    del about["settings"]["text_checksum"]
+    path.write_bytes(save(load_file(path), {"about": json.dumps(about)}))
+    assert main(stopped) == 0
 
 
 def test_a_foreign_recipe_is_left_alone(text: Path, tmp_path: Path) -> None:

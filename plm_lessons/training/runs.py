@@ -33,7 +33,7 @@ from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.files import read_object, write_atomically
 from plm_lessons.models.checkpoint_files import WEIGHTS
 from plm_lessons.models.pretrained import PretrainedModel
-from plm_lessons.text_sources import CorpusText, TextSource
+from plm_lessons.text_sources import CorpusText, FileText, TextSource
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.large_batches import Batch, process_rank
@@ -49,6 +49,7 @@ if sys.platform != "win32":
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # these and the weights are the model
+CHECKSUM = "text_checksum"
 
 
 class Stopped(Exception):
@@ -122,6 +123,8 @@ class Run:
             "vocabulary": f"{zlib.crc32(words.encode()):08x}",
             "shard_characters": self.shard_characters,
         }
+        if isinstance(self.source, FileText):
+            settings[CHECKSUM] = self.source.checksum()
         return json.loads(json.dumps(settings, default=lambda number: number.item()))
 
     def execute(self, progress: bool = True) -> PretrainedModel:
@@ -223,8 +226,9 @@ class Run:
             refuse_finished(self.folder, CONFIG, *[TOKENIZER] * (not own))
             return None
         about = read_about(self.folder / STATE)
-        if about["settings"] != settings:
-            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, settings)}")
+        before = {CHECKSUM: settings.get(CHECKSUM)} | about["settings"]  # runs of earlier versions did not note it
+        if before != {CHECKSUM: None} | settings:
+            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(before, settings)}")
         return about
 
     def _place_of_log(self) -> str:
@@ -287,11 +291,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:
+def _differences(earlier: dict[str, Any], settings: dict[str, Any]) -> str:
     def flat(found: dict[str, Any]) -> dict[str, Any]:
         return found["recipe"] | {name: value for name, value in found.items() if name != "recipe"}
 
-    before, now = flat(about["settings"]), flat(settings)
+    before, now = flat(earlier), flat(settings)
     changed = [f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in now if now[name] != before.get(name)]
     return "; ".join(changed) + ". Use the earlier settings, or name another folder"
 

@@ -19,7 +19,14 @@ from plm_lessons import T5ForConditionalGeneration
 from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.downstream import TASKS, Task
-from plm_lessons.files import made_folder, write_atomically
+from plm_lessons.files import made_folder
+from plm_lessons.models.checkpoint_files import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    refuse_finished,
+    save_tokenizer,
+)
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.families import FAMILIES
@@ -28,7 +35,7 @@ from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
-from plm_lessons.training.runs import CONFIG, STATE, TOKENIZER, refuse_finished
+from plm_lessons.training.runs import STATE
 from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
@@ -91,7 +98,7 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.learning_rate is not None:
         check_number("learning_rate", chosen.learning_rate, 0, above=True)
     out = chosen.out or Path("finetuned") / chosen.task
-    refuse_finished(out, STATE, CONFIG, TOKENIZER)
+    refuse_finished(out, STATE, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
     folder, family = find_model(chosen.model)
     _check_task(chosen.task, family)
     if family == "t5" and chosen.max_length is not None:
@@ -101,7 +108,7 @@ def run(chosen: argparse.Namespace) -> None:
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     with made_folder(out):  # before the training: a folder that cannot be written to fails now
         model, tokenizer, measure = _text_to_text(chosen, folder) if family == "t5" else _labels(chosen, folder, family)
-        write_atomically(out / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
+        save_tokenizer(out, tokenizer, model.config)
         model.save_pretrained(out)
     print(f"model: {out}")
     figures, asked = measure()

@@ -57,6 +57,12 @@ class RobertaConfig(BertConfig):
         }.items()
     }
 
+    @property
+    def longest(self) -> int | None:
+        """As in BERT, but the rows up to that of `pad_token_id` belong to no token."""
+        assert self.pad_token_id is not None
+        return self.max_position_embeddings - self.pad_token_id - 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("position_embedding_type", self.position_embedding_type, ("absolute",))

@@ -4,7 +4,7 @@ Under `torchrun`, where processes share the rows of each batch, a run reaches th
 (with dropout, similar ones: each process drops different places).
 
 Files: `state.safetensors` while it runs, `log.jsonl`, `recipe.json`, and at the end the model in the layout of
-`transformers` with its `tokenizer.json`.
+`transformers` with its tokenizer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ from tqdm.auto import tqdm
 
 from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.files import read_object, write_atomically
-from plm_lessons.models.checkpoint_files import WEIGHTS
+from plm_lessons.models.checkpoint_files import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    refuse_finished,
+    save_tokenizer,
+)
 from plm_lessons.models.pretrained import PretrainedModel
 from plm_lessons.text_sources import CorpusText, FileText, TextSource
 from plm_lessons.tokenization import load_tokenizer
@@ -48,7 +55,6 @@ if sys.platform != "win32":
     import fcntl
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # these and the weights are the model
 CHECKSUM = "text_checksum"
 
 
@@ -100,7 +106,7 @@ class Run:
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("family", self.recipe.family, FAMILIES)
         if self.log_file.resolve() in [
-            (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER)
+            (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
         ]:
             raise ValueError(
                 f"log_path={str(self.log_path)!r}: must be another file, because the run writes this one itself"
@@ -209,7 +215,7 @@ class Run:
                 write_entry(evaluate=True)
         model.eval()
         if rank == 0:
-            write_atomically(self.folder / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
+            save_tokenizer(self.folder, tokenizer, model.config)
             model.save_pretrained(self.folder)
             state.unlink(missing_ok=True)
         return model
@@ -223,7 +229,7 @@ class Run:
             raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
         if not (self.folder / STATE).is_file():
             own = Path(self.recipe.tokenizer).resolve() in [(self.folder / name).resolve() for name in ("", TOKENIZER)]
-            refuse_finished(self.folder, CONFIG, *[TOKENIZER] * (not own))
+            refuse_finished(self.folder, CONFIG, *[TOKENIZER, TOKENIZER_CONFIG] * (not own))
             return None
         about = read_about(self.folder / STATE)
         before = {CHECKSUM: settings.get(CHECKSUM)} | about["settings"]  # runs of earlier versions did not note it
@@ -251,21 +257,6 @@ class Run:
         write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
         for part in self.folder.glob(".*.safetensors.*"):
             part.unlink()
-
-
-def refuse_finished(folder: Path, *others: str) -> None:
-    """Refuse a folder in which a model would be overwritten.
-
-    Args:
-        others: The names of other files that must not be there.
-
-    Raises:
-        ValueError: The folder holds weights of a model, or one of these files.
-    """
-    for name in (WEIGHTS, *others):
-        if (folder / name).exists():
-            found = "a finished model" if name == WEIGHTS else f"the {name} of another model"
-            raise ValueError(f"{folder} holds {found}: name another folder, or remove it first")
 
 
 @contextmanager

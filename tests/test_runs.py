@@ -305,6 +305,18 @@ def test_a_full_disk_leaves_the_last_state_whole(
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_disk_that_was_full_from_the_beginning_is_said_to_hold_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("plm_lessons.files.os.fsync", full)
+    assert main(arguments("bert", tmp_path / "a", text, "--steps", "2")) == 2
+    error = capsys.readouterr().err
+    assert "nothing was saved yet, and with more room the same command begins" in error and "resumes" not in error
+
+
 def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = arguments("bert", tmp_path, text, "--steps", "2")
     assert main(command) == 0

@@ -120,6 +120,11 @@ class Run:
         """The file of the log."""
         return self.log_path or self.folder / LOG
 
+    @property
+    def state(self) -> Path:
+        """The file of the state; there is none before the first save, and none at the end."""
+        return self.folder / STATE
+
     def _settings(self, tokenizer: Tokenizer) -> dict[str, Any]:
         """Return what must not change for a run to be resumed, as it comes back from JSON."""
         words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
@@ -153,7 +158,7 @@ class Run:
             return self._train(tokenizer, settings, progress)
 
     def _train(self, tokenizer: Tokenizer, settings: dict[str, Any], progress: bool) -> PretrainedModel:
-        recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done(settings)
+        recipe, state, about = self.recipe, self.state, self._what_was_done(settings)
         family, device = FAMILIES[recipe.family], best_device()
         model = family.model(recipe, tokenizer).to(device)
         optimizer = family.optimizer(model, recipe)
@@ -227,11 +232,11 @@ class Run:
             raise ValueError(f"{self.folder / RECIPE} exists and is not the recipe of a run: name another folder")
         if self.log_file.exists() and self._place_of_log() not in self._own_logs():
             raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
-        if not (self.folder / STATE).is_file():
+        if not self.state.is_file():
             own = Path(self.recipe.tokenizer).resolve() in [(self.folder / name).resolve() for name in ("", TOKENIZER)]
             refuse_finished(self.folder, CONFIG, *[TOKENIZER, TOKENIZER_CONFIG] * (not own))
             return None
-        about = read_about(self.folder / STATE)
+        about = read_about(self.state)
         before = {CHECKSUM: settings.get(CHECKSUM)} | about["settings"]  # runs of earlier versions did not note it
         if before != {CHECKSUM: None} | settings:
             raise ValueError(f"{self.folder} holds a run with other settings: {_differences(before, settings)}")

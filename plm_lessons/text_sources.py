@@ -66,7 +66,7 @@ class FileText:
         paths: The files, in the order in which they are read.
 
     Raises:
-        ValueError: `paths` is empty, or is not a tuple of `Path`.
+        ValueError: `paths` is empty or not a tuple of `Path`, or one of them is a pipe or device.
         FileNotFoundError, IsADirectoryError: One of the paths is not a file.
     """
 
@@ -80,6 +80,8 @@ class FileText:
         for path in self.paths:
             if path.is_dir():
                 raise IsADirectoryError(f"{path}: must be a file, not a folder")
+            if not path.is_file() and (path.exists() or str(path) == "-"):
+                raise ValueError(f"{path}: must be a file on disk, not a pipe: a text is read more than once")
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no such file")
 

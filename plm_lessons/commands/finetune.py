@@ -79,7 +79,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                              "a large model needs less)")  # fmt: skip
     parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="probability of dropout (default: 0.1)")
     parser.add_argument("--max-length", type=int, metavar="S",
-                        help=f"tokens per row (default: {MAX_LENGTH}); not for T5: it reads whole texts")  # fmt: skip
+                        help=f"tokens per row (default: {MAX_LENGTH}, or fewer if the model reads no more); "
+                             "not for T5: it reads whole texts")  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="random seed for order, new weights and dropout (default: 0)"
     )
@@ -95,6 +96,7 @@ def run(chosen: argparse.Namespace) -> None:
         given = getattr(chosen, name)
         check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
+    check_number("dropout", chosen.dropout, 0, 0.99)
     if chosen.learning_rate is not None:
         check_number("learning_rate", chosen.learning_rate, 0, above=True)
     out = chosen.out or Path("finetuned") / chosen.task
@@ -103,7 +105,6 @@ def run(chosen: argparse.Namespace) -> None:
     _check_task(chosen.task, family)
     if family == "t5" and chosen.max_length is not None:
         raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads whole texts")
-    chosen.max_length = chosen.max_length or MAX_LENGTH
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     with made_folder(out):  # before the training: a folder that cannot be written to fails now
@@ -133,6 +134,9 @@ def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
     """Fine-tune BERT, RoBERTa or ALBERT with a new head that predicts labels."""
     task = TASKS[chosen.task]
     model, tokenizer = with_new_head(folder, family, task, chosen.dropout, chosen.seed)
+    if chosen.max_length is None:
+        chosen.max_length = min(MAX_LENGTH, model.config.longest)
+    check_whole("max_length", chosen.max_length, 1, model.config.longest, why=": this model reads no more")
     model.to(best_device())
     examples, held_out = (_fitting(chosen, task, split, tokenizer) for split in ("train", "held_out"))
     learnt = encode_task(task, drawn(examples, chosen.examples, chosen.seed), tokenizer, chosen.max_length)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import pkgutil
 import re
 import runpy
 import shutil
@@ -40,6 +41,7 @@ from plm_lessons.tokenization import TOKENIZERS, load_tokenizer
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.encoding import encode_questions
 from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.fine_tuning import fine_tune
 from plm_lessons.training.held_out import held_out_figures
 from plm_lessons.training.inference import fill_mask
 from plm_lessons.training.recipes import SHIPPED, Recipe
@@ -83,6 +85,8 @@ def test_every_command_tells_how_it_is_used(capsys: pytest.CaptureFixture[str]) 
         told = capsys.readouterr().out
         assert max(map(len, told.splitlines())) <= 160
         assert f"python -m plm_lessons {' '.join(command)}" in told[len(told) // 2 :], "an example at the end"
+        named = [pkgutil.resolve_name(name) for name in re.findall(r"\bplm_lessons(?:\.\w+)+\w", told)]
+        assert command != ["finetune"] or fine_tune in named, "labelled data of one's own"
         if not command:
             assert all(name in told for name in names)
 

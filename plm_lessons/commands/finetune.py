@@ -65,7 +65,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         epilog="""examples:
   python -m plm_lessons finetune topics
   python -m plm_lessons finetune questions --model checkpoints/roberta --examples 1000 --epochs 4
-  python -m plm_lessons finetune sentiment --model t5""",
+  python -m plm_lessons finetune sentiment --model t5
+
+Labelled data of your own is for Python: plm_lessons.training.fine_tuning.fine_tune, with rows from encode_texts,
+encode_pairs, encode_words or encode_questions of plm_lessons.training.encoding.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("task", metavar="TASK", help="one of the names above")

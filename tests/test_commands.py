@@ -631,6 +631,11 @@ def test_a_model_without_all_its_heads_can_fill_but_not_be_evaluated(
         assert main(["fill-mask", str(tmp_path / name), "a [MASK]"]) == 0
         assert capsys.readouterr().err == ""
     assert_refused(["evaluate", str(tmp_path / "words"), "--text", str(text)], "cls.seq_relationship", capsys)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "tuned")
+    shutil.copyfile(TOKENIZERS / "wordpiece" / "tokenizer.json", tmp_path / "tuned" / "tokenizer.json")
+    tuned = "tuned holds a fine-tuned model, a BertForSequenceClassification: must be one as pre-training leaves it$"
+    assert_refused(["evaluate", str(tmp_path / "tuned"), "--text", str(text)], tuned, capsys)
+    assert_refused(["fill-mask", str(tmp_path / "tuned"), "a [MASK]"], tuned, capsys)
     assert main(["evaluate", str(tmp_path / "both"), "--text", str(text), "--batches", "1"]) == 0
 
 

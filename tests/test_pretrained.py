@@ -539,6 +539,10 @@ def test_a_file_may_have_the_longest_name(name: str, tmp_path: Path) -> None:
 EXPORTED: dict[str, tuple[Any, Any]] = {
     "bert": (plm_lessons.BertForPreTraining, TINY),
     "relative": (plm_lessons.BertModel, dataclasses.replace(TINY, position_embedding_type="relative_key_query")),
+    "roberta": (
+        plm_lessons.RobertaForMaskedLM,
+        plm_lessons.RobertaConfig(**{name: getattr(TINY, name) for name in SIZES}),
+    ),
     "albert": (
         plm_lessons.AlbertForMaskedLM,
         plm_lessons.AlbertConfig(**{name: getattr(TINY, name) for name in SIZES}, embedding_size=8),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class TextSource(Protocol):
         """The documents of a split, "train" or "held_out"."""
 
     def describe(self) -> str:
-        """A description of one line, by which a run recognises its text; the content is not compared."""
+        """A description of one line, by which a run recognises its text; of files it also compares the contents."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FileText:
         paths: The files, in the order in which they are read.
 
     Raises:
-        ValueError: `paths` is empty, or is not a tuple of `Path`.
+        ValueError: `paths` is empty or not a tuple of `Path`, or one of them is a pipe or device.
         FileNotFoundError, IsADirectoryError: One of the paths is not a file.
     """
 
@@ -79,6 +80,8 @@ class FileText:
         for path in self.paths:
             if path.is_dir():
                 raise IsADirectoryError(f"{path}: must be a file, not a folder")
+            if not path.is_file() and (path.exists() or str(path) == "-"):
+                raise ValueError(f"{path}: must be a file on disk, not a pipe: a text is read more than once")
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no such file")
 
@@ -93,6 +96,15 @@ class FileText:
     def describe(self) -> str:
         """Names and sizes of the files."""
         return "files " + ", ".join(f"{path.resolve()} ({path.stat().st_size} bytes)" for path in self.paths)
+
+    def checksum(self) -> str:
+        """The CRC-32 of the contents, by which a run sees that a file has changed; this reads the files once."""
+        crc = 0
+        for path in self.paths:
+            with path.open("rb") as file:
+                while part := file.read(2**20):
+                    crc = zlib.crc32(part, crc)
+        return f"{crc:08x}"
 
 
 @dataclass(frozen=True)

@@ -511,7 +511,7 @@ PARTS = [
         inference.attention_maps,
         lambda: {"model": model("BertModel"), "tokenizer": tiny_tokenizer(), "text": "a b"},
         tokenizer=TOO_MANY_WORDS,
-        text=[*TEXT, ("a " * 20, INSIDE, "max_position_embeddings = 9")],
+        text=[*TEXT, ("a " * 20, INSIDE, "20 tokens: must be at most 9")],
         target=[("a", "must be None", "no decoder")],
     ),
     part(

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import os
+import pkgutil
 import re
 import runpy
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import plm_lessons
 from plm_lessons import (
@@ -39,6 +41,7 @@ from plm_lessons.tokenization import TOKENIZERS, load_tokenizer
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.encoding import encode_questions
 from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.fine_tuning import fine_tune
 from plm_lessons.training.held_out import held_out_figures
 from plm_lessons.training.inference import fill_mask
 from plm_lessons.training.recipes import SHIPPED, Recipe
@@ -82,6 +85,8 @@ def test_every_command_tells_how_it_is_used(capsys: pytest.CaptureFixture[str]) 
         told = capsys.readouterr().out
         assert max(map(len, told.splitlines())) <= 160
         assert f"python -m plm_lessons {' '.join(command)}" in told[len(told) // 2 :], "an example at the end"
+        named = [pkgutil.resolve_name(name) for name in re.findall(r"\bplm_lessons(?:\.\w+)+\w", told)]
+        assert command != ["finetune"] or fine_tune in named, "labelled data of one's own"
         if not command:
             assert all(name in told for name in names)
 
@@ -205,10 +210,17 @@ def test_a_text_too_short_to_hold_any_of_it_out_says_so(tmp_path: Path, capsys: 
     training = [line for line in ("A cat sat.", "A dog ran.", "A bird sang.") if split_of(line) == "train"]
     (tmp_path / "two.txt").write_text("\n\n".join(training), encoding="utf8")
     command = ["pretrain", "roberta", "--text", str(tmp_path / "two.txt"), "--steps", "1", "--out", str(tmp_path / "a")]
-    assert main([*command, "--set", *(f"{name}={value}" for name, value in TINY.items())]) == 0
-    assert "held out: nothing" in capsys.readouterr().out
+    fields = ["--set", *(f"{name}={value}" for name, value in TINY.items())]
+    assert main([*command, *fields]) == 0
+    assert "held out: nothing of the text, because it is too short\n" in capsys.readouterr().out
     assert main(["evaluate", str(tmp_path / "a"), "--text", str(tmp_path / "two.txt")]) == 2
-    assert "none of it is held out" in capsys.readouterr().err
+    assert "it is too short, so that none of it is held out" in capsys.readouterr().err
+    (tmp_path / "one.txt").write_text("\n".join(training * 99), encoding="utf8")
+    command[3] = str(tmp_path / "one.txt")
+    assert main([*command[:-1], str(tmp_path / "b"), *fields]) == 0
+    assert "held out: nothing of the text, because it is a single document (" in capsys.readouterr().out
+    assert main(["evaluate", str(tmp_path / "a"), "--text", str(tmp_path / "one.txt")]) == 2
+    assert "it is a single document (" in capsys.readouterr().err
     [held_out, *_] = (
         line for line in (f"A cat sat {number} times." for number in range(99)) if split_of(line) != "train"
     )
@@ -353,6 +365,23 @@ def test_finetune_saves_a_model_that_reaches_the_figures_it_prints(
     assert main([*command[:4], "--out", str(tmp_path / "a")]) == 2  # what is there is not written over
 
 
+def test_finetune_reads_as_much_as_a_small_model_can_if_no_length_is_given(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", "sentiment", "--model", str(models / "roberta"), "--out", str(tmp_path), "--epochs", "1"]
+    assert main([*command, "--examples", "8"]) == 0
+    assert "are longer than 32 tokens and are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
+def test_transformers_cuts_long_texts_for_a_fine_tuned_model(family: str, models: Path, tmp_path: Path) -> None:
+    command = ["finetune", "sentiment", "--model", str(models / family), "--out", str(tmp_path), "--examples", "8"]
+    assert main([*command, "--epochs", "1", "--max-length", "32"]) == 0
+    judge = transformers.pipeline("text-classification", str(tmp_path))
+    whole, cut = (judge("word " * words, truncation=True) for words in (500, 30))
+    assert whole == cut
+
+
 def short(examples: list[Any]) -> list[Any]:
     """The examples that mostly fit into a row of 32 tokens, as a tiny model reads it."""
     return [one for one in examples if len(getattr(one, "text", getattr(one, "second", ""))) < 110]
@@ -406,7 +435,8 @@ def test_finetune_keeps_the_model_if_it_cannot_be_measured(
         monkeypatch.setattr(f"plm_lessons.commands.finetune.{measure}", fails)
     command = ["finetune", task, "--model", str(models / family), "--out", str(tmp_path / "a"), "--examples", "8"]
     assert main([*command, "--epochs", "1"] + ["--max-length", "32"] * (family == "bert")) == 2
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"config.json", "model.safetensors", "tokenizer.json"}
+    left = {path.name for path in (tmp_path / "a").iterdir()} - {"tokenizer_config.json"}  # which a T5 does not need
+    assert left == {"config.json", "model.safetensors", "tokenizer.json"}
 
 
 def rates_of_dropout(model: torch.nn.Module) -> set[float]:
@@ -443,13 +473,13 @@ def test_where_nothing_can_be_written_is_found_before_the_training(
         assert_refused(command, f"holds the {name} of another", capsys)
     (tmp_path / "file").touch()
     command = ["finetune", "sentiment", "--model", str(models / "bert"), "--out", str(tmp_path / "file" / "a")]
-    assert_refused([*command, "--max-length", "32"], "file/a", capsys)
+    assert_refused([*command, "--max-length", "32"], "/file: must be a folder, not a file", capsys)
     if Path("/proc").is_dir():  # not even root can write there
         assert_refused([*command[:-1], "/proc"], "^error: /proc: ", capsys)
     monkeypatch.undo()
     for folder in ("a", "made/for/it"):
         command[-1] = str(tmp_path / folder)
-        assert_refused([*command, "--dropout", "2"], "dropout_prob=2", capsys)
+        assert_refused([*command, "--max-length", "1000"], "max_length=1000: .* from 1 to 32: this model reads", capsys)
     assert {path.name for path in tmp_path.iterdir()} == {"state.safetensors", "config.json", "tokenizer.json", "file"}
 
 
@@ -479,6 +509,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
     ("options", "message"),
     [
         ("bert --text nothing.txt", "nothing.txt: no such file"),
+        ("bert --text pipe", "pipe: must be a file on disk, not a pipe: a text is read more than once"),
+        ("bert --text -", "-: must be a file on disk, not a pipe"),
         ("bert --text .", r"\.: must be a file, not a folder"),
         ("bert --text empty.txt", "empty.txt .*not a single batch"),
         ("bert --text latin.txt", r"latin.txt: must be UTF-8 \(.*at byte 1\)"),
@@ -508,7 +540,8 @@ def assert_refused(command: list[str], message: str, capsys: pytest.CaptureFixtu
         ("bert --threads 100000", "threads=100000: must be a whole number from 1 to"),
         ("t5 --weight-decay 0.1", "weight_decay=0.1: must not be given for t5, whose AdaFactor has none"),
         ("bert --save-minutes -1", "save_minutes=-1"),
-        ("bert --out list.json/model --text articles.txt", "list.json/model: Not a directory"),
+        ("bert --out list.json --text articles.txt", "^error: list.json: must be a folder, not a file$"),
+        ("bert --out list.json/model --text articles.txt", "^error: list.json: must be a folder, not a file$"),
     ],
 )
 def test_what_cannot_be_pretrained_is_told_in_one_line(
@@ -518,6 +551,10 @@ def test_what_cannot_be_pretrained_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("os.sysconf", lambda name: 8 * 10**9 if name == "SC_PHYS_PAGES" else 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if "pipe" in options:
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no such files here")
+        os.mkfifo("pipe")
     Path("empty.txt").touch()
     Path("latin.txt").write_bytes("Köln".encode("latin-1"))
     Path("deep.json").write_text("[" * 100_000, encoding="utf8")
@@ -564,6 +601,11 @@ def test_folders_that_hold_no_such_model_are_refused(
     for name in ("epochs", "batch-size", "max-length", "examples"):
         assert_refused(["finetune", "topics", f"--{name}", "0"], f"{name.replace('-', '_')}=0", capsys)
     assert_refused(["finetune", "topics", "--seed", "-1"], "seed=-1", capsys)
+    assert_refused(["finetune", "topics", "--dropout", "2"], "dropout=2.0: must be a finite number from 0", capsys)
+    questions = ["finetune", "questions", "--max-length", "32"]
+    assert_refused(questions, "max_length=32 leaves .*, so max_length at least [0-9]+", capsys)
+    long = ["fill-mask", str(models / "bert"), "word " * 40 + "[MASK]"]
+    assert_refused(long, "^error: text='word word .* has 43 tokens: must be at most 32 for this model", capsys)
     assert_refused(["finetune", "topics", "--learning-rate", "0"], "learning_rate=0.0: .* above 0", capsys)
     short = ["finetune", "topics", "--model", str(models / "bert"), "--max-length", "2"]
     monkeypatch.chdir(tmp_path)
@@ -589,6 +631,11 @@ def test_a_model_without_all_its_heads_can_fill_but_not_be_evaluated(
         assert main(["fill-mask", str(tmp_path / name), "a [MASK]"]) == 0
         assert capsys.readouterr().err == ""
     assert_refused(["evaluate", str(tmp_path / "words"), "--text", str(text)], "cls.seq_relationship", capsys)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "tuned")
+    shutil.copyfile(TOKENIZERS / "wordpiece" / "tokenizer.json", tmp_path / "tuned" / "tokenizer.json")
+    tuned = "tuned holds a fine-tuned model, a BertForSequenceClassification: must be one as pre-training leaves it$"
+    assert_refused(["evaluate", str(tmp_path / "tuned"), "--text", str(text)], tuned, capsys)
+    assert_refused(["fill-mask", str(tmp_path / "tuned"), "a [MASK]"], tuned, capsys)
     assert main(["evaluate", str(tmp_path / "both"), "--text", str(text), "--batches", "1"]) == 0
 
 

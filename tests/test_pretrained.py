@@ -531,3 +531,45 @@ def test_of_a_folder_that_cannot_be_made_nothing_is_left(tmp_path: Path) -> None
 def test_a_file_may_have_the_longest_name(name: str, tmp_path: Path) -> None:
     write_atomically(tmp_path / name, b"content")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# --- Exporting -------------------------------------------------------------------------------------------------------
+
+
+EXPORTED: dict[str, tuple[Any, Any]] = {
+    "bert": (plm_lessons.BertForPreTraining, TINY),
+    "relative": (plm_lessons.BertModel, dataclasses.replace(TINY, position_embedding_type="relative_key_query")),
+    "roberta": (
+        plm_lessons.RobertaForMaskedLM,
+        plm_lessons.RobertaConfig(**{name: getattr(TINY, name) for name in SIZES}),
+    ),
+    "albert": (
+        plm_lessons.AlbertForMaskedLM,
+        plm_lessons.AlbertConfig(**{name: getattr(TINY, name) for name in SIZES}, embedding_size=8),
+    ),
+    "t5": (plm_lessons.T5ForConditionalGeneration, plm_lessons.T5Config(40, 24, d_kv=8, d_ff=50, num_layers=2)),
+}
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="this version of torch does not tell")
+@pytest.mark.parametrize(("name", "any_size"), [(name, False) for name in EXPORTED] + [
+    (name, True) for name in EXPORTED if name != "t5"])  # fmt: skip
+def test_what_torch_exports_computes_the_same(name: str, any_size: bool) -> None:
+    """The checks of ids and masks, which need their numbers, are left out of it."""
+    model_class, config = EXPORTED[name]
+    model, generator = model_class(config).eval(), torch.Generator().manual_seed(1)
+    batch = {"input_ids": torch.randint(40, (2, 12), generator=generator)}
+    batch["attention_mask"] = (torch.arange(12) < torch.tensor([[12], [8]])).long()
+    if name == "t5":
+        batch["labels"] = batch["input_ids"][:, :7].contiguous()
+    free = {part: {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO} for part in batch} if any_size else None
+    exported = torch.export.export(model, (), kwargs=batch, dynamic_shapes=free).module()
+    smaller = {part: torch.cat([value[:, :9]] * 2) for part, value in batch.items()}
+    for given in (batch, smaller) if any_size else (batch,):
+        found, expected = exported(**given), model(**given)
+        assert type(found) is type(expected)
+        for field in dataclasses.fields(expected):
+            one, other = getattr(found, field.name), getattr(expected, field.name)
+            assert torch.equal(one, other) if other is not None else one is None, field.name
+    with pytest.raises(ValueError, match="input_ids holds 40"):
+        model(**(batch | {"input_ids": torch.full((2, 12), 40)}))

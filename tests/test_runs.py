@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 import plm_lessons
 from plm_lessons import RobertaForMaskedLM
@@ -72,7 +73,9 @@ def assert_same_run(folder: Path, other: Path) -> None:
     assert log_of(folder) == log_of(other)
     assert (folder / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
     files = {"config.json", "log.jsonl", "model.safetensors", "recipe.json", "tokenizer.json"}
-    assert {path.name for path in folder.iterdir()} == files
+    found = {path.name for path in folder.iterdir()}
+    assert found - {"tokenizer_config.json"} == files  # that one a T5 does not need
+    assert found == {path.name for path in other.iterdir()}
 
 
 def start(command: list[str], **more: Any) -> subprocess.Popen[str]:
@@ -192,6 +195,29 @@ def test_a_run_with_other_settings_is_refused_by_their_names(
     assert (tmp_path / "a" / "state.safetensors").read_bytes() == state
 
 
+def test_a_text_that_has_changed_is_refused_though_its_size_is_the_same(
+    stopped: list[str], text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = text.read_bytes()
+    text.write_bytes(before.swapcase())
+    try:
+        assert main(stopped) == 2
+    finally:
+        text.write_bytes(before)
+    assert re.search("other settings: text_checksum '[0-9a-f]{8}', now '[0-9a-f]{8}'", capsys.readouterr().err)
+    assert main(stopped) == 0
+    noted = json.loads((tmp_path / "a" / "recipe.json").read_text(encoding="utf8"))
+    assert noted["text_checksum"] == f"{zlib.crc32(before):08x}"
+
+
+def test_a_run_begun_before_checksums_were_noted_resumes(stopped: list[str], text: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a" / "state.safetensors"
+    about = read_about(path)
+    del about["settings"]["text_checksum"]
+    path.write_bytes(save(load_file(path), {"about": json.dumps(about)}))
+    assert main(stopped) == 0
+
+
 def test_a_foreign_recipe_is_left_alone(text: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"flour": 500}', encoding="utf8")
     with pytest.raises(ValueError, match="not the recipe of a run"):
@@ -277,6 +303,18 @@ def test_a_full_disk_leaves_the_last_state_whole(
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"log.jsonl", "recipe.json", "state.safetensors"}
     assert main(command) == main(arguments("bert", tmp_path / "b", text, "--steps", "20")) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_disk_that_was_full_from_the_beginning_is_said_to_hold_nothing(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("plm_lessons.files.os.fsync", full)
+    assert main(arguments("bert", tmp_path / "a", text, "--steps", "2")) == 2
+    error = capsys.readouterr().err
+    assert "nothing was saved yet, and with more room the same command begins" in error and "resumes" not in error
 
 
 def test_a_finished_run_is_not_begun_again(text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

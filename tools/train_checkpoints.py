@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from plm_lessons.commands.finetune import drawn
 from plm_lessons.commands.loading import CHECKPOINTS
 from plm_lessons.files import write_atomically
-from plm_lessons.models.checkpoint_files import WEIGHTS
+from plm_lessons.models.checkpoint_files import WEIGHTS, save_tokenizer
 from plm_lessons.objectives.text_to_text import TASKS
 from plm_lessons.text_sources import CorpusText
 from plm_lessons.tokenization import load_tokenizer
@@ -58,10 +58,11 @@ def train(name: str, folder: Path) -> None:
 def publish(name: str, finished: Path, folder: Path) -> None:
     """Copy a finished model to the folder with which it ships, and write its card."""
     copies = {LOG: "training_log.jsonl"}
-    for file in ("config.json", WEIGHTS, "tokenizer.json", RECIPE, LOG):
+    for file in ("config.json", WEIGHTS, RECIPE, LOG):
         write_atomically(folder / copies.get(file, file), (finished / file).read_bytes())
-    recipe, tokenizer = SHIPPED[name], load_tokenizer(folder)
+    recipe, tokenizer = SHIPPED[name], load_tokenizer(finished)
     model = FAMILIES[recipe.family].model_class.from_pretrained(folder).to(best_device())
+    save_tokenizer(folder, tokenizer, model.config)
     figures = held_out_figures(model, tokenizer, recipe, CorpusText())
     some = islice(held_out_batches(CorpusText("wikipedia"), tokenizer, recipe), CHECKED)
     checked = FAMILIES[recipe.family].evaluate(model, some)

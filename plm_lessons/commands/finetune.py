@@ -19,7 +19,14 @@ from plm_lessons import T5ForConditionalGeneration
 from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.commands.loading import about_models, find_model, load_model
 from plm_lessons.downstream import TASKS, Task
-from plm_lessons.files import made_folder, write_atomically
+from plm_lessons.files import made_folder
+from plm_lessons.models.checkpoint_files import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    refuse_finished,
+    save_tokenizer,
+)
 from plm_lessons.objectives import text_to_text
 from plm_lessons.training.downstream import encode_task, evaluate_task, fitting
 from plm_lessons.training.families import FAMILIES
@@ -28,7 +35,7 @@ from plm_lessons.training.large_batches import Batch
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import adafactor, best_device, share_of_peak
 from plm_lessons.training.pretraining import training_steps
-from plm_lessons.training.runs import CONFIG, STATE, TOKENIZER, refuse_finished
+from plm_lessons.training.runs import STATE
 from plm_lessons.training.t5_batches import TaskExamples, batches_in_order
 from plm_lessons.training.t5_evaluation import task_figures, write_texts
 
@@ -58,7 +65,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         epilog="""examples:
   python -m plm_lessons finetune topics
   python -m plm_lessons finetune questions --model checkpoints/roberta --examples 1000 --epochs 4
-  python -m plm_lessons finetune sentiment --model t5""",
+  python -m plm_lessons finetune sentiment --model t5
+
+Labelled data of your own is for Python: plm_lessons.training.fine_tuning.fine_tune, with rows from encode_texts,
+encode_pairs, encode_words or encode_questions of plm_lessons.training.encoding.""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("task", metavar="TASK", help="one of the names above")
@@ -72,7 +82,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                              "a large model needs less)")  # fmt: skip
     parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="probability of dropout (default: 0.1)")
     parser.add_argument("--max-length", type=int, metavar="S",
-                        help=f"tokens per row (default: {MAX_LENGTH}); not for T5: it reads whole texts")  # fmt: skip
+                        help=f"tokens per row (default: {MAX_LENGTH}, or fewer if the model reads no more); "
+                             "not for T5: it reads whole texts")  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="random seed for order, new weights and dropout (default: 0)"
     )
@@ -88,20 +99,20 @@ def run(chosen: argparse.Namespace) -> None:
         given = getattr(chosen, name)
         check_whole(name, 1 if given is None else given, least=1)
     check_whole("seed", chosen.seed, most=2**31 - 1)
+    check_number("dropout", chosen.dropout, 0, 0.99)
     if chosen.learning_rate is not None:
         check_number("learning_rate", chosen.learning_rate, 0, above=True)
     out = chosen.out or Path("finetuned") / chosen.task
-    refuse_finished(out, STATE, CONFIG, TOKENIZER)
+    refuse_finished(out, STATE, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
     folder, family = find_model(chosen.model)
     _check_task(chosen.task, family)
     if family == "t5" and chosen.max_length is not None:
         raise ValueError(f"max_length={chosen.max_length}: must not be given for a T5, which reads whole texts")
-    chosen.max_length = chosen.max_length or MAX_LENGTH
     keep_freed_memory()
     chosen.progress = not chosen.quiet and sys.stderr.isatty()
     with made_folder(out):  # before the training: a folder that cannot be written to fails now
         model, tokenizer, measure = _text_to_text(chosen, folder) if family == "t5" else _labels(chosen, folder, family)
-        write_atomically(out / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
+        save_tokenizer(out, tokenizer, model.config)
         model.save_pretrained(out)
     print(f"model: {out}")
     figures, asked = measure()
@@ -126,6 +137,9 @@ def _labels(chosen: argparse.Namespace, folder: Path, family: str) -> Trained:
     """Fine-tune BERT, RoBERTa or ALBERT with a new head that predicts labels."""
     task = TASKS[chosen.task]
     model, tokenizer = with_new_head(folder, family, task, chosen.dropout, chosen.seed)
+    if chosen.max_length is None:
+        chosen.max_length = min(MAX_LENGTH, model.config.longest)
+    check_whole("max_length", chosen.max_length, 1, model.config.longest, why=": this model reads no more")
     model.to(best_device())
     examples, held_out = (_fitting(chosen, task, split, tokenizer) for split in ("train", "held_out"))
     learnt = encode_task(task, drawn(examples, chosen.examples, chosen.seed), tokenizer, chosen.max_length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Container
 from pathlib import Path
@@ -12,7 +13,8 @@ from tokenizers import Tokenizer
 
 import plm_lessons
 from plm_lessons.files import read_object
-from plm_lessons.models.checkpoint_files import WEIGHTS, checkpoint_folder
+from plm_lessons.models.checkpoint_files import CONFIG, WEIGHTS, checkpoint_folder
+from plm_lessons.models.pretrained import CLASSIFIERS
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.inference import check_fits
@@ -43,7 +45,7 @@ def find_model(name: str, families: Container[str] = FAMILIES) -> tuple[Path, st
     folder = shipped if name in SHIPPED and shipped.is_dir() and not Path(name).is_dir() else checkpoint_folder(name)
     if (folder / STATE).exists() and not (folder / WEIGHTS).exists():
         raise ValueError(f"{folder} holds an unfinished run: the command that began it resumes it")
-    config = folder / "config.json"
+    config = folder / CONFIG
     if not config.is_file():
         raise FileNotFoundError(f"{folder} holds no model: it has no config.json")
     family = str(read_object(config).get("model_type"))
@@ -68,6 +70,10 @@ def load_model(folder: Path, model_class: Any, *, whole: bool = False, **config_
         warnings.simplefilter("always")
         model = model_class.from_pretrained(folder, **config_fields)
     lacks = [str(warning.message) for warning in caught if "drawn anew" in str(warning.message)]
+    heads = "|".join(("ForQuestionAnswering", *CLASSIFIERS))
+    tuned = re.search(rf"\w+(?:{heads})\b", str(read_object(folder / CONFIG).get("architectures")))
+    if whole and lacks and tuned:
+        raise ValueError(f"{folder} holds a fine-tuned model, a {tuned[0]}: must be one as pre-training leaves it")
     if whole and lacks:
         raise ValueError(lacks[0].replace("drawn anew, to be trained", "it was not pre-trained with this objective"))
     tokenizer = load_tokenizer(folder / "tokenizer.json")

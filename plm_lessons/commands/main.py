@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -50,8 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13  # as if SIGPIPE had ended it, which Windows does not have
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _say(f"error: {place}{error.strerror or error}", 2)
+        place, reason = error.filename, error.strerror or error
+        if place and isinstance(error, FileExistsError | NotADirectoryError):
+            path, reason = Path(place), "must be a folder, not a file"
+            place = next((part for part in (path, *path.parents) if part.is_file()), path)
+        return _say(f"error: {f'{place}: ' if place else ''}{reason}", 2)
     except (ValueError, ModuleNotFoundError) as error:
         return _say(f"error: {error}", 2)
     except (MemoryError, RuntimeError) as error:

@@ -22,6 +22,7 @@ from plm_lessons.files import read_object
 from plm_lessons.text_sources import CorpusText
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
+from plm_lessons.training.held_out import why_nothing_is_held_out
 from plm_lessons.training.large_batches import process_rank
 from plm_lessons.training.memory import keep_freed_memory
 from plm_lessons.training.optimization import PRECISIONS, SCHEDULES, best_device
@@ -130,13 +131,14 @@ def run(chosen: argparse.Namespace) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            reason = "the last saved state is whole, and with more room the same command resumes from there"
-            raise ValueError(f"{folder}: {error.strerror}; {reason}") from error
+            saved = "the last saved state is whole, and with more room the same command resumes from there"
+            none = "nothing was saved yet, and with more room the same command begins"
+            raise ValueError(f"{folder}: {error.strerror}; {saved if training.state.is_file() else none}") from error
         if first:
             last = json.loads(training.log_file.read_text(encoding="utf-8").splitlines()[-1])
             figures = ", ".join(f"{name} {value:,.4g}" for name, value in last.get("held_out", {}).items())
             print(f"model: {folder}")
-            print(f"held out: {figures or 'nothing, because the text is too short'}")
+            print(f"held out: {figures or f'nothing of the text, because {why_nothing_is_held_out(training.source)}'}")
 
 
 def chosen_recipe(chosen: argparse.Namespace) -> Recipe:

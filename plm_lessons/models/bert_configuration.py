@@ -86,6 +86,11 @@ class BertConfig(ModelConfig):
         "bert-medium": _size(8, 512, 8),
     }
 
+    @property
+    def longest(self) -> int | None:
+        """The largest number of tokens that a text may have, one for each row of the position table."""
+        return self.max_position_embeddings
+
     def __post_init__(self) -> None:
         self._check_counts("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
         self._check_counts("intermediate_size", "max_position_embeddings", "type_vocab_size", "num_labels")

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
-WEIGHTS = "model.safetensors"
+from plm_lessons.files import write_atomically
+from plm_lessons.models.configuration import ModelConfig
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 def checkpoint_folder(folder_or_hub_name: str | Path) -> Path:
@@ -38,6 +44,35 @@ def checkpoint_folder(folder_or_hub_name: str | Path) -> Path:
         return Path(snapshot_download(str(folder_or_hub_name), allow_patterns=files))
     except (OSError, ValueError) as error:  # an impossible name, no such model, or no network
         raise FileNotFoundError(f"{folder_or_hub_name}: no such folder, and not found on the hub: {error}") from error
+
+
+def refuse_finished(folder: Path, *others: str) -> None:
+    """Refuse a folder in which a model would be overwritten.
+
+    Args:
+        others: The names of other files that must not be there.
+
+    Raises:
+        ValueError: The folder holds weights of a model, or one of these files.
+    """
+    for name in (WEIGHTS, *others):
+        if (folder / name).exists():
+            found = "a finished model" if name == WEIGHTS else f"the {name} of another model"
+            raise ValueError(f"{folder} holds {found}: name another folder, or remove it first")
+
+
+def save_tokenizer(folder: Path, tokenizer: Tokenizer, config: ModelConfig) -> None:
+    """Write a model's tokenizer, and what `transformers` must know: the longest text, and whether it has segments.
+
+    Raises:
+        OSError: A file cannot be written; an existing one stays as it was.
+    """
+    write_atomically(folder / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
+    about: dict[str, Any] = {} if config.longest is None else {"model_max_length": config.longest}
+    if getattr(config, "type_vocab_size", 1) > 1:  # the ALBERT of `transformers` 5 would not pass them
+        about["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+    if about:
+        write_atomically(folder / TOKENIZER_CONFIG, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

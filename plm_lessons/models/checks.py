@@ -8,6 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# PyTorch can tell that `torch.export` is running since 2.7; without that, the checks stop it.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
+
+def has_numbers(tensor: Tensor) -> bool:
+    """Whether there are numbers to look at: on the meta device there are none, and `torch.export` knows none yet."""
+    return not (tensor.is_meta or _is_exporting())
+
 
 def check_device(name: str, tensor: Tensor, device: torch.device) -> None:
     """Check that a tensor is on the device of the model, or of what it is compared with.
@@ -45,8 +53,8 @@ def check_ids(
         raise ValueError(f"{name} has shape {tuple(ids.shape)}: must be [batch, sequence], neither of them empty")
     if shape is not None and ids.shape != shape:
         raise ValueError(f"{name} has shape {tuple(ids.shape)}: must be that of input_ids, {tuple(shape)}")
-    if ids.is_meta:
-        return  # there are no numbers to look at
+    if not has_numbers(ids):
+        return
     low, high = torch.aminmax(ids)
     if low < 0 or high >= size:
         raise ValueError(
@@ -64,7 +72,7 @@ def check_positions(name: str, positions: Tensor, hidden_states: Tensor) -> None
     batch, length = hidden_states.shape[:2]
     if positions.dim() != 2 or len(positions) != batch:
         raise ValueError(f"{name} has shape {tuple(positions.shape)}: must be [{batch}, P]")
-    if not positions.is_meta:
+    if has_numbers(positions):
         wrong = positions[(positions < 0) | (positions >= length)]
         if wrong.numel():
             raise ValueError(f"{name} holds {wrong[0].item()}: must be from 0 to {length - 1}")
@@ -85,7 +93,7 @@ def check_mask(name: str, mask: Tensor, input_ids: Tensor, per_query: bool = Tru
         allowed = " or ".join(map(str, shapes))
         ids = name.replace("attention_mask", "input_ids")
         raise ValueError(f"{name} has shape {tuple(mask.shape)}: must be {allowed}, to fit {ids}")
-    if mask.is_meta:
+    if not has_numbers(mask):
         return
     wrong = mask[(mask != 0) & (mask != 1)]
     if wrong.numel():
@@ -101,7 +109,7 @@ def check_labels(name: str, labels: Tensor, shape: torch.Size, classes: int, dev
     check_whole_numbers(name, labels, device)
     if labels.shape != shape:
         raise ValueError(f"{name} has shape {tuple(labels.shape)}: must be {tuple(shape)}")
-    if labels.is_meta:
+    if not has_numbers(labels):
         return
     wrong = labels[((labels < 0) | (labels >= classes)) & (labels != -100)]
     if wrong.numel():

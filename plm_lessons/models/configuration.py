@@ -82,6 +82,11 @@ class ModelConfig:
         cls._check_known(fields)
         return super().__new__(cls)
 
+    @property
+    def longest(self) -> int | None:
+        """The largest number of tokens that a text may have; None if there is no limit, as in T5."""
+        return None
+
     @classmethod
     def _field_names(cls) -> list[str]:
         return [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]

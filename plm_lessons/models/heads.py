@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plm_lessons.layers.activations import activation
-from plm_lessons.models.checks import check_device, check_labels, check_positions
+from plm_lessons.models.checks import check_device, check_labels, check_positions, has_numbers
 
 
 class MaskedLMHead(nn.Module):
@@ -101,7 +101,7 @@ def sequence_loss(logits: Tensor, labels: Tensor) -> Tensor:
             raise ValueError(
                 f"labels has shape {tuple(labels.shape)}: floating-point labels must be {tuple(logits.shape)}"
             )
-        if not labels.is_meta:
+        if has_numbers(labels):
             wrong = labels[~((labels >= 0) & (labels <= 1))]
             if wrong.numel():
                 raise ValueError(f"labels holds {wrong[0].item()}: floating-point labels must be from 0 to 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -70,3 +71,7 @@ class ModelOutput:
                     else f"{field.name}={value.item():.4f}"
                 )
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+# Without this, `torch.export` refuses what a model returns.
+torch.export.register_dataclass(ModelOutput, serialized_type_name="plm_lessons.ModelOutput")

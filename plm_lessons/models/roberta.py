@@ -27,6 +27,7 @@ from plm_lessons.checks import check_choice
 from plm_lessons.layers.embedding import SmallEmbedding
 from plm_lessons.models.bert import ENCODER_NAMES, BertEmbeddings, BertModel, BertPretrainedModel
 from plm_lessons.models.bert_configuration import BertConfig
+from plm_lessons.models.checks import has_numbers
 from plm_lessons.models.heads import MaskedLMHead
 from plm_lessons.models.outputs import ModelOutput
 from plm_lessons.models.tasks import (
@@ -56,6 +57,12 @@ class RobertaConfig(BertConfig):
             "roberta-large": BertConfig.published_sizes["bert-large-uncased"],
         }.items()
     }
+
+    @property
+    def longest(self) -> int | None:
+        """As in BERT, but the rows up to that of `pad_token_id` belong to no token."""
+        assert self.pad_token_id is not None
+        return self.max_position_embeddings - self.pad_token_id - 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,7 +108,7 @@ class RobertaEmbeddings(BertEmbeddings):
         pad = self.config.pad_token_id
         assert pad is not None
         positions, rows = position_ids(input_ids, pad), self.config.max_position_embeddings
-        if not positions.is_meta and positions.max() >= rows:
+        if has_numbers(positions) and positions.max() >= rows:
             raise ValueError(
                 f"input_ids has a row of {int(positions.max()) - pad} tokens without padding: must be at most "
                 f"max_position_embeddings - pad_token_id - 1 = {rows - pad - 1}"

@@ -156,11 +156,13 @@ def encode_questions(
         raise ValueError("questions: must hold at least one question")
     check_whole("max_length", max_length, least=1)
     check_whole("overlap", overlap)
-    for number, encoding in enumerate(whole.encode_batch([(asked.question, "") for asked in questions])):
+    alone = whole.encode_batch([(asked.question, "") for asked in questions])
+    needed = overlap + 1 + max(len(encoding.ids) for encoding in alone)
+    for number, encoding in enumerate(alone):
         room = max_length - len(encoding.ids)
         if room <= overlap:
             raise ValueError(f"max_length={max_length} leaves questions[{number}] room for {room} tokens of its text: "
-                             f"these must be more than overlap={overlap}")  # fmt: skip
+                             f"these must be more than overlap={overlap}, so max_length at least {needed}")  # fmt: skip
     # Cut here, as tokenizers 0.23.0 to 0.23.2 lose the last windows (huggingface/tokenizers#2091).
     rows, examples, answers = [], [], []
     for number, encoding in enumerate(whole.encode_batch([(asked.question, asked.context) for asked in questions])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import islice
 from typing import Any
@@ -40,7 +41,7 @@ def held_out_figures(
     family = FAMILIES[recipe.family]
     batches = list(islice(held_out_batches(source, tokenizer, recipe), most_batches))
     if not batches:
-        raise ValueError(f"{source.describe()}: it is too short, so that none of it is held out")
+        raise ValueError(f"{source.describe()}: {why_nothing_is_held_out(source)}, so that none of it is held out")
     documents = family.encode(next(shards_of(source.read("train"), SHARD), []), tokenizer)
     rows = family.rows_to_count(documents, tokenizer, recipe)
     if not rows:
@@ -56,6 +57,13 @@ def held_out_figures(
         "trigram": trigram_baseline(rows, trigrams, size),
     }
     return {name: _named_alike(found) for name, found in figures.items()}
+
+
+def why_nothing_is_held_out(source: TextSource) -> str:
+    """Return the reason in words; even a long text can be a single document, which cannot be divided."""
+    documents = itertools.chain(source.read("train"), source.read("held_out"))
+    single = len(list(islice(documents, 2))) == 1
+    return "it is a single document (in a plain file, a blank line ends one)" if single else "it is too short"
 
 
 def _named_alike(figures: dict[str, float]) -> dict[str, float]:

@@ -27,6 +27,13 @@ def check_fits(tokenizer: Tokenizer, model: PretrainedModel) -> None:
         raise ValueError(f"tokenizer has {words} words: must have at most the model's vocab_size={rows}")
 
 
+def _ids_of(text: str, tokenizer: Tokenizer, model: PretrainedModel) -> list[int]:
+    ids, longest = tokenizer.encode(text).ids, model.config.longest
+    if longest is not None and len(ids) > longest:
+        raise ValueError(f"text={text!r:.80} has {len(ids):,} tokens: must be at most {longest:,} for this model")
+    return ids
+
+
 def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 5) -> list[list[tuple[str, float]]]:
     """Return the most probable words for each `[MASK]` (RoBERTa: `<mask>`) in a text.
 
@@ -49,7 +56,7 @@ def fill_mask(model: MaskedLMModel, tokenizer: Tokenizer, text: str, top: int = 
     words = tokenizer.get_vocab_size()  # the model may have spare rows
     check_whole("top", top, 1, words)
     mask = token_id(tokenizer, "[MASK]", "<mask>")
-    input_ids = torch.tensor([tokenizer.encode(text).ids], device=model.device)
+    input_ids = torch.tensor([_ids_of(text, tokenizer, model)], device=model.device)
     places = (input_ids[0] == mask).nonzero().flatten()
     if not len(places):
         raise ValueError(f"text={text!r}: must hold {tokenizer.id_to_token(mask)}")
@@ -92,7 +99,7 @@ def attention_maps(
     check_text("text", text)
 
     def ids(words: str) -> Tensor:
-        return torch.tensor([tokenizer.encode(words).ids], device=model.device)
+        return torch.tensor([_ids_of(words, tokenizer, model)], device=model.device)
 
     def tokens(numbers: Tensor) -> list[str]:
         return [str(tokenizer.id_to_token(number)) for number in numbers[0].tolist()]

@@ -4,7 +4,7 @@ Under `torchrun`, where processes share the rows of each batch, a run reaches th
 (with dropout, similar ones: each process drops different places).
 
 Files: `state.safetensors` while it runs, `log.jsonl`, `recipe.json`, and at the end the model in the layout of
-`transformers` with its `tokenizer.json`.
+`transformers` with its tokenizer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,16 @@ from tqdm.auto import tqdm
 
 from plm_lessons.checks import check_choice, check_number, check_whole
 from plm_lessons.files import read_object, write_atomically
-from plm_lessons.models.checkpoint_files import WEIGHTS
+from plm_lessons.models.checkpoint_files import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    refuse_finished,
+    save_tokenizer,
+)
 from plm_lessons.models.pretrained import PretrainedModel
-from plm_lessons.text_sources import CorpusText, TextSource
+from plm_lessons.text_sources import CorpusText, FileText, TextSource
 from plm_lessons.tokenization import load_tokenizer
 from plm_lessons.training.families import FAMILIES
 from plm_lessons.training.large_batches import Batch, process_rank
@@ -48,7 +55,7 @@ if sys.platform != "win32":
     import fcntl
 
 STATE, LOG, RECIPE = "state.safetensors", "log.jsonl", "recipe.json"
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"  # these and the weights are the model
+CHECKSUM = "text_checksum"
 
 
 class Stopped(Exception):
@@ -99,7 +106,7 @@ class Run:
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("family", self.recipe.family, FAMILIES)
         if self.log_file.resolve() in [
-            (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER)
+            (self.folder / name).resolve() for name in (STATE, RECIPE, WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
         ]:
             raise ValueError(
                 f"log_path={str(self.log_path)!r}: must be another file, because the run writes this one itself"
@@ -113,6 +120,11 @@ class Run:
         """The file of the log."""
         return self.log_path or self.folder / LOG
 
+    @property
+    def state(self) -> Path:
+        """The file of the state; there is none before the first save, and none at the end."""
+        return self.folder / STATE
+
     def _settings(self, tokenizer: Tokenizer) -> dict[str, Any]:
         """Return what must not change for a run to be resumed, as it comes back from JSON."""
         words = json.dumps(tokenizer.get_vocab(), sort_keys=True)
@@ -122,6 +134,8 @@ class Run:
             "vocabulary": f"{zlib.crc32(words.encode()):08x}",
             "shard_characters": self.shard_characters,
         }
+        if isinstance(self.source, FileText):
+            settings[CHECKSUM] = self.source.checksum()
         return json.loads(json.dumps(settings, default=lambda number: number.item()))
 
     def execute(self, progress: bool = True) -> PretrainedModel:
@@ -144,7 +158,7 @@ class Run:
             return self._train(tokenizer, settings, progress)
 
     def _train(self, tokenizer: Tokenizer, settings: dict[str, Any], progress: bool) -> PretrainedModel:
-        recipe, state, about = self.recipe, self.folder / STATE, self._what_was_done(settings)
+        recipe, state, about = self.recipe, self.state, self._what_was_done(settings)
         family, device = FAMILIES[recipe.family], best_device()
         model = family.model(recipe, tokenizer).to(device)
         optimizer = family.optimizer(model, recipe)
@@ -206,7 +220,7 @@ class Run:
                 write_entry(evaluate=True)
         model.eval()
         if rank == 0:
-            write_atomically(self.folder / TOKENIZER, tokenizer.to_str(pretty=True).encode("utf-8"))
+            save_tokenizer(self.folder, tokenizer, model.config)
             model.save_pretrained(self.folder)
             state.unlink(missing_ok=True)
         return model
@@ -218,13 +232,14 @@ class Run:
             raise ValueError(f"{self.folder / RECIPE} exists and is not the recipe of a run: name another folder")
         if self.log_file.exists() and self._place_of_log() not in self._own_logs():
             raise ValueError(f"{self.log_file} exists and is not the log of this run: name another file")
-        if not (self.folder / STATE).is_file():
+        if not self.state.is_file():
             own = Path(self.recipe.tokenizer).resolve() in [(self.folder / name).resolve() for name in ("", TOKENIZER)]
-            refuse_finished(self.folder, CONFIG, *[TOKENIZER] * (not own))
+            refuse_finished(self.folder, CONFIG, *[TOKENIZER, TOKENIZER_CONFIG] * (not own))
             return None
-        about = read_about(self.folder / STATE)
-        if about["settings"] != settings:
-            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(about, settings)}")
+        about = read_about(self.state)
+        before = {CHECKSUM: settings.get(CHECKSUM)} | about["settings"]  # runs of earlier versions did not note it
+        if before != {CHECKSUM: None} | settings:
+            raise ValueError(f"{self.folder} holds a run with other settings: {_differences(before, settings)}")
         return about
 
     def _place_of_log(self) -> str:
@@ -247,21 +262,6 @@ class Run:
         write_atomically(self.folder / RECIPE, (json.dumps(about, indent=2) + "\n").encode("utf-8"))
         for part in self.folder.glob(".*.safetensors.*"):
             part.unlink()
-
-
-def refuse_finished(folder: Path, *others: str) -> None:
-    """Refuse a folder in which a model would be overwritten.
-
-    Args:
-        others: The names of other files that must not be there.
-
-    Raises:
-        ValueError: The folder holds weights of a model, or one of these files.
-    """
-    for name in (WEIGHTS, *others):
-        if (folder / name).exists():
-            found = "a finished model" if name == WEIGHTS else f"the {name} of another model"
-            raise ValueError(f"{folder} holds {found}: name another folder, or remove it first")
 
 
 @contextmanager
@@ -287,11 +287,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _differences(about: dict[str, Any], settings: dict[str, Any]) -> str:
+def _differences(earlier: dict[str, Any], settings: dict[str, Any]) -> str:
     def flat(found: dict[str, Any]) -> dict[str, Any]:
         return found["recipe"] | {name: value for name, value in found.items() if name != "recipe"}
 
-    before, now = flat(about["settings"]), flat(settings)
+    before, now = flat(earlier), flat(settings)
     changed = [f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in now if now[name] != before.get(name)]
     return "; ".join(changed) + ". Use the earlier settings, or name another folder"
 

@@ -26,6 +26,7 @@ from plm_lessons import (
     BertForMaskedLM,
     BertForPreTraining,
     BertForSequenceClassification,
+    BertModel,
     RobertaForMaskedLM,
     T5ForConditionalGeneration,
 )
@@ -291,8 +292,8 @@ def test_a_model_without_a_head_for_words_is_not_asked_for_any(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such a head would be drawn anew: random words, with probabilities."""
-    with pytest.warns(UserWarning, match="drawn anew|not used"):
-        BertForSequenceClassification.from_pretrained(models / "bert").save_pretrained(tmp_path / "a")
+    with pytest.warns(UserWarning, match="not used"):
+        BertModel.from_pretrained(models / "bert").save_pretrained(tmp_path / "a")
     shutil.copy(models / "bert" / "tokenizer.json", tmp_path / "a")
     assert_refused(["fill-mask", str(tmp_path / "a"), "A [MASK]."], "has no cls.predictions.*not pre-trained", capsys)
 

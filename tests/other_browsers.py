@@ -13,6 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +25,7 @@ KEYS = {"Enter": "\ue007", "End": "\ue010", "Home": "\ue011", "Space": " "} | {
 }
 
 
-class Window:
+class Window(ABC):
     """A window of a browser.
 
     Args:
@@ -68,33 +69,33 @@ class Window:
         else:
             raise TimeoutError(f"{self.programs[0]}: {self.output.read_text('utf-8', 'replace')[-500:]}")
 
+    @abstractmethod
     def command(self, folder: Path) -> list[str]:
         """Return the command that starts the browser or its driver, so that it listens to `self.port`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> None:
         """Begin a session.
 
         Raises:
             OSError: Nothing listens yet.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def resize(self, width: int, height: int) -> None:
         """Give the window another size, if it can be so narrow."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go(self, url: str) -> None:
         """Load a page."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, script: str, *arguments: Any) -> Any:
         """Run the body of a function and return its result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def press(self, element: dict[str, str], key: str) -> None:
         """Give an element the focus and press a key, as a person does."""
-        raise NotImplementedError
 
     def open(self, url: str, width: int = 1200, height: int = 1000) -> None:
         """Load a page in a window of this size and wait until it is laid out and its widgets are live."""

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from other_browsers import Firefox, FirefoxWithLargerText, WebKit, Window
 from test_site import CHAPTERS, PAGES, SITE
-from widget_page import BESIDE_ROWS, CONTROLS, KEYS, OUT_OF_CELLS, SHOWN, USABLE, bare
+from widget_page import BESIDE_ROWS, CONTROLS, OUT_OF_CELLS, bare, operate_with
 
 from plm_lessons.widgets import AttentionViewer, RelativeBiasWidget
 
@@ -102,36 +102,16 @@ def test_what_goes_wrong_is_heard(heard_site: str, window: Window) -> None:
 def test_every_control_of_every_widget_works(book_site: str, window: Window, name: str) -> None:
     window.open(f"{book_site}/{name}.html")
     for number in range(window.run("return document.querySelectorAll('.plm-widget').length")):
-        used, silent = operate(window, number)
+        root = f"document.querySelectorAll('.plm-widget')[{number}]"
+
+        def ask(function: str, value: Any, root: str = root) -> Any:
+            return window.run(f"return ({function})({root}, arguments[0])", value)
+
+        def press(place: int, key: str, root: str = root) -> None:
+            window.press(window.run(f"return {root}.querySelectorAll(arguments[0])[{place}]", CONTROLS), key)
+
+        used, silent = operate_with(ask, press)
         assert used and silent == [], f"widget {number}"
-
-
-def operate(window: Window, number: int) -> tuple[list[str], list[str]]:
-    """Do what `widget_page.operate` does, and return the same."""
-    root = f"document.querySelectorAll('.plm-widget')[{number}]"
-
-    def usable() -> list[Any]:
-        found: list[Any] = window.run(f"return ({USABLE})({root}, arguments[0])", CONTROLS)
-        return found
-
-    def changes(place: int, kind: str) -> bool:
-        control = window.run(f"return {root}.querySelectorAll(arguments[0])[arguments[1]]", CONTROLS, place)
-        shown = f"({SHOWN})({root}, [{place}, arguments[0]])"
-        window.run(f"window.before = {shown}", CONTROLS)
-        for key in KEYS.get(kind, ("ArrowRight", "ArrowLeft")):
-            window.press(control, key)
-            if window.run(f"return window.before !== {shown}", CONTROLS):
-                return True
-        return False
-
-    used, silent = usable(), []
-    for control in used:
-        if control in usable() and not changes(control[0], control[2]):
-            silent.append(control)
-    for place, _, kind in usable() if silent else ():
-        changes(place, kind)
-        silent = [control for control in silent if not changes(control[0], control[2])]
-    return [name for _, name, _ in used], [name for _, name, _ in silent]
 
 
 # Tokens of the attention viewer that are higher than their row.

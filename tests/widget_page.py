@@ -314,37 +314,44 @@ def moved_by_pointer(root: Locator) -> Iterator[tuple[str, bool]]:
         yield slider.evaluate(NAME_OF), seen != {before}
 
 
-def _changes(root: Locator, place: int, kind: str) -> bool:
-    """Press keys on a control until something else changes; return whether it did."""
-    control, given = root.locator(CONTROLS).nth(place), [place, CONTROLS]
-    root.evaluate(f"(root, given) => {{ window.before = ({SHOWN})(root, given); }}", given)
-    for key in KEYS.get(kind, ("ArrowRight", "ArrowLeft")):
-        control.press(key)
-        if root.evaluate(f"(root, given) => window.before !== ({SHOWN})(root, given)", given):
-            return True
-    return False
-
-
 def operate(root: Locator) -> tuple[list[str], list[str]]:
+    """Operate the controls of a widget: see `operate_with`."""
+    return operate_with(root.evaluate, lambda place, key: root.locator(CONTROLS).nth(place).press(key))
+
+
+def operate_with(ask: Callable[[str, Any], Any], press: Callable[[int, str], None]) -> tuple[list[str], list[str]]:
     """Press keys on every control but radio buttons, from the first to the last.
 
     A control may have no effect yet, like the seed of masks before any is drawn. It gets another chance
     after each of the others.
+
+    Args:
+        ask: Calls a function of JavaScript with a widget and a value.
+        press: Presses a key on the control at this place among all of the widget.
 
     Returns:
         The names of the controls that were used, and of those that never changed anything but themselves.
     """
 
     def usable() -> list[tuple[int, str, str]]:
-        return [tuple(found) for found in root.evaluate(USABLE, CONTROLS)]
+        return [tuple(found) for found in ask(USABLE, CONTROLS)]
+
+    def changes(place: int, kind: str) -> bool:
+        """Press keys on a control until something else changes; return whether it did."""
+        ask(f"(root, given) => {{ window.before = ({SHOWN})(root, given); }}", [place, CONTROLS])
+        for key in KEYS.get(kind, ("ArrowRight", "ArrowLeft")):
+            press(place, key)
+            if ask(f"(root, given) => window.before !== ({SHOWN})(root, given)", [place, CONTROLS]):
+                return True
+        return False
 
     used, silent = usable(), []
     for control in used:
-        if control in usable() and not _changes(root, control[0], control[2]):
+        if control in usable() and not changes(control[0], control[2]):
             silent.append(control)
     for place, _, kind in usable() if silent else ():
-        _changes(root, place, kind)
-        silent = [control for control in silent if not _changes(root, control[0], control[2])]
+        changes(place, kind)
+        silent = [control for control in silent if not changes(control[0], control[2])]
     return [name for _, name, _ in used], [name for _, name, _ in silent]
 
 

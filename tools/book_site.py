@@ -175,7 +175,9 @@ def let_pages_be_light_where_no_script_runs(app: Sphinx, exception: Exception | 
         return
     for path in Path(app.outdir).rglob("*.html"):
         page = path.read_text(encoding="utf-8")
-        path.write_text(page.replace(' data-theme="auto">', ' data-theme="light">', 1), encoding="utf-8")
+        light = page.replace(' data-theme="auto">', ' data-theme="light">', 1)
+        if light != page:  # an earlier build may have done it
+            path.write_text(light, encoding="utf-8")
 
 
 # Files beside the pages

@@ -94,10 +94,10 @@ function render({ model, el }) {
   const settings = node("div", {}, directions.element, node("div", { class: "plm-sliders" }, num_buckets.element, max_distance.element));
 
   const canvas = node("canvas", { width: WORDS.length, height: WORDS.length, "aria-hidden": "true" });
-  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }, canvas), lines = node("div"), staircase = node("div");
   // The numbers are one text, and so are the words of each side: far quicker to lay out than a text for each cell.
   const numbers = node("div", { class: "plm-in-cells" }), queries = node("div", { class: "plm-map-queries" }), keys = node("div", { class: "plm-map-keys" });
   const texts = node("div", { "aria-hidden": "true" }, numbers, queries, keys);
+  const map = node("div", { class: "plm-map", role: "application", tabindex: 0, "aria-label": TEXT.mapKeys }, canvas, texts), lines = node("div"), staircase = node("div");
   const [bars, diagonal, pair, highlight] = ["plm-below", "plm-same", "plm-pair-mark", "plm-curve plm-0"].map((kind) => node("path", { class: kind }));
   const curves = node("path", { class: "plm-curve plm-line" }), stairs = node("path", { class: "plm-curve plm-0" }), [onLine, onStairs] = [markAt(0, 0, 0), markAt(0, 0, 0)];
   const { table, cells: results } = readings(TEXT.rows);
@@ -108,7 +108,7 @@ function render({ model, el }) {
     node("div", { class: "plm-halves" }, map, node("div", {}, table, lines)), legend, staircase, source,
   );
 
-  let widths, colours, grid, most, cell, lineScales, stairScales;
+  let widths, colours, grid, most, cell, lineScales, stairScales, line = 20, enlarged; // 20 pixels: relative_bias.css
   const masked = (i, j) => state.mode === "t5" && state.direction === "one-sided" && j > i;
   const bucketAt = (r) => bucket(r, state.direction === "bidirectional", state.num_buckets, state.max_distance);
   const reach = ({ mode, max_distance } = state) => (mode === "t5" ? Math.min(300, roundUp(1.15 * max_distance)) : LAST);
@@ -124,11 +124,9 @@ function render({ model, el }) {
     const corner = [TEXT.columnsOfMap, TEXT.rowsOfMap].map((text, i) => node("text", { x: GUTTER - 5, y: GUTTER - 22 + 15 * i, "text-anchor": "end" }, text));
     const borders = [...WORDS, ""].map((_, i) => `M${GUTTER} ${edge(i)}H${width}M${edge(i)} ${GUTTER}V${width}`).join("");
     drawing.append(...corner, node("path", { class: "plm-grid", d: borders }), bars, diagonal, pair);
-    for (const [name, pixels] of [["gutter", GUTTER], ["cell", cell], ["map", width - GUTTER]]) map.style.setProperty(`--${name}`, `${pixels}px`);
+    line = cell / enlarged;
+    for (const [name, pixels] of [["gutter", GUTTER], ["cell", cell], ["line", line], ["map", width - GUTTER]]) map.style.setProperty(`--${name}`, `${pixels}px`);
     map.replaceChildren(canvas, texts, drawing);
-    // Where a reader enlarges texts alone, Firefox enlarges lines with them, but not the map.
-    map.style.setProperty("--line", `${cell}px`);
-    map.style.setProperty("--line", `${(cell * cell) / (parseFloat(getComputedStyle(numbers).lineHeight) || cell)}px`);
   }
 
   /** Asked for once in each theme: the page is laid out for the answer. */
@@ -223,6 +221,8 @@ function render({ model, el }) {
   function draw(width) {
     if (width && changed("width", width)) {
       widths = { map: Math.min(map.clientWidth, 430), lines: lines.clientWidth };
+      // Where a reader enlarges texts alone, Firefox enlarges lines with them, but not the map.
+      enlarged = (parseFloat(getComputedStyle(numbers).lineHeight) || line) / line;
       findColours();
     }
     putText(message, takeState(model, state, allowed, wrong));
